@@ -1,0 +1,10 @@
+//! Soulchain: a transparency log for AI agents.
+
+pub mod encoding;
+pub mod hash;
+pub mod map;
+pub mod merkle;
+pub mod registry;
+pub mod soul;
+pub mod tlog;
+pub mod verify;

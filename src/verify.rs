@@ -1,0 +1,1 @@
+//! Offline verification of proofs (formats.md §8).
