@@ -8,3 +8,10 @@ pub mod registry;
 pub mod soul;
 pub mod tlog;
 pub mod verify;
+
+#[cfg(feature = "node")]
+pub mod clock;
+#[cfg(feature = "node")]
+pub mod log;
+#[cfg(feature = "node")]
+pub mod storage;

@@ -1,0 +1,123 @@
+//! The payload of a batch frame: everything that one commit makes durable.
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 8, 32 | tree size and root before |
+//! | 8, 32 | tree size and root after |
+//! | per entry | u16 length ‖ entry ‖ u8: 0, or 1 and salt 32 ‖ u32 length ‖ body |
+//!
+//! Rows of the machine are not in it: replay makes them again.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::tail::{SideBody, Stored};
+use crate::encoding::Reader;
+use crate::hash::Hash;
+use crate::merkle::{LeafIndex, TreeSize};
+use crate::storage::FrameBuffer;
+
+/// Greatest sum of entries and bodies of a batch.
+pub const MAX_BATCH_BYTES: usize = 16 << 20;
+/// Greatest number of entries of a batch.
+pub const MAX_BATCH_ENTRIES: usize = 1 << 15;
+/// Longest entry: its length is a uint16 in an entry bundle.
+pub const MAX_ENTRY_LEN: usize = 65_535;
+
+/// Entries that are about to be appended.
+#[derive(Debug)]
+pub struct Batch {
+    start: TreeSize,
+    pub(crate) entries: Vec<Stored>,
+}
+
+impl Batch {
+    pub(crate) fn new(start: TreeSize) -> Self {
+        Self { start, entries: Vec::new() }
+    }
+
+    /// The index that the next entry gets.
+    pub fn next_index(&self) -> LeafIndex {
+        LeafIndex::new(self.start.get() + self.entries.len() as u64)
+    }
+
+    /// Whether nothing has been appended.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Appends an entry of 1 to 65,535 bytes with what is kept beside it.
+    pub fn push(&mut self, entry: Bytes, body: Option<Arc<SideBody>>, row: [u8; 16]) {
+        debug_assert!((1..=MAX_ENTRY_LEN).contains(&entry.len()));
+        self.entries.push(Stored { entry, body, row });
+    }
+
+    /// An entry of this batch.
+    pub fn entry(&self, index: LeafIndex) -> Option<&[u8]> {
+        let at = usize::try_from(index.get().checked_sub(self.start.get())?).ok()?;
+        self.entries.get(at).map(|stored| &stored.entry[..])
+    }
+
+    /// Takes back everything from the `len`-th entry on.
+    pub fn truncate(&mut self, len: usize) {
+        self.entries.truncate(len);
+    }
+
+    /// How many entries it holds.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn weight(&self) -> usize {
+        self.entries.iter().map(Stored::weight).sum()
+    }
+}
+
+/// What the tree was and what it became.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Transition {
+    pub(crate) before: (TreeSize, Hash),
+    pub(crate) after: (TreeSize, Hash),
+}
+
+pub(crate) fn encode(transition: &Transition, entries: &[Stored]) -> FrameBuffer {
+    let weight: usize = entries.iter().map(Stored::weight).sum();
+    let mut frame = FrameBuffer::with_capacity(80 + weight);
+    for (size, root) in [transition.before, transition.after] {
+        frame.raw(&size.get().to_be_bytes()).raw(root.as_bytes());
+    }
+    for stored in entries {
+        frame.raw(&(stored.entry.len() as u16).to_be_bytes()).raw(&stored.entry);
+        match &stored.body {
+            None => frame.raw(&[0]),
+            Some(body) => {
+                frame.raw(&[1]).raw(&body.salt).raw(&(body.bytes.len() as u32).to_be_bytes()).raw(&body.bytes)
+            }
+        };
+    }
+    frame
+}
+
+/// Reads a payload back; entries come without rows.
+pub(crate) fn decode(payload: &[u8]) -> Option<(Transition, Vec<Stored>)> {
+    let mut reader = Reader::new(payload);
+    let mut head = || Some((TreeSize::new(reader.u64()?), Hash::from_bytes(reader.array()?)));
+    let transition = Transition { before: head()?, after: head()? };
+    let mut entries = Vec::new();
+    while !reader.is_empty() {
+        let len = usize::from(reader.u16()?);
+        let entry = Bytes::copy_from_slice(reader.take(len)?);
+        let body = match reader.u8()? {
+            0 => None,
+            1 => {
+                let salt = reader.array()?;
+                let len = reader.u32()? as usize;
+                Some(Arc::new(SideBody { salt, bytes: Bytes::copy_from_slice(reader.take(len)?) }))
+            }
+            _ => return None,
+        };
+        entries.push(Stored { entry, body, row: [0; 16] });
+    }
+    (transition.before.0.get() + entries.len() as u64 == transition.after.0.get()).then_some((transition, entries))
+}

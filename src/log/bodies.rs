@@ -1,0 +1,92 @@
+//! Bodies that are kept beside the log: one file for each entry bundle, made of slots.
+//!
+//! | offset | bytes | field |
+//! |---|---|---|
+//! | 0 | 1 | place of the entry in its bundle |
+//! | 1 | 1 | 1 = kept |
+//! | 2 | 32 | salt |
+//! | 34 | 4 | length |
+//! | 38 | n | body |
+//!
+//! Slots are in the order of their entries. A body is checked against the commitment in its entry by whoever knows the
+//! entry's format; this file only finds it.
+
+use bytes::Bytes;
+
+use super::names;
+use super::tail::SideBody;
+use crate::encoding::{Reader, Writer};
+use crate::storage::{Blobs, StorageError};
+
+const HEAD_LEN: usize = 38;
+const KEPT: u8 = 1;
+/// Longest body that a slot may hold.
+pub(crate) const MAX_BODY_LEN: u32 = 1 << 20;
+
+/// The slot of a body.
+pub(crate) fn slot(at: usize, body: &SideBody) -> Vec<u8> {
+    let mut slot = Writer::with_capacity(HEAD_LEN + body.bytes.len());
+    slot.u8(at as u8).u8(KEPT).raw(&body.salt).u32(body.bytes.len() as u32).raw(&body.bytes);
+    slot.into_bytes()
+}
+
+struct Head {
+    at: usize,
+    salt: [u8; 32],
+    len: u32,
+}
+
+/// The body of the entry at this place of a bundle, if there is one.
+pub(crate) fn find(blobs: &dyn Blobs, bundle: u64, at: usize) -> Result<Option<SideBody>, StorageError> {
+    let name = names::bodies(bundle);
+    let mut offset = 0;
+    while let Some(head) = head_at(blobs, &name, offset)? {
+        if head.at == at {
+            let bytes = blobs.read_at(&name, offset + HEAD_LEN as u64, head.len as usize)?.unwrap_or_default();
+            if bytes.len() != head.len as usize {
+                return Err(StorageError::Damaged { name, offset, what: "a body is cut short" });
+            }
+            return Ok(Some(SideBody { salt: head.salt, bytes: Bytes::from(bytes) }));
+        }
+        if head.at > at {
+            return Ok(None);
+        }
+        offset += HEAD_LEN as u64 + u64::from(head.len);
+    }
+    Ok(None)
+}
+
+/// Length of the part of a file that belongs to the first `width` entries of its bundle.
+pub(crate) fn len_below(blobs: &dyn Blobs, bundle: u64, width: usize) -> Result<u64, StorageError> {
+    let name = names::bodies(bundle);
+    let mut offset = 0;
+    while let Some(head) = head_at(blobs, &name, offset)? {
+        if head.at >= width {
+            break;
+        }
+        offset += HEAD_LEN as u64 + u64::from(head.len);
+    }
+    Ok(offset)
+}
+
+fn head_at(blobs: &dyn Blobs, name: &str, offset: u64) -> Result<Option<Head>, StorageError> {
+    let Some(bytes) = blobs.read_at(name, offset, HEAD_LEN)? else {
+        return Ok(None);
+    };
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    parse_head(&bytes).map(Some).ok_or(StorageError::Damaged {
+        name: name.to_owned(),
+        offset,
+        what: "not the head of a body's slot",
+    })
+}
+
+fn parse_head(bytes: &[u8]) -> Option<Head> {
+    let mut reader = Reader::new(bytes);
+    let at = usize::from(reader.u8()?);
+    (reader.u8()? == KEPT).then_some(())?;
+    let head = Head { at, salt: reader.array()?, len: reader.u32()? };
+    (head.len <= MAX_BODY_LEN).then_some(head)
+}

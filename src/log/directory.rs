@@ -1,0 +1,171 @@
+//! The data directory of a log: made whole or not at all, and held by one process.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::open::{Storage, create};
+use crate::storage::{ChecksumKey, FileBlobs, FileJournal, FjallViews, OsDisk, SEGMENT_LEN, StorageError, Views};
+
+const ORIGIN: &str = "origin.json";
+const LOCK: &str = "lock";
+const JOURNAL_KEY: &str = "journal/key";
+
+/// Which log a directory holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OriginFile {
+    /// Version of the directory's layout: 1.
+    pub v: u32,
+    /// The origin line of its checkpoints.
+    pub origin: String,
+    /// The keys that sign them: the log key first, then the instant key.
+    pub vkeys: Vec<String>,
+}
+
+/// Why a directory could not be made or opened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum DirectoryError {
+    /// The system refused.
+    Io(PathBuf, io::Error),
+    /// Another process has it open.
+    InUse(PathBuf),
+    /// `origin.json` cannot be read.
+    Origin(PathBuf, String),
+    /// Storage refused.
+    Storage(StorageError),
+}
+
+impl std::fmt::Display for DirectoryError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Io(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::InUse(path) => write!(f, "{} is in use by another process; stop that one first", path.display()),
+            Self::Origin(path, what) => {
+                write!(f, "{} is damaged ({what}); restore it from a backup", path.join(ORIGIN).display())
+            }
+            Self::Storage(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for DirectoryError {}
+
+impl From<StorageError> for DirectoryError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+/// A data directory that this process holds.
+pub struct Directory {
+    path: PathBuf,
+    origin: OriginFile,
+    /// The lock goes when this is closed.
+    _lock: File,
+}
+
+impl Directory {
+    /// Whether there is a log here.
+    pub fn exists(path: &Path) -> bool {
+        path.join(ORIGIN).exists()
+    }
+
+    /// Makes a directory with an empty log: under a temporary name, which `fill` may add files to, and then renamed, so
+    /// that a crash leaves no half of it.
+    pub fn create(
+        path: &Path,
+        origin: &OriginFile,
+        fill: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> Result<(), DirectoryError> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".new");
+        let temporary = PathBuf::from(name);
+        let at = |error| DirectoryError::Io(temporary.clone(), error);
+        if temporary.exists() {
+            fs::remove_dir_all(&temporary).map_err(at)?;
+        }
+        fs::DirBuilder::new().recursive(true).mode(0o755).create(temporary.join("journal")).map_err(at)?;
+        fill(&temporary).map_err(at)?;
+        let json = serde_json::to_vec_pretty(origin).map_err(|e| at(e.into()))?;
+        fs::write(temporary.join(ORIGIN), json).map_err(at)?;
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|e| at(io::Error::other(e)))?;
+        write_private(&temporary.join(JOURNAL_KEY), &key).map_err(at)?;
+        let storage = storage_at(&temporary, key, Arc::new(crate::storage::MemoryViews::default())).map_err(at)?;
+        create(&storage)?;
+        storage.blobs.barrier()?;
+        fs::rename(&temporary, path).map_err(|error| DirectoryError::Io(path.to_owned(), error))?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(parent).and_then(|parent| parent.sync_all()).map_err(|e| DirectoryError::Io(parent.to_owned(), e))
+    }
+
+    /// Takes hold of a directory.
+    pub fn open(path: &Path) -> Result<Self, DirectoryError> {
+        let at = |error| DirectoryError::Io(path.to_owned(), error);
+        let json = fs::read(path.join(ORIGIN)).map_err(at)?;
+        let origin: OriginFile =
+            serde_json::from_slice(&json).map_err(|e| DirectoryError::Origin(path.to_owned(), e.to_string()))?;
+        if origin.v != 1 {
+            return Err(DirectoryError::Origin(path.to_owned(), format!("version {} is not known", origin.v)));
+        }
+        let lock = File::options().create(true).write(true).truncate(false).open(path.join(LOCK)).map_err(at)?;
+        match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { path: path.to_owned(), origin, _lock: lock }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(DirectoryError::InUse(path.to_owned())),
+            Err(error) => Err(at(error.into())),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Which log it holds.
+    pub fn origin(&self) -> &OriginFile {
+        &self.origin
+    }
+
+    /// Its storage, with views on the default store.
+    pub fn storage(&self) -> Result<Storage, DirectoryError> {
+        let views = self.path.join("views");
+        let views: Arc<dyn Views> = match FjallViews::open(&views) {
+            Ok(views) => Arc::new(views),
+            Err(error) => {
+                // They are derived: what cannot be opened is made anew.
+                tracing::warn!(%error, "the views cannot be opened and are rebuilt");
+                fs::remove_dir_all(&views).map_err(|e| DirectoryError::Io(views.clone(), e))?;
+                Arc::new(FjallViews::open(&views)?)
+            }
+        };
+        self.storage_with(views)
+    }
+
+    /// Its storage, with views elsewhere.
+    pub fn storage_with(&self, views: Arc<dyn Views>) -> Result<Storage, DirectoryError> {
+        let at = |error| DirectoryError::Io(self.path.join(JOURNAL_KEY), error);
+        let key = fs::read(self.path.join(JOURNAL_KEY)).map_err(at)?;
+        let key = key.try_into().map_err(|_| at(io::Error::other("it does not hold 32 bytes")))?;
+        storage_at(&self.path, key, views).map_err(at)
+    }
+}
+
+fn storage_at(path: &Path, key: [u8; 32], views: Arc<dyn Views>) -> io::Result<Storage> {
+    let disk = Arc::new(OsDisk::open(path)?);
+    Ok(Storage {
+        blobs: Arc::new(FileBlobs::new(disk.clone())),
+        journal: Box::new(FileJournal::new(disk, ChecksumKey::new(key), SEGMENT_LEN)),
+        views,
+    })
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::options().create_new(true).write(true).mode(0o600).open(path)?;
+    io::Write::write_all(&mut file, bytes)
+}

@@ -1,0 +1,213 @@
+//! The engine: a log that is open for writing and reading.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{oneshot, watch};
+
+use super::error::SubmitError;
+use super::machine::{Machine, Weight};
+use super::manifest::{MAX_NOTE_LEN, PublishedNote};
+use super::pool::{Answer, Control, Pool};
+use super::reader::{LogReader, Store};
+use super::tail::Tail;
+use super::view::{LogView, Published};
+use crate::hash::Hash;
+use crate::merkle::TreeSize;
+use crate::storage::{Blobs, StorageError};
+
+/// Signs a checkpoint of this size and root; gives the note.
+pub type Sign = Arc<dyn Fn(TreeSize, &Hash) -> Vec<u8> + Send + Sync>;
+
+/// A log that is open. Cloning gives another handle on the same log.
+pub struct Engine<M: Machine> {
+    shared: Arc<Shared<M>>,
+    threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
+}
+
+impl<M: Machine> Clone for Engine<M> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), threads: Arc::clone(&self.threads) }
+    }
+}
+
+/// An answer that is on its way.
+pub struct Pending<M: Machine>(oneshot::Receiver<Answer<M>>);
+
+impl<M: Machine> Pending<M> {
+    /// Waits for the commit that the answer rests on.
+    pub async fn answer(self) -> Answer<M> {
+        self.0.await.unwrap_or(Err(SubmitError::Closed))
+    }
+
+    /// The same on a thread that may block.
+    pub fn blocking_answer(self) -> Answer<M> {
+        self.0.blocking_recv().unwrap_or(Err(SubmitError::Closed))
+    }
+}
+
+impl<M: Machine> Engine<M> {
+    pub(crate) fn new(shared: Arc<Shared<M>>, threads: Vec<JoinHandle<()>>) -> Self {
+        Self { shared, threads: Arc::new(Mutex::new(threads)) }
+    }
+
+    /// Queues a group of entries; at once an error if the pool is full.
+    pub fn submit(&self, group: M::Group) -> Result<Pending<M>, SubmitError<M::Refusal>> {
+        if let Some(latched) = self.latched() {
+            tracing::debug!(reason = latched, "refused");
+            return Err(SubmitError::Latched { may_be_logged: false });
+        }
+        self.shared.pool.submit(group).map(Pending)
+    }
+
+    /// The newest durable size.
+    pub fn view(&self) -> Arc<LogView<M::State>> {
+        self.shared.view()
+    }
+
+    /// What is served at `/checkpoint`; `None` before the first publication.
+    pub fn published(&self) -> Option<Arc<Published<M::State>>> {
+        self.shared.published.load_full().as_ref().clone()
+    }
+
+    /// Reads the log at the size of a view.
+    pub fn reader<'a>(&'a self, view: &'a LogView<M::State>) -> LogReader<'a> {
+        LogReader::new(&self.shared.store, &view.tail)
+    }
+
+    /// Publishes the checkpoint of a view, signed by the log key: durable before it is served. One that is older than
+    /// the published one is ignored.
+    pub async fn publish(&self, view: &LogView<M::State>, note: Vec<u8>) -> Result<(), StorageError> {
+        debug_assert!(note.len() <= MAX_NOTE_LEN);
+        let (answer, done) = oneshot::channel();
+        let published = PublishedNote { size: view.size(), root: view.root(), note };
+        self.shared.pool.control(Control::Publish(published, view.state().clone(), answer));
+        done.await.unwrap_or(Ok(()))
+    }
+
+    /// Tells of every new view.
+    pub fn changes(&self) -> watch::Receiver<TreeSize> {
+        self.shared.sizes.subscribe()
+    }
+
+    /// Why the engine takes no more writes, if it does not.
+    pub fn latched(&self) -> Option<&str> {
+        self.shared.latch.reason()
+    }
+
+    /// Whether writes are refused for want of room on disk.
+    pub fn is_low_on_space(&self) -> bool {
+        self.shared.latch.is_low_on_space()
+    }
+
+    /// What waits in the pool.
+    pub fn waiting(&self) -> Weight {
+        self.shared.pool.waiting()
+    }
+
+    /// The size up to which everything is in the public files.
+    pub fn flushed(&self) -> TreeSize {
+        TreeSize::new(self.shared.flushed.load(Ordering::Acquire))
+    }
+
+    /// Sequences what is queued, flushes, and stops. Returns when everything is on disk.
+    pub fn close(&self) {
+        self.shared.pool.close();
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            // A thread that panicked has latched the engine; there is nothing left to wait for.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What all handles and threads of an engine share.
+pub(crate) struct Shared<M: Machine> {
+    pub(crate) pool: Pool<M>,
+    pub(crate) latch: Latch,
+    pub(crate) store: Store,
+    view: ArcSwap<LogView<M::State>>,
+    published: ArcSwap<Option<Arc<Published<M::State>>>>,
+    sizes: watch::Sender<TreeSize>,
+    flushed: AtomicU64,
+}
+
+impl<M: Machine> Shared<M> {
+    pub(crate) fn new(
+        pool: Pool<M>,
+        blobs: Arc<dyn Blobs>,
+        view: Arc<LogView<M::State>>,
+        published: Option<Published<M::State>>,
+    ) -> Self {
+        let size = view.size();
+        Self {
+            pool,
+            latch: Latch::default(),
+            store: Store::new(blobs),
+            view: ArcSwap::new(view),
+            published: ArcSwap::new(Arc::new(published.map(Arc::new))),
+            sizes: watch::Sender::new(size),
+            flushed: AtomicU64::new(size.get()),
+        }
+    }
+
+    pub(crate) fn view(&self) -> Arc<LogView<M::State>> {
+        self.view.load_full()
+    }
+
+    pub(crate) fn set_view(&self, view: Arc<LogView<M::State>>) {
+        let size = view.size();
+        self.view.store(view);
+        self.sizes.send_replace(size);
+    }
+
+    /// The newest view again, without what has been flushed.
+    pub(crate) fn trim_view(&self, tail: &Tail) {
+        self.view.store(Arc::new(self.view.load().with_tail(tail.clone())));
+    }
+
+    pub(crate) fn set_published(&self, published: Published<M::State>) {
+        self.published.store(Arc::new(Some(Arc::new(published))));
+    }
+
+    pub(crate) fn set_flushed(&self, size: TreeSize) {
+        self.flushed.store(size.get(), Ordering::Release);
+    }
+}
+
+/// Set after an error whose outcome on disk is unknown. There is no way back but to open the directory again.
+#[derive(Default)]
+pub(crate) struct Latch {
+    reason: OnceLock<String>,
+    low_on_space: AtomicBool,
+}
+
+impl Latch {
+    pub(crate) fn set(&self, error: &StorageError) {
+        self.set_reason(error.to_string());
+    }
+
+    pub(crate) fn set_reason(&self, reason: String) {
+        tracing::error!(reason, "the engine has latched: no more writes until it is opened again");
+        // Only the first reason counts.
+        let _ = self.reason.set(reason);
+    }
+
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.reason.get().map(String::as_str)
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.reason.get().is_some()
+    }
+
+    pub(crate) fn set_low_on_space(&self, low: bool) {
+        self.low_on_space.store(low, Ordering::Release);
+    }
+
+    pub(crate) fn is_low_on_space(&self) -> bool {
+        self.low_on_space.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,209 @@
+//! Flushing: from memory to the public files, off the write path.
+//!
+//! Order, and what a crash leaves behind:
+//!
+//! 1. bodies, bundles, tiles, chain index: nothing rests on them yet, the journal still holds everything;
+//! 2. barrier: they are durable;
+//! 3. manifest: from here on it and not the journal counts up to its size;
+//! 4. `checkpoint`, for static hosting: rewritten from the manifest at every opening;
+//! 5. views with their watermark: may lag, never lead;
+//! 6. then the sequencer drops old segments and lets go of the memory.
+//!
+//! After a crash before 3 the whole flush is redone: what was written after the manifest is not trusted.
+
+use std::sync::Arc;
+
+use super::manifest::{CHAIN_INDEX, CHECKPOINT, MANIFEST, Manifest, PublishedNote};
+use super::names::{self, TileKind};
+use super::tail::{Stored, TILE_HEIGHT, TILE_WIDTH, Tail};
+use crate::encoding::Writer;
+use crate::hash::Hash;
+use crate::merkle::TreeSize;
+use crate::storage::{Blobs, Mark, StorageError, ViewBatch, Views};
+
+/// Everything up to one frame boundary.
+pub(crate) struct FlushJob {
+    pub(crate) tail: Tail,
+    pub(crate) root: Hash,
+    pub(crate) mark: Mark,
+    pub(crate) published: PublishedNote,
+    pub(crate) changes: ViewBatch,
+}
+
+/// Admission stops below this much free space and twice the unflushed bytes.
+const LEAST_FREE: u64 = 512 << 20;
+
+pub(crate) struct Flusher {
+    blobs: Arc<dyn Blobs>,
+    views: Arc<dyn Views>,
+    manifest: Manifest,
+    /// Length of the bodies file of the bundle that the manifest's size lies in.
+    bodies_len: u64,
+}
+
+impl Flusher {
+    pub(crate) fn new(blobs: Arc<dyn Blobs>, views: Arc<dyn Views>, manifest: Manifest, bodies_len: u64) -> Self {
+        Self { blobs, views, manifest, bodies_len }
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        self.manifest.mark
+    }
+
+    pub(crate) fn flush(&mut self, job: &FlushJob) -> Result<(), StorageError> {
+        let (from, to) = (self.manifest.size.get(), job.tail.size().get());
+        let bodies_len = self.write_bodies(&job.tail, from, to)?;
+        self.write_bundles(&job.tail, from, to)?;
+        self.write_tiles(&job.tail, from, to)?;
+        self.write_rows(&job.tail, from, to)?;
+        if job.published.size.get() < to {
+            self.write_edge(&job.tail, job.published.size.get())?;
+        }
+        self.write_edge(&job.tail, to)?;
+        self.blobs.barrier()?;
+        let manifest = Manifest {
+            is_copy: false,
+            size: job.tail.size(),
+            root: job.root,
+            mark: job.mark,
+            published: job.published.clone(),
+        };
+        self.blobs.commit(MANIFEST, &manifest.encode())?;
+        self.manifest = manifest;
+        self.bodies_len = bodies_len;
+        if !job.published.note.is_empty() {
+            self.blobs.commit(CHECKPOINT, &job.published.note)?;
+        }
+        self.views.write(&job.changes)?;
+        self.remove_partials(from, to)
+    }
+
+    /// Whether admission must stop until there is more room.
+    pub(crate) fn is_low_on_space(&self, job: &FlushJob) -> bool {
+        let unflushed = job.tail.bundle(job.tail.size().get() / TILE_WIDTH as u64);
+        let bytes: usize = unflushed.map_or(0, |entries| entries.iter().map(Stored::weight).sum());
+        self.blobs.free().is_ok_and(|free| free < LEAST_FREE + 2 * bytes as u64)
+    }
+
+    /// Appends the bodies of [from, to), and gives the length of the last file.
+    fn write_bodies(&self, tail: &Tail, from: u64, to: u64) -> Result<u64, StorageError> {
+        let mut len = self.bodies_len;
+        for index in bundles_touched(from, to) {
+            let entries = bundle_of(tail, index)?;
+            let start = from.saturating_sub(index * TILE_WIDTH as u64) as usize;
+            let mut slots = Writer::default();
+            for (at, stored) in entries.iter().enumerate().skip(start) {
+                if let Some(body) = &stored.body {
+                    slots.raw(&super::bodies::slot(at, body));
+                }
+            }
+            let slots = slots.into_bytes();
+            let offset = if index == from / TILE_WIDTH as u64 { self.bodies_len } else { 0 };
+            if !slots.is_empty() || offset > 0 {
+                self.blobs.extend(&names::bodies(index), offset, &slots)?;
+            }
+            len = offset + slots.len() as u64;
+        }
+        Ok(if to % TILE_WIDTH as u64 == 0 { 0 } else { len })
+    }
+
+    fn write_bundles(&self, tail: &Tail, from: u64, to: u64) -> Result<(), StorageError> {
+        for index in from / TILE_WIDTH as u64..to / TILE_WIDTH as u64 {
+            self.blobs.put(&names::tile(TileKind::Entries, index, TILE_WIDTH), &bundle_bytes(bundle_of(tail, index)?))?;
+        }
+        Ok(())
+    }
+
+    fn write_tiles(&self, tail: &Tail, from: u64, to: u64) -> Result<(), StorageError> {
+        for level in 0..tail.levels() as u8 {
+            for index in tiles_completed(level, from, to) {
+                let tile = tail.tile(level, index).ok_or_else(|| lost(level, index))?;
+                self.blobs.put(&names::tile(TileKind::Hashes(level), index, TILE_WIDTH), &tile_bytes(tile.hashes()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_rows(&self, tail: &Tail, from: u64, to: u64) -> Result<(), StorageError> {
+        let mut rows = Writer::with_capacity((to - from) as usize * 16);
+        for index in from..to {
+            let entries = bundle_of(tail, index / TILE_WIDTH as u64)?;
+            rows.raw(&entries[index as usize % TILE_WIDTH].row);
+        }
+        self.blobs.extend(CHAIN_INDEX, from * 16, &rows.into_bytes())
+    }
+
+    /// Writes the partial bundle and tiles of one size. Of an older size those that are full by now are left out:
+    /// readers take the full one.
+    fn write_edge(&self, tail: &Tail, size: u64) -> Result<(), StorageError> {
+        let to = tail.size().get();
+        let (index, width) = (size / TILE_WIDTH as u64, size as usize % TILE_WIDTH);
+        if width > 0 && index == to / TILE_WIDTH as u64 {
+            let bytes = bundle_bytes(&bundle_of(tail, index)?[..width]);
+            self.put_once(&names::tile(TileKind::Entries, index, width), &bytes)?;
+        }
+        for level in 0..tail.levels() as u8 {
+            let at_level = size >> (u32::from(TILE_HEIGHT) * u32::from(level));
+            let (index, width) = (at_level / TILE_WIDTH as u64, at_level as usize % TILE_WIDTH);
+            let is_edge = index == tiles_completed(level, 0, to).end;
+            if width > 0 && is_edge {
+                let tile = tail.tile(level, index).ok_or_else(|| lost(level, index))?;
+                let bytes = tile_bytes(&tile.hashes()[..width]);
+                self.put_once(&names::tile(TileKind::Hashes(level), index, width), &bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A partial tile is named by its width, so what an earlier flush wrote under the name is the same.
+    fn put_once(&self, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
+        if self.blobs.read(name)?.is_some_and(|there| there == bytes) { Ok(()) } else { self.blobs.put(name, bytes) }
+    }
+
+    /// Partial tiles may go once the full one is there (tlog-tiles, "Partial Tiles").
+    fn remove_partials(&self, from: u64, to: u64) -> Result<(), StorageError> {
+        for index in tiles_completed(0, from, to) {
+            self.blobs.remove_folder(&names::partials(TileKind::Entries, index))?;
+        }
+        for level in 0..8 {
+            for index in tiles_completed(level, from, to) {
+                self.blobs.remove_folder(&names::partials(TileKind::Hashes(level), index))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The bytes of a tile.
+pub(crate) fn tile_bytes(hashes: &[Hash]) -> Vec<u8> {
+    hashes.iter().flat_map(|hash| *hash.as_bytes()).collect()
+}
+
+/// The bytes of an entry bundle.
+pub(crate) fn bundle_bytes(entries: &[Stored]) -> Vec<u8> {
+    let mut bundle = Writer::with_capacity(entries.iter().map(|stored| 2 + stored.entry.len()).sum());
+    for stored in entries {
+        bundle.u16(stored.entry.len() as u16).raw(&stored.entry);
+    }
+    bundle.into_bytes()
+}
+
+fn bundles_touched(from: u64, to: u64) -> std::ops::Range<u64> {
+    from / TILE_WIDTH as u64..to.div_ceil(TILE_WIDTH as u64)
+}
+
+fn tiles_completed(level: u8, from: u64, to: u64) -> std::ops::Range<u64> {
+    let shift = u32::from(TILE_HEIGHT) * (u32::from(level) + 1);
+    from.checked_shr(shift).unwrap_or(0)..to.checked_shr(shift).unwrap_or(0)
+}
+
+fn bundle_of(tail: &Tail, index: u64) -> Result<&[Stored], StorageError> {
+    // At a size that ends a bundle the next one is asked for, and is empty.
+    tail.bundle(index).map(|entries| &entries[..]).ok_or_else(|| StorageError::Missing {
+        name: format!("{} in memory", names::tile(TileKind::Entries, index, TILE_WIDTH)),
+    })
+}
+
+fn lost(level: u8, index: u64) -> StorageError {
+    StorageError::Missing { name: format!("{} in memory", names::tile(TileKind::Hashes(level), index, TILE_WIDTH)) }
+}

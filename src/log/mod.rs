@@ -1,0 +1,48 @@
+//! The engine: a tiled log over any storage and for any rules.
+//!
+//! It sequences groups of entries, commits them in one place, keeps the newest part in memory, flushes it to the public
+//! files, recovers, and reads. What an entry means it does not know: that is its [`Machine`]'s business.
+//!
+//! ```text
+//! origin.json   origin, vkeys        manifest    what is flushed, and the frame from which the journal counts
+//! journal/      commits              checkpoint  the manifest's note, for static hosting
+//! tile/         C2SP tlog-tiles      bodies/     what is kept beside entries, one file for each bundle
+//! views/        derived values       chain.idx   16 bytes of the machine for each entry, derived
+//! lock          one process at a time
+//! ```
+//!
+//! Invariants: nothing leaves the process before its frame is durable; readers see immutable views and never wait; a
+//! flush disturbs no byte that the manifest rests on; an error whose outcome on disk is unknown stops all writes until
+//! the directory is opened again.
+
+mod batch;
+mod bodies;
+mod directory;
+mod engine;
+mod error;
+mod flush;
+mod machine;
+mod manifest;
+mod names;
+mod opaque;
+mod open;
+mod pool;
+mod publisher;
+mod reader;
+mod sequencer;
+mod tail;
+mod view;
+
+pub use batch::{Batch, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, MAX_ENTRY_LEN};
+pub use directory::{Directory, DirectoryError, OriginFile};
+pub use engine::{Engine, Pending, Sign};
+pub use error::{OpenError, ReadError, SubmitError};
+pub use machine::{Machine, ReplayError, Weight};
+pub use opaque::{Opaque, OpaqueGroup};
+pub use open::{Options, Recovery, Storage, create, open};
+pub use pool::PoolLimits;
+pub use publisher::{PUBLISH_INTERVAL, publish_every};
+pub use reader::LogReader;
+pub use sequencer::Committed;
+pub use tail::SideBody;
+pub use view::{LogView, Published};

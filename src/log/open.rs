@@ -1,0 +1,280 @@
+//! Opening a log: recovery by the functions of the normal path, and refusal where the truth cannot be proved.
+//!
+//! Nothing is signed, and nothing leaves the process, before the recovered state is durable in a manifest of its own.
+
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+
+use bytes::Bytes;
+
+use super::batch;
+use super::bodies;
+use super::engine::{Engine, Shared, Sign};
+use super::error::{OpenError, ReadError};
+use super::flush::{FlushJob, Flusher};
+use super::machine::Machine;
+use super::manifest::{CHAIN_INDEX, MANIFEST, Manifest, PublishedNote};
+use super::names::{self, TileKind};
+use super::pool::{Pool, PoolLimits};
+use super::reader::{LogReader, Store, parse_bundle};
+use super::sequencer::{FlushQueue, Sequencer, SignerThread, run_flushes, tail_root};
+use super::tail::{Stored, TILE_HEIGHT, TILE_WIDTH, Tail};
+use super::view::{LogView, Published};
+use crate::clock::Clock;
+use crate::hash::{HASH_LEN, Hash};
+use crate::merkle::{EMPTY_ROOT, LeafIndex, TreeSize, leaf_hash};
+use crate::storage::{Blobs, FrameKind, Journal, Scan, StorageError, Views};
+
+/// The three storage roles of one log.
+pub struct Storage {
+    /// Tiles, bundles, bodies, manifest.
+    pub blobs: Arc<dyn Blobs>,
+    /// The commit journal.
+    pub journal: Box<dyn Journal>,
+    /// Derived values.
+    pub views: Arc<dyn Views>,
+}
+
+/// How a log is opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Limits of the pool.
+    pub pool: PoolLimits,
+    /// The operator knows that nothing later than this copy exists.
+    pub confirm_newest: bool,
+}
+
+/// What opening found.
+#[derive(Clone, Copy, Debug)]
+pub struct Recovery {
+    /// Entries in the public files.
+    pub flushed: TreeSize,
+    /// Entries in all: the journal holds the difference.
+    pub size: TreeSize,
+    /// Whether a frame that was never acknowledged was dropped.
+    pub torn_frame: bool,
+    /// How many entries were replayed into the machine.
+    pub replayed: u64,
+    /// Whether the views were of no use and were made anew.
+    pub views_rebuilt: bool,
+}
+
+/// Makes a log of size 0.
+pub fn create(storage: &Storage) -> Result<(), StorageError> {
+    let mark = storage.journal.create()?;
+    let manifest =
+        Manifest { is_copy: false, size: TreeSize::ZERO, root: EMPTY_ROOT, mark, published: PublishedNote::default() };
+    storage.blobs.commit(MANIFEST, &manifest.encode())
+}
+
+/// Opens a log and starts its threads.
+pub fn open<M: Machine>(
+    mut machine: M,
+    storage: Storage,
+    sign: Sign,
+    clock: Arc<dyn Clock>,
+    options: Options,
+) -> Result<(Engine<M>, Recovery), OpenError> {
+    let manifest = read_manifest(&*storage.blobs)?;
+    if manifest.is_copy && !options.confirm_newest {
+        return Err(OpenError::IsCopy);
+    }
+    let store = Store::new(Arc::clone(&storage.blobs));
+    let mut tail = load_edge(&*storage.blobs, &manifest)?;
+    let scan = storage.journal.scan(&manifest.mark)?;
+    let (replayed, views_rebuilt) = load_machine(&mut machine, &*storage.views, &store, &tail)?;
+    let mut published = manifest.published.clone();
+    let unflushed = apply_frames(&mut machine, &mut tail, &scan, &mut published)?;
+    machine.check().map_err(|what| OpenError::Inconsistent { what })?;
+    check_published(&store, &tail, &published)?;
+    let root = tail_root(&tail);
+    let recovery = Recovery {
+        flushed: manifest.size,
+        size: tail.size(),
+        torn_frame: scan.torn,
+        replayed: replayed + unflushed,
+        views_rebuilt,
+    };
+
+    // A crash up to here has changed nothing. From here on the recovered state is made durable before it is signed.
+    let mut commits = storage.journal.resume(&scan)?;
+    let mut changes = machine.changes();
+    changes.applied = tail.size();
+    let job = FlushJob { tail: tail.clone(), root, mark: commits.last(), published: published.clone(), changes };
+    let width = manifest.size.get() as usize % TILE_WIDTH;
+    let bodies_len = bodies::len_below(&*storage.blobs, manifest.size.get() / TILE_WIDTH as u64, width)?;
+    let mut flusher = Flusher::new(Arc::clone(&storage.blobs), Arc::clone(&storage.views), manifest, bodies_len);
+    flusher.flush(&job)?;
+    commits.drop_before(&job.mark)?;
+    tail.drop_below(tail.size());
+
+    let checkpoint = if tail.size() == TreeSize::ZERO { Vec::new() } else { sign(tail.size(), &root) };
+    let view = Arc::new(LogView::new(tail.clone(), root, checkpoint.into(), machine.state()));
+    let shown = (!published.note.is_empty()).then(|| Published {
+        note: published.note.clone().into(),
+        size: published.size,
+        root: published.root,
+        state: (published.size == view.size()).then(|| view.state().clone()),
+    });
+    let shared = Arc::new(Shared::new(Pool::new(options.pool), storage.blobs, view, shown));
+    let (jobs, inbox) = sync_channel(1);
+    let signer = SignerThread::start_thread(sign).map_err(|e| StorageError::io("start", "a thread", e))?;
+    let sequencer = Sequencer {
+        shared: Arc::clone(&shared),
+        machine,
+        commits,
+        clock,
+        tail,
+        root,
+        signer,
+        flushes: FlushQueue::new(jobs),
+        published,
+        last_batch: None,
+    };
+    let flush_shared = Arc::clone(&shared);
+    let threads = [
+        std::thread::Builder::new().name("soulchain-sequencer".into()).spawn(move || sequencer.run()),
+        std::thread::Builder::new().name("soulchain-flush".into()).spawn(move || run_flushes(&flush_shared, flusher, &inbox)),
+    ];
+    let threads: Result<Vec<_>, _> = threads.into_iter().collect();
+    let threads = threads.map_err(|e| StorageError::io("start", "a thread", e))?;
+    Ok((Engine::new(shared, threads), recovery))
+}
+
+pub(crate) fn read_manifest(blobs: &dyn Blobs) -> Result<Manifest, OpenError> {
+    let bytes = blobs.read(MANIFEST)?.ok_or(StorageError::Missing { name: MANIFEST.into() })?;
+    Manifest::decode(&bytes).ok_or(OpenError::Manifest)
+}
+
+/// Reads the partial tiles and the partial bundle of the manifest's size, and recomputes the root from them.
+pub(crate) fn load_edge(blobs: &dyn Blobs, manifest: &Manifest) -> Result<Tail, OpenError> {
+    let size = manifest.size.get();
+    let mut tiles = Vec::new();
+    for level in 0..8_u8 {
+        let at_level = size >> (u32::from(TILE_HEIGHT) * u32::from(level));
+        if at_level == 0 {
+            break;
+        }
+        tiles.push(load_tile(blobs, level, at_level / TILE_WIDTH as u64, at_level as usize % TILE_WIDTH)?);
+    }
+    let entries = load_entries(blobs, size)?;
+    let hashes = tiles.first().map(Vec::as_slice).unwrap_or_default();
+    if !entries.iter().map(|stored| leaf_hash(&stored.entry)).eq(hashes.iter().copied()) {
+        return Err(OpenError::Inconsistent { what: "the newest entry bundle does not hash to the newest tile".into() });
+    }
+    let tail = Tail::from_edge(manifest.size, &tiles, entries);
+    if tail_root(&tail) != manifest.root {
+        return Err(OpenError::Inconsistent { what: "the newest tiles do not lead to the root in the manifest".into() });
+    }
+    Ok(tail)
+}
+
+fn load_tile(blobs: &dyn Blobs, level: u8, index: u64, width: usize) -> Result<Vec<Hash>, OpenError> {
+    if width == 0 {
+        return Ok(Vec::new());
+    }
+    let name = names::tile(TileKind::Hashes(level), index, width);
+    let bytes = blobs.read(&name)?.ok_or_else(|| StorageError::Missing { name: name.clone() })?;
+    if bytes.len() != width * HASH_LEN {
+        return Err(OpenError::Inconsistent { what: format!("{name} has another length than its width says") });
+    }
+    Ok(bytes.as_chunks().0.iter().map(|chunk| Hash::from_bytes(*chunk)).collect())
+}
+
+/// The entries of the partial bundle, with their rows. Their bodies stay on disk.
+fn load_entries(blobs: &dyn Blobs, size: u64) -> Result<Vec<Stored>, OpenError> {
+    let (index, width) = (size / TILE_WIDTH as u64, size as usize % TILE_WIDTH);
+    if width == 0 {
+        return Ok(Vec::new());
+    }
+    let name = names::tile(TileKind::Entries, index, width);
+    let bytes = blobs.read(&name)?.ok_or_else(|| StorageError::Missing { name: name.clone() })?;
+    let entries = parse_bundle(&Bytes::from(bytes), width)
+        .ok_or_else(|| OpenError::Inconsistent { what: format!("{name} is no bundle of {width} entries") })?;
+    let rows = blobs.read_at(CHAIN_INDEX, (size - width as u64) * 16, width * 16)?.unwrap_or_default();
+    let rows = rows.as_chunks::<16>().0;
+    if rows.len() != width {
+        return Err(OpenError::Inconsistent { what: format!("{CHAIN_INDEX} is shorter than the log") });
+    }
+    Ok(entries.into_iter().zip(rows).map(|(entry, row)| Stored { entry, body: None, row: *row }).collect())
+}
+
+/// Takes the machine's state from the views and replays what they lack; where that leads nowhere, replays everything.
+fn load_machine<M: Machine>(
+    machine: &mut M,
+    views: &dyn Views,
+    store: &Store,
+    tail: &Tail,
+) -> Result<(u64, bool), OpenError> {
+    let applied = views.state()?.filter(|applied| *applied <= tail.size());
+    let from_views = match applied {
+        Some(applied) if machine.load(views).is_ok() => replay(machine, store, tail, applied),
+        _ => Err(OpenError::Inconsistent { what: "no views".into() }),
+    };
+    match from_views {
+        Ok(replayed) if machine.check().is_ok() => Ok((replayed, false)),
+        _ => {
+            machine.reset();
+            views.clear()?;
+            Ok((replay(machine, store, tail, TreeSize::ZERO)?, applied.is_some()))
+        }
+    }
+}
+
+fn replay<M: Machine>(machine: &mut M, store: &Store, tail: &Tail, from: TreeSize) -> Result<u64, OpenError> {
+    let reader = LogReader::new(store, tail);
+    for index in (from.get()..tail.size().get()).map(LeafIndex::new) {
+        let entry = reader.entry(index)?;
+        machine.apply(index, &entry).map_err(|e| OpenError::Replay { index, what: e.what })?;
+    }
+    Ok(tail.size().get() - from.get())
+}
+
+/// Integrates the frames of the journal as the sequencer did, and checks that they lead where they say.
+fn apply_frames<M: Machine>(
+    machine: &mut M,
+    tail: &mut Tail,
+    scan: &Scan,
+    published: &mut PublishedNote,
+) -> Result<u64, OpenError> {
+    let inconsistent = |what: &str| OpenError::Inconsistent { what: format!("the journal {what}") };
+    let mut count = 0;
+    for frame in &scan.frames {
+        match frame.kind {
+            FrameKind::Start => return Err(inconsistent("begins anew in its middle")),
+            FrameKind::Published => {
+                *published = PublishedNote::decode(&frame.payload).ok_or_else(|| inconsistent("holds no checkpoint"))?;
+            }
+            FrameKind::Batch => {
+                let (transition, entries) =
+                    batch::decode(&frame.payload).ok_or_else(|| inconsistent("holds a frame that is no batch"))?;
+                if transition.before != (tail.size(), tail_root(tail)) {
+                    return Err(inconsistent("does not go on from the tree in the public files"));
+                }
+                for mut stored in entries {
+                    let index = tail.size().next_index();
+                    let row = machine.apply(index, &stored.entry);
+                    stored.row = row.map_err(|e| OpenError::Replay { index, what: e.what })?;
+                    tail.push(stored);
+                    count += 1;
+                }
+                if transition.after != (tail.size(), tail_root(tail)) {
+                    return Err(inconsistent("does not lead to the root that it says"));
+                }
+            }
+        }
+    }
+    Ok(count)
+}
+
+fn check_published(store: &Store, tail: &Tail, published: &PublishedNote) -> Result<(), OpenError> {
+    if published.note.is_empty() {
+        return Ok(());
+    }
+    let refusal = OpenError::PublishedNotHere { published: published.size, recovered: tail.size() };
+    match LogReader::new(store, tail).root(published.size) {
+        Ok(root) if root == published.root => Ok(()),
+        Ok(_) | Err(ReadError::PastEnd) => Err(refusal),
+        Err(error) => Err(error.into()),
+    }
+}

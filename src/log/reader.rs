@@ -1,0 +1,244 @@
+//! Reading a log of one size: tiles, bundles, entries, proofs.
+//!
+//! What is in memory is right by construction. What comes from disk is believed only after its hashes lead to the
+//! right edge: a tile's root must stand in the tile above, a bundle's entries must hash to the tile below it. What
+//! passed is cached, so the check costs once.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use super::batch::MAX_ENTRY_LEN;
+use super::bodies;
+use super::error::ReadError;
+use super::flush::{bundle_bytes, tile_bytes};
+use super::manifest::CHAIN_INDEX;
+use super::names::{self, TileKind};
+use super::tail::{Row, SideBody, TILE_HEIGHT, TILE_WIDTH, Tail, TileNodes, tile_place};
+use crate::encoding::Reader as Fields;
+use crate::hash::{HASH_LEN, Hash};
+use crate::merkle::{
+    LeafIndex, NodeId, TreeSize, consistency_plan, inclusion_plan, leaf_hash, root_from_inclusion, root_plan,
+    verify_consistency,
+};
+use crate::storage::Blobs;
+
+/// Memory for verified bundles that are not in the tail.
+const BUNDLE_CACHE_BYTES: u64 = 32 << 20;
+/// Verified tiles kept in memory: 16 KiB each.
+const TILE_CACHE_TILES: usize = 2_048;
+
+/// The entries of a full bundle.
+type Entries = Arc<Vec<Bytes>>;
+
+/// Reads what is flushed.
+pub(crate) struct Store {
+    blobs: Arc<dyn Blobs>,
+    tiles: Cache<(u8, u64), Arc<TileNodes>>,
+    bundles: Cache<u64, Entries, ByBytes>,
+}
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<u64, Entries> for ByBytes {
+    fn weight(&self, _: &u64, entries: &Entries) -> u64 {
+        entries.iter().map(|entry| entry.len() as u64 + 64).sum()
+    }
+}
+
+impl Store {
+    pub(crate) fn new(blobs: Arc<dyn Blobs>) -> Self {
+        Self {
+            blobs,
+            tiles: Cache::new(TILE_CACHE_TILES),
+            bundles: Cache::with_weighter(TILE_CACHE_TILES, BUNDLE_CACHE_BYTES, ByBytes),
+        }
+    }
+}
+
+/// A log of one size, for reading.
+#[derive(Clone, Copy)]
+pub struct LogReader<'a> {
+    store: &'a Store,
+    tail: &'a Tail,
+}
+
+impl<'a> LogReader<'a> {
+    pub(crate) fn new(store: &'a Store, tail: &'a Tail) -> Self {
+        Self { store, tail }
+    }
+
+    /// Number of entries.
+    pub fn size(&self) -> TreeSize {
+        self.tail.size()
+    }
+
+    /// The bytes of a tile of hashes, `width` 1 to 256.
+    pub fn tile(&self, level: u8, index: u64, width: usize) -> Result<Bytes, ReadError> {
+        self.check_tile(level, index, width)?;
+        let tile = self.nodes(level, index)?;
+        Ok(tile_bytes(&tile.hashes()[..width]).into())
+    }
+
+    /// The bytes of an entry bundle, `width` 1 to 256.
+    pub fn bundle(&self, index: u64, width: usize) -> Result<Bytes, ReadError> {
+        self.check_tile(0, index, width)?;
+        if let Some(entries) = self.tail.bundle(index) {
+            return Ok(bundle_bytes(&entries[..width]).into());
+        }
+        let entries = self.entries(index)?;
+        let mut bundle = Vec::with_capacity(entries[..width].iter().map(|entry| entry.len() + 2).sum());
+        for entry in &entries[..width] {
+            bundle.extend_from_slice(&(entry.len() as u16).to_be_bytes());
+            bundle.extend_from_slice(entry);
+        }
+        Ok(bundle.into())
+    }
+
+    /// An entry.
+    pub fn entry(&self, index: LeafIndex) -> Result<Bytes, ReadError> {
+        self.check_index(index)?;
+        match self.tail.entry(index) {
+            Some(stored) => Ok(stored.entry.clone()),
+            None => Ok(self.entries(index.get() / TILE_WIDTH as u64)?[index.get() as usize % TILE_WIDTH].clone()),
+        }
+    }
+
+    /// What is kept beside an entry.
+    pub fn body(&self, index: LeafIndex) -> Result<Option<SideBody>, ReadError> {
+        self.check_index(index)?;
+        match self.tail.entry(index) {
+            Some(stored) if stored.body.is_some() => Ok(stored.body.as_deref().cloned()),
+            // The partial bundle that was found at opening has its bodies on disk only.
+            _ => {
+                let (bundle, at) = (index.get() / TILE_WIDTH as u64, index.get() as usize % TILE_WIDTH);
+                Ok(bodies::find(&*self.store.blobs, bundle, at)?)
+            }
+        }
+    }
+
+    /// The machine's row beside an entry. It is derived: whoever uses it checks where it leads.
+    pub fn row(&self, index: LeafIndex) -> Result<Row, ReadError> {
+        self.check_index(index)?;
+        if let Some(stored) = self.tail.entry(index) {
+            return Ok(stored.row);
+        }
+        let bytes = self.store.blobs.read_at(CHAIN_INDEX, index.get() * 16, 16)?;
+        let row = bytes.as_deref().and_then(|bytes| bytes.try_into().ok());
+        row.ok_or(ReadError::Damaged { name: CHAIN_INDEX.into(), what: "it is too short" })
+    }
+
+    /// The root of the tree of an earlier size.
+    pub fn root(&self, size: TreeSize) -> Result<Hash, ReadError> {
+        if size > self.size() {
+            return Err(ReadError::PastEnd);
+        }
+        root_plan(size).root(|node| self.node(node))
+    }
+
+    /// The inclusion path of an entry in the tree of a size, checked before it is given.
+    pub fn inclusion(&self, index: LeafIndex, size: TreeSize) -> Result<Vec<Hash>, ReadError> {
+        if size > self.size() {
+            return Err(ReadError::PastEnd);
+        }
+        let plan = inclusion_plan(index, size).ok_or(ReadError::NoSuchProof)?;
+        plan.path(|node| self.node(node))
+    }
+
+    /// The consistency path between two sizes.
+    pub fn consistency(&self, old: TreeSize, new: TreeSize) -> Result<Vec<Hash>, ReadError> {
+        if new > self.size() {
+            return Err(ReadError::PastEnd);
+        }
+        let plan = consistency_plan(old, new).ok_or(ReadError::NoSuchProof)?;
+        plan.path(|node| self.node(node))
+    }
+
+    /// Checks an inclusion path of this log against a root, as a client would.
+    pub fn is_included(&self, entry: &[u8], index: LeafIndex, size: TreeSize, path: &[Hash], root: &Hash) -> bool {
+        root_from_inclusion(&leaf_hash(entry), index, size, path).as_ref() == Ok(root)
+    }
+
+    /// Checks a consistency path of this log, as a client would.
+    pub fn is_consistent(&self, old: (TreeSize, &Hash), new: (TreeSize, &Hash), path: &[Hash]) -> bool {
+        verify_consistency(old.0, new.0, old.1, new.1, path).is_ok()
+    }
+
+    fn check_index(&self, index: LeafIndex) -> Result<(), ReadError> {
+        if index.get() < self.size().get() { Ok(()) } else { Err(ReadError::PastEnd) }
+    }
+
+    fn check_tile(&self, level: u8, index: u64, width: usize) -> Result<(), ReadError> {
+        let shift = u32::from(TILE_HEIGHT) * u32::from(level);
+        let hashes = self.size().get().checked_shr(shift).unwrap_or(0);
+        let end = index.checked_mul(TILE_WIDTH as u64).and_then(|start| start.checked_add(width as u64));
+        let is_there = (1..=TILE_WIDTH).contains(&width) && end.is_some_and(|end| end <= hashes);
+        if is_there { Ok(()) } else { Err(ReadError::PastEnd) }
+    }
+
+    fn node(&self, id: NodeId) -> Result<Hash, ReadError> {
+        if let Some(hash) = self.tail.node(id) {
+            return Ok(hash);
+        }
+        let (level, index, row, at) = tile_place(id);
+        self.nodes(level, index)?.node(row, at).ok_or(ReadError::PastEnd)
+    }
+
+    /// A tile with its inner nodes.
+    fn nodes(&self, level: u8, index: u64) -> Result<Arc<TileNodes>, ReadError> {
+        if let Some(tile) = self.tail.tile(level, index) {
+            return Ok(Arc::clone(tile));
+        }
+        if let Some(tile) = self.store.tiles.get(&(level, index)) {
+            return Ok(tile);
+        }
+        // Only full tiles leave memory.
+        let name = names::tile(TileKind::Hashes(level), index, TILE_WIDTH);
+        let bytes = self.store.blobs.read(&name)?;
+        let Some(bytes) = bytes.filter(|bytes| bytes.len() == TILE_WIDTH * HASH_LEN) else {
+            return Err(ReadError::Damaged { name, what: "it is missing or has another length" });
+        };
+        let hashes: Vec<Hash> = bytes.as_chunks().0.iter().map(|chunk| Hash::from_bytes(*chunk)).collect();
+        let tile = Arc::new(TileNodes::from_hashes(&hashes));
+        let above = self.node(NodeId { level: (level + 1) * TILE_HEIGHT, index })?;
+        if tile.root() != Some(above) {
+            return Err(ReadError::Damaged { name, what: "its hashes do not lead to the root of the log" });
+        }
+        self.store.tiles.insert((level, index), Arc::clone(&tile));
+        Ok(tile)
+    }
+
+    /// The entries of a full bundle.
+    fn entries(&self, index: u64) -> Result<Entries, ReadError> {
+        if let Some(entries) = self.store.bundles.get(&index) {
+            return Ok(entries);
+        }
+        let name = names::tile(TileKind::Entries, index, TILE_WIDTH);
+        let damaged = |what| ReadError::Damaged { name: name.clone(), what };
+        let bytes = self.store.blobs.read(&name)?.ok_or_else(|| damaged("it is missing"))?;
+        let entries = parse_bundle(&bytes.into(), TILE_WIDTH).ok_or_else(|| damaged("it is no bundle of 256 entries"))?;
+        let tile = self.nodes(0, index)?;
+        if entries.iter().zip(tile.hashes()).any(|(entry, hash)| leaf_hash(entry) != *hash) {
+            return Err(damaged("an entry does not hash to its place in the tree"));
+        }
+        let entries = Arc::new(entries);
+        self.store.bundles.insert(index, Arc::clone(&entries));
+        Ok(entries)
+    }
+}
+
+/// Reads a bundle of a known width.
+pub(crate) fn parse_bundle(bytes: &Bytes, width: usize) -> Option<Vec<Bytes>> {
+    let mut fields = Fields::new(bytes);
+    let mut entries = Vec::with_capacity(width);
+    while entries.len() < width {
+        let len = usize::from(fields.u16()?);
+        let entry = fields.take(len)?;
+        (1..=MAX_ENTRY_LEN).contains(&len).then_some(())?;
+        entries.push(bytes.slice_ref(entry));
+    }
+    fields.is_empty().then_some(entries)
+}

@@ -1,0 +1,359 @@
+//! The sequencer: the one writer of a log.
+//!
+//! It takes everything that was submitted while the last commit was in flight, admits it, and makes one frame of it. No
+//! timer and no batch age: under load batches grow by themselves. What a crash leaves behind at each step is said there.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use super::batch::{self, Batch, MAX_BATCH_BYTES, Transition};
+use super::engine::{Shared, Sign};
+use super::error::SubmitError;
+use super::flush::{FlushJob, Flusher};
+use super::machine::Machine;
+use super::manifest::PublishedNote;
+use super::pool::{Answer, Control, Submission};
+use super::tail::Tail;
+use super::view::{LogView, Published};
+use crate::clock::{Clock, Reading};
+use crate::hash::Hash;
+use crate::merkle::{TreeSize, root_plan};
+use crate::storage::{Commits, FrameBuffer, FrameKind, Mark, StorageError};
+
+/// What the submitter of an admitted group gets.
+pub struct Committed<M: Machine> {
+    /// The machine's answer.
+    pub answer: M::Answer,
+    /// The log right after its batch: durable, and all that a proof needs.
+    pub view: Arc<LogView<M::State>>,
+}
+
+/// A flush starts this long after the first frame that is not flushed.
+const FLUSH_AFTER: Duration = Duration::from_secs(1);
+/// Or at this many unflushed bytes.
+const FLUSH_AT_BYTES: usize = 32 << 20;
+/// And here the sequencer waits for it.
+const WAIT_AT_BYTES: usize = 128 << 20;
+/// A batch frame: entries and bodies, and what encodes them.
+const RESERVE: usize = MAX_BATCH_BYTES + (1 << 19);
+
+pub(crate) struct Sequencer<M: Machine> {
+    pub(crate) shared: Arc<Shared<M>>,
+    pub(crate) machine: M,
+    pub(crate) commits: Box<dyn Commits>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tail: Tail,
+    pub(crate) root: Hash,
+    pub(crate) signer: SignerThread,
+    pub(crate) flushes: FlushQueue,
+    pub(crate) published: PublishedNote,
+    pub(crate) last_batch: Option<Instant>,
+}
+
+/// What the sequencer knows of flushing.
+pub(crate) struct FlushQueue {
+    jobs: SyncSender<FlushJob>,
+    in_flight: bool,
+    unflushed_bytes: usize,
+    in_flight_bytes: usize,
+    first_unflushed: Option<Instant>,
+}
+
+impl FlushQueue {
+    pub(crate) fn new(jobs: SyncSender<FlushJob>) -> Self {
+        Self { jobs, in_flight: false, unflushed_bytes: 0, in_flight_bytes: 0, first_unflushed: None }
+    }
+
+    fn is_due(&self) -> bool {
+        let old = self.first_unflushed.is_some_and(|at| at.elapsed() >= FLUSH_AFTER);
+        !self.in_flight && (old || self.unflushed_bytes >= FLUSH_AT_BYTES)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        if self.in_flight { None } else { self.first_unflushed.map(|at| at + FLUSH_AFTER) }
+    }
+
+    fn is_full(&self) -> bool {
+        self.unflushed_bytes + self.in_flight_bytes >= WAIT_AT_BYTES
+    }
+
+    fn grew(&mut self, bytes: usize) {
+        self.unflushed_bytes += bytes;
+        self.first_unflushed.get_or_insert_with(Instant::now);
+    }
+}
+
+impl<M: Machine> Sequencer<M> {
+    pub(crate) fn run(mut self) {
+        // However this thread ends, nobody waits for it for ever.
+        let guard = Guard(Arc::clone(&self.shared));
+        loop {
+            let take = !self.flushes.is_full() && self.gap_is_over();
+            let work = self.shared.pool.work(take, self.deadline());
+            for control in work.controls {
+                self.control(control);
+            }
+            if !work.submissions.is_empty() {
+                self.batch(work.submissions);
+            }
+            if self.flushes.is_due() || (work.closed && self.flushes.first_unflushed.is_some()) {
+                self.start_flush();
+            }
+            let idle = !self.flushes.in_flight && self.flushes.first_unflushed.is_none();
+            if work.closed && (idle || self.shared.latch.is_set()) {
+                break;
+            }
+        }
+        drop(guard);
+    }
+
+    fn gap_is_over(&self) -> bool {
+        self.last_batch.is_none_or(|at| at.elapsed() >= M::LEAST_GAP)
+    }
+
+    /// When there may be something to do though nobody says so.
+    fn deadline(&self) -> Option<Instant> {
+        let gap = self.last_batch.map(|at| at + M::LEAST_GAP).filter(|at| *at > Instant::now());
+        match (gap, self.flushes.deadline()) {
+            (Some(gap), Some(flush)) => Some(gap.min(flush)),
+            (gap, flush) => gap.or(flush),
+        }
+    }
+
+    fn control(&mut self, control: Control<M>) {
+        match control {
+            Control::Publish(note, state, answer) => {
+                // Nobody waiting for it changes nothing.
+                let _ = answer.send(self.publish(note, state));
+            }
+            Control::Flushed { size, mark } => {
+                self.flushes.in_flight = false;
+                self.flushes.in_flight_bytes = 0;
+                self.tail.drop_below(size);
+                self.shared.trim_view(&self.tail);
+                if let Err(error) = self.commits.drop_before(&mark) {
+                    // The segments stay until the next flush; nothing rests on them.
+                    tracing::warn!(%error, "old journal segments could not be removed");
+                }
+            }
+        }
+    }
+
+    fn batch(&mut self, submissions: Vec<Submission<M>>) {
+        if self.shared.latch.is_set() {
+            return refuse_all(submissions, || SubmitError::Latched { may_be_logged: false });
+        }
+        // A crash before the append leaves nothing behind. Room is made sure of before the machine is touched.
+        match self.commits.reserve(RESERVE) {
+            Ok(()) if !self.shared.latch.is_low_on_space() => {}
+            Err(error) if !error.outcome_is_known() => {
+                self.shared.latch.set(&error);
+                return refuse_all(submissions, || SubmitError::Latched { may_be_logged: false });
+            }
+            _ => return refuse_all(submissions, || SubmitError::NoSpace),
+        }
+        let now = match self.clock.read(self.machine.least_time()) {
+            Reading::Time(now) => now,
+            Reading::Jumped => return refuse_all(submissions, || SubmitError::ClockJumped),
+        };
+        self.machine.begin(now);
+        let mut batch = Batch::new(self.tail.size());
+        let mut answers = Vec::with_capacity(submissions.len());
+        for submission in submissions {
+            answers.push((submission.answer, self.machine.admit(submission.group, &mut batch)));
+        }
+        if batch.is_empty() {
+            self.machine.abandon();
+            let view = self.shared.view();
+            return answer_all(answers, &view);
+        }
+        self.machine.seal(&mut batch);
+        match self.commit(batch) {
+            Ok(view) => answer_all(answers, &view),
+            Err(error) => {
+                self.shared.latch.set(&error);
+                for (answer, _) in answers {
+                    let _ = answer.send(Err(SubmitError::Latched { may_be_logged: true }));
+                }
+            }
+        }
+        self.last_batch = Some(Instant::now());
+    }
+
+    /// Makes a batch durable and publishes its view.
+    fn commit(&mut self, batch: Batch) -> Result<Arc<LogView<M::State>>, StorageError> {
+        let weight = batch.weight();
+        let before = (self.tail.size(), self.root);
+        let mut tail = self.tail.clone();
+        for stored in &batch.entries {
+            tail.push(stored.clone());
+        }
+        let after = (tail.size(), tail_root(&tail));
+        let frame = batch::encode(&Transition { before, after }, &batch.entries);
+        // The signature is made while the disk works. It stays in memory: no storage ever holds a signature on a root
+        // that is not committed.
+        self.signer.start(after.0, after.1);
+        // A crash during the append leaves a torn frame or a whole one. Nobody has been told yet; both are right.
+        let appended = self.commits.append(FrameKind::Batch, frame);
+        let checkpoint = self.signer.finish();
+        appended?;
+        // From here on the batch is durable.
+        self.tail = tail;
+        self.root = after.1;
+        self.flushes.grew(weight);
+        let view = Arc::new(LogView::new(self.tail.clone(), after.1, checkpoint, self.machine.state()));
+        self.shared.set_view(Arc::clone(&view));
+        Ok(view)
+    }
+
+    /// Makes a published checkpoint durable before it is served, so that `/checkpoint` never goes back.
+    fn publish(&mut self, note: PublishedNote, state: M::State) -> Result<(), StorageError> {
+        if self.shared.latch.is_set() {
+            return Err(StorageError::Io {
+                op: "append",
+                name: "the journal".into(),
+                source: std::io::Error::other("the engine has latched"),
+            });
+        }
+        if note.size < self.published.size || note.size > self.tail.size() {
+            return Ok(());
+        }
+        let payload = note.encode();
+        self.commits.reserve(payload.len())?;
+        let mut frame = FrameBuffer::with_capacity(payload.len());
+        frame.raw(&payload);
+        if let Err(error) = self.commits.append(FrameKind::Published, frame) {
+            self.shared.latch.set(&error);
+            return Err(error);
+        }
+        self.shared.set_published(Published {
+            note: note.note.clone().into(),
+            size: note.size,
+            root: note.root,
+            state: Some(state),
+        });
+        self.flushes.grew(note.note.len());
+        self.published = note;
+        Ok(())
+    }
+
+    /// Hands everything up to this frame boundary to the flusher.
+    fn start_flush(&mut self) {
+        if self.flushes.in_flight || self.shared.latch.is_set() {
+            return;
+        }
+        let mut changes = self.machine.changes();
+        changes.applied = self.tail.size();
+        let job = FlushJob {
+            tail: self.tail.clone(),
+            root: self.root,
+            mark: self.commits.last(),
+            published: self.published.clone(),
+            changes,
+        };
+        self.flushes.first_unflushed = None;
+        self.flushes.in_flight = self.flushes.jobs.send(job).is_ok();
+        self.flushes.in_flight_bytes = std::mem::take(&mut self.flushes.unflushed_bytes);
+    }
+}
+
+/// The root of the tree, all of whose peaks lie at the right edge.
+pub(crate) fn tail_root(tail: &Tail) -> Hash {
+    let found: Result<Hash, TreeSize> = root_plan(tail.size()).root(|node| tail.node(node).ok_or(tail.size()));
+    found.expect("peaks of a tree lie in the partial tiles of its right edge, which the tail always holds")
+}
+
+fn refuse_all<M: Machine>(submissions: Vec<Submission<M>>, error: impl Fn() -> SubmitError<M::Refusal>) {
+    for submission in submissions {
+        let _ = submission.answer.send(Err(error()));
+    }
+}
+
+type Verdict<M> = (tokio::sync::oneshot::Sender<Answer<M>>, Result<<M as Machine>::Answer, <M as Machine>::Refusal>);
+
+fn answer_all<M: Machine>(answers: Vec<Verdict<M>>, view: &Arc<LogView<M::State>>) {
+    for (sender, verdict) in answers {
+        let answer = match verdict {
+            Ok(answer) => Ok(Committed { answer, view: Arc::clone(view) }),
+            Err(refusal) => Err(SubmitError::Refused(refusal)),
+        };
+        // A submitter that went away loses only its answer.
+        let _ = sender.send(answer);
+    }
+}
+
+struct Guard<M: Machine>(Arc<Shared<M>>);
+
+impl<M: Machine> Drop for Guard<M> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.latch.set_reason("the sequencer stopped unexpectedly".into());
+        }
+        drop(self.0.pool.drain());
+    }
+}
+
+/// Signs checkpoints beside the write path.
+pub(crate) struct SignerThread {
+    orders: SyncSender<(TreeSize, Hash)>,
+    notes: Receiver<Arc<[u8]>>,
+    sign: Sign,
+    ordered: Option<(TreeSize, Hash)>,
+}
+
+impl SignerThread {
+    pub(crate) fn start_thread(sign: Sign) -> std::io::Result<Self> {
+        let (orders, inbox) = sync_channel::<(TreeSize, Hash)>(1);
+        let (outbox, notes) = sync_channel(1);
+        let signer = Arc::clone(&sign);
+        std::thread::Builder::new().name("soulchain-signer".into()).spawn(move || {
+            for (size, root) in inbox {
+                if outbox.send(signer(size, &root).into()).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { orders, notes, sign, ordered: None })
+    }
+
+    fn start(&mut self, size: TreeSize, root: Hash) {
+        self.ordered = self.orders.send((size, root)).is_err().then_some((size, root));
+    }
+
+    fn finish(&mut self) -> Arc<[u8]> {
+        match self.ordered.take() {
+            // Without the thread it is done here: later, not wrong.
+            Some((size, root)) => (self.sign)(size, &root).into(),
+            None => self.notes.recv().unwrap_or_else(|_| Arc::from([])),
+        }
+    }
+}
+
+/// Runs flushes, one after the other, and reports each to the sequencer.
+pub(crate) fn run_flushes<M: Machine>(shared: &Arc<Shared<M>>, mut flusher: Flusher, jobs: &Receiver<FlushJob>) {
+    /// How long a flush that found no room waits before it is done again.
+    const RETRY_AFTER: Duration = Duration::from_secs(1);
+    while let Ok(job) = jobs.recv() {
+        loop {
+            match flusher.flush(&job) {
+                Ok(()) => break,
+                Err(error) if error.outcome_is_known() => {
+                    shared.latch.set_low_on_space(true);
+                    tracing::warn!(%error, "the flush is tried again");
+                    if shared.pool.is_closed() {
+                        return shared.pool.control(Control::Flushed { size: TreeSize::ZERO, mark: flusher.mark() });
+                    }
+                    std::thread::sleep(RETRY_AFTER);
+                }
+                Err(error) => {
+                    shared.latch.set(&error);
+                    return;
+                }
+            }
+        }
+        shared.latch.set_low_on_space(flusher.is_low_on_space(&job));
+        shared.set_flushed(job.tail.size());
+        shared.pool.control(Control::Flushed { size: job.tail.size(), mark: job.mark });
+    }
+}
