@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn threads_build_the_same() {
-        let leaves = sorted(0..2 * super::LEAVES_WORTH_A_THREAD as u64 + 1);
+        let leaves = sorted(0..=2 * super::LEAVES_WORTH_A_THREAD as u64);
         for threads in 0..4 {
             let node = Node::build_on_threads(leaves.clone(), 0, threads);
             assert!(check(&node, 0) == leaves);
