@@ -16,8 +16,8 @@ use super::subtree::{Leaf, inner_hash, left_count, subtree_hash};
 use super::tree::Change;
 use crate::hash::Hash;
 
-/// Most leaves of a row. More of them would take less memory a leaf, and longer to copy and rehash: with 4, a leaf takes
-/// about 100 bytes over its key, with 8 about 70 and a change a sixth longer.
+/// Most leaves of a row. More of them would take less memory a leaf, and longer to copy and rehash: with 4 a leaf takes
+/// about 100 bytes over its key (payload of 8), with 8 about 70 and some twice the hashes in its row at each change.
 pub(super) const BUCKET_LEAVES: usize = 4;
 
 /// Fewer leaves than these are built before a thread would have started.
