@@ -18,7 +18,6 @@ use super::names::{self, TileKind};
 use super::tail::{Stored, TILE_HEIGHT, TILE_WIDTH, Tail};
 use crate::encoding::Writer;
 use crate::hash::Hash;
-use crate::merkle::TreeSize;
 use crate::storage::{Blobs, Mark, StorageError, ViewBatch, Views};
 
 /// Everything up to one frame boundary.
