@@ -1,5 +1,6 @@
 //! Soulchain: a transparency log for AI agents.
 
+pub mod ed25519;
 pub mod encoding;
 pub mod hash;
 pub mod map;
