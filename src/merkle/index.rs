@@ -1,5 +1,7 @@
 //! Sizes and places in a tree.
 
+use crate::encoding::MAX_SAFE_INTEGER;
+
 /// Number of leaves of a tree.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct TreeSize(u64);
@@ -11,6 +13,9 @@ pub struct LeafIndex(u64);
 impl TreeSize {
     /// The empty tree.
     pub const ZERO: Self = Self(0);
+
+    /// The greatest size that any format here allows (every u64 of them is at most 2^53 − 1).
+    pub const MAX: Self = Self(MAX_SAFE_INTEGER);
 
     /// A size from its value.
     pub const fn new(value: u64) -> Self {
