@@ -185,6 +185,11 @@ impl KeyRoles {
     pub const fn admin(self) -> bool {
         matches!(self, Self::Listed(Roles { admin: true, .. }))
     }
+
+    /// Whether these are the roles under which it was listed.
+    pub fn are(self, roles: Roles) -> bool {
+        self == Self::Listed(roles)
+    }
 }
 
 impl Status {

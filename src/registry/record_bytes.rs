@@ -10,7 +10,7 @@ use super::record::{Head, KeyRecord, KeyRoles, Overlay, OverlayKind, Record, Sta
 use crate::encoding::{b64u_decode, b64u_encode};
 use crate::merkle::LeafIndex;
 use crate::soul::jcs::{JcsError, Value};
-use crate::soul::{Curr, Guardians, Identity, Kid, Next, RawKey, Roles, Seqno};
+use crate::soul::{Curr, Guardians, Identity, Kid, Next, RawKey, Roles, Seqno, kid as kid_of};
 
 /// Why bytes are no record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -200,7 +200,7 @@ fn key(value: &Value) -> Option<KeyRecord> {
     let by = members.optional("suspect_by", seqno)?;
     let from = members.optional("suspect_from", seqno)?;
     members.end()?;
-    if Kid::of(&pk) != kid || (by.is_some() && from.is_none()) {
+    if kid_of(&pk) != kid || (by.is_some() && from.is_none()) {
         return None;
     }
     Some(KeyRecord { kid, pk, roles, added, revoked, suspect: from.map(|from| Suspect { from, by }) })
