@@ -131,6 +131,8 @@ impl Registry {
                 let by_registrar = self.office.is_registrar(&issuer);
                 if by_registrar {
                     self.overlaid.entry(issuer).or_default().insert(notice.subject);
+                } else if !self.has_guardian(&notice.subject, &issuer) {
+                    return;
                 }
                 let said = overlays::Said { issuer, kind, index: link.index, by_registrar };
                 self.overlay(&notice.subject, |overlays| overlays.notice(&said));
@@ -150,7 +152,7 @@ impl Registry {
             Said::Feedback { link: Some(link), .. } => {
                 self.fall(Statement { issuer, link: link.curr, kind: StatementKind::Feedback });
             }
-            Said::Notice { subject, kind } => {
+            Said::Notice { subject, kind } if self.overlays_by(&subject, &issuer) => {
                 self.overlay(&subject, |overlays| overlays.retract(&issuer, kind, past.index));
             }
             _ => {}
@@ -167,9 +169,10 @@ impl Registry {
         let registrar = self.office.registrar;
         self.set_office(Office { registrar, registrars, pretrust: policy.pretrust.clone() });
         for issuer in left {
-            let subjects: Vec<Identity> = self.overlaid.get(&issuer).into_iter().flatten().copied().collect();
-            for subject in subjects.iter().filter(|subject| self.has_overlay(subject, &issuer)).collect::<Vec<_>>() {
-                self.overlay(subject, |overlays| overlays.leave_office(&issuer));
+            let mut subjects: Vec<Identity> = self.overlaid.get(&issuer).into_iter().flatten().copied().collect();
+            subjects.retain(|subject| self.has_overlay(subject, &issuer));
+            for subject in subjects {
+                self.overlay(&subject, |overlays| overlays.leave_office(&issuer));
             }
         }
     }
@@ -177,6 +180,15 @@ impl Registry {
     fn has_overlay(&self, subject: &Identity, issuer: &Identity) -> bool {
         let by_registrars = |state: &IdentityState| state.private.by_registrars.iter().any(|(by, _)| by == issuer);
         self.identity(subject).is_some_and(by_registrars)
+    }
+
+    fn overlays_by(&self, subject: &Identity, issuer: &Identity) -> bool {
+        let by_issuer = |state: &IdentityState| state.record.standing.overlays.iter().any(|o| o.issuer == *issuer);
+        self.identity(subject).is_some_and(by_issuer)
+    }
+
+    fn has_guardian(&self, subject: &Identity, issuer: &Identity) -> bool {
+        self.identity(subject).is_some_and(|state| state.record.standing.has_guardian(issuer))
     }
 
     /// Moves the overlays of a subject, unless that is the registrar, which follows its own links alone.

@@ -38,6 +38,7 @@ pub struct Mark(pub(super) usize);
 
 /// How to undo one change.
 #[derive(Debug)]
+#[expect(clippy::option_option, reason = "nothing said of a name and the name being free are two things")]
 pub(super) enum Undo {
     /// An identity got a link; this is what it was, if it had been touched.
     Link(Identity, Option<IdentityState>),

@@ -67,7 +67,13 @@ impl Registry {
         let tree = Tree::build(parts.identities.into_iter().flat_map(leaves).collect());
         Self {
             log_id,
-            committed: Snapshot { tree, office: office.clone(), identities, log_time: parts.log_time, size: parts.size },
+            committed: Snapshot {
+                tree,
+                office: office.clone(),
+                identities,
+                log_time: parts.log_time,
+                size: parts.size,
+            },
             batch: Batch::default(),
             office,
             identities,
@@ -158,11 +164,8 @@ fn leaves(state: IdentityState) -> Vec<crate::map::Leaf<Leaf>> {
     let record = &state.record;
     let (identity, standing) = (record.identity, record.standing.clone());
     let value = identity_value(&record.to_bytes());
-    let own = crate::map::Leaf {
-        key: identity_key(identity.as_bytes()),
-        value,
-        payload: Leaf::Identity(Arc::new(state)),
-    };
+    let own =
+        crate::map::Leaf { key: identity_key(identity.as_bytes()), value, payload: Leaf::Identity(Arc::new(state)) };
     let names = standing.name.iter().chain(&standing.domains).map(|name| crate::map::Leaf {
         key: name_key(name),
         value: name_value(identity.as_bytes()),

@@ -167,7 +167,7 @@ fn clear_marks_since(keys: &mut [KeyRecord], from: Seqno) {
 
 /// Keeps of the retired keys the newest and every recent one.
 fn forget(keys: &mut Vec<KeyRecord>, recent: impl Fn(&KeyRecord) -> bool) {
-    keys.sort_unstable_by(|a, b| (b.revoked, b.kid).cmp(&(a.revoked, a.kid)));
+    keys.sort_unstable_by_key(|key| core::cmp::Reverse((key.revoked, key.kid)));
     let mut retired = 0;
     keys.retain(|key| {
         if key.is_live() {

@@ -18,14 +18,14 @@ mod record;
 mod record_bytes;
 mod state;
 // The fold.
-mod snapshot;
 mod batch;
 mod fold;
 mod history;
+mod snapshot;
 // Rules.
+mod admit;
 mod refusal;
 mod signer;
-mod admit;
 // Effects.
 mod apply;
 mod keyset;

@@ -149,7 +149,9 @@ impl core::fmt::Display for Refusal {
             Self::ClockBehind { previous, log_time } => {
                 write!(f, "ctime_ms is before the previous link's ({previous}) and before log time ({log_time})")
             }
-            Self::ClockAhead { clock } => write!(f, "ctime_ms is more than 5 minutes ahead of the log's clock ({clock})"),
+            Self::ClockAhead { clock } => {
+                write!(f, "ctime_ms is more than 5 minutes ahead of the log's clock ({clock})")
+            }
             Self::BadAnchor => f.write_str("the anchor is no checkpoint of this log"),
             Self::BadReference(reference) => reference.fmt(f),
         }

@@ -1,4 +1,4 @@
-//! Rules of genesis, keys, recover and revoke_agent that the state decides (formats.md §4).
+//! Rules of `genesis`, `keys`, `recover` and `revoke_agent` that the state decides (formats.md §4).
 
 use super::Admitted;
 use crate::merkle::LeafIndex;
@@ -56,32 +56,13 @@ impl Registry {
                 return Err(Refusal::BadBody(BodyRule::RolesChanged(held.kid)));
             }
         }
-        self.check_next_key(event, state)?;
+        check_next_key(event, state)?;
         self.check_exist(&event.custodian)?;
         let suspect_index = self.check_suspect_from(link, event, history)?;
         let at = At { seqno: link.header.seqno, index: link.index, log_time: self.log_time(), suspect_index };
         let change = event.change(&standing.keys, &state.private.retired_at, &at);
         self.check_unused(change.added.iter().copied().chain(event.recovery.map(kid)))?;
         check_change(event, &change)
-    }
-
-    /// What may be said of the recovery key: that it is announced, once, and listed nowhere.
-    fn check_next_key(&self, event: &KeyEvent<'_>, state: &IdentityState) -> Result<(), Refusal> {
-        let set = state.record.standing.next;
-        if event.kind == KeyEventKind::Keys && event.next.is_some() && set.is_some() {
-            return Err(Refusal::BadBody(BodyRule::NextIsSet));
-        }
-        if event.next.is_some_and(|next| state.private.nexts.contains(&next)) {
-            return Err(Refusal::NextCommittedBefore);
-        }
-        let commitments: Vec<Next> = set.into_iter().chain(event.next).collect();
-        if commitments.is_empty() {
-            return Ok(());
-        }
-        match event.listed.iter().find(|listed| commitments.contains(&next_commitment(&listed.pk))) {
-            Some(listed) => Err(Refusal::BadBody(BodyRule::NextIsListed(listed.kid))),
-            None => Ok(()),
-        }
     }
 
     /// Whether the signer may look back as far as `suspect_from`; the index of the link there.
@@ -109,6 +90,25 @@ impl Registry {
             Some(used) => Err(Refusal::KeyInUse(used)),
             None => Ok(()),
         }
+    }
+}
+
+/// What may be said of the recovery key: that it is announced, once, and listed nowhere.
+fn check_next_key(event: &KeyEvent<'_>, state: &IdentityState) -> Result<(), Refusal> {
+    let set = state.record.standing.next;
+    if event.kind == KeyEventKind::Keys && event.next.is_some() && set.is_some() {
+        return Err(Refusal::BadBody(BodyRule::NextIsSet));
+    }
+    if event.next.is_some_and(|next| state.private.nexts.contains(&next)) {
+        return Err(Refusal::NextCommittedBefore);
+    }
+    let commitments: Vec<Next> = set.into_iter().chain(event.next).collect();
+    if commitments.is_empty() {
+        return Ok(());
+    }
+    match event.listed.iter().find(|listed| commitments.contains(&next_commitment(&listed.pk))) {
+        Some(listed) => Err(Refusal::BadBody(BodyRule::NextIsListed(listed.kid))),
+        None => Ok(()),
     }
 }
 

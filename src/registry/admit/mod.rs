@@ -82,7 +82,7 @@ impl Registry {
             Body::Genesis(genesis) => self.check_genesis(&admitted, genesis)?,
             body => self.check_next(&admitted, body, history)?,
         }
-        self.check_anchor(&admitted, history)?;
+        check_anchor(&admitted, history)?;
         Ok(admitted)
     }
 
@@ -90,8 +90,7 @@ impl Registry {
     pub fn trusted<'a>(&self, index: LeafIndex, link: &'a ReadLink, history: &dyn History) -> Admitted<'a> {
         let body_bytes = link.link().body().unwrap_or_default();
         let curr = link.link().curr();
-        let mut admitted =
-            Admitted { index, curr, header: link.header(), body: link.body(), body_bytes, past: None };
+        let mut admitted = Admitted { index, curr, header: link.header(), body: link.body(), body_bytes, past: None };
         admitted.past = self.past(&admitted, history);
         admitted
     }
@@ -155,16 +154,6 @@ impl Registry {
         if barred { Err(Refusal::Revoked) } else { Ok(()) }
     }
 
-    fn check_anchor(&self, link: &Admitted<'_>, history: &dyn History) -> Result<(), Refusal> {
-        let (size, root) = (TreeSize::new(link.header.anchor_size), link.header.anchor_root);
-        let good = if size == TreeSize::ZERO {
-            root.is_zero()
-        } else {
-            size.get() <= link.index.get() && history.root_at(size) == Some(root)
-        };
-        if good { Ok(()) } else { Err(Refusal::BadAnchor) }
-    }
-
     pub(super) fn check_exist<'i>(&self, identities: impl IntoIterator<Item = &'i Identity>) -> Result<(), Refusal> {
         match identities.into_iter().find(|identity| self.identity(identity).is_none()) {
             Some(unknown) => Err(Refusal::BadReference(Reference::Unknown(*unknown))),
@@ -201,4 +190,14 @@ impl Admitted<'_> {
         }
         self.past.map(|past| past.index)
     }
+}
+
+fn check_anchor(link: &Admitted<'_>, history: &dyn History) -> Result<(), Refusal> {
+    let (size, root) = (TreeSize::new(link.header.anchor_size), link.header.anchor_root);
+    let good = if size == TreeSize::ZERO {
+        root.is_zero()
+    } else {
+        size.get() <= link.index.get() && history.root_at(size) == Some(root)
+    };
+    if good { Ok(()) } else { Err(Refusal::BadAnchor) }
 }

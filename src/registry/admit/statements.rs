@@ -4,7 +4,7 @@ use super::Admitted;
 use crate::registry::batch::{Statement, StatementKind};
 use crate::registry::fold::Registry;
 use crate::registry::history::Said;
-use crate::registry::record::Status;
+use crate::registry::record::{KeyRoles, Status};
 use crate::registry::refusal::{Reference, Refusal};
 use crate::registry::state::IdentityState;
 use crate::soul::{Feedback, Identity, LinkRef, Notice, NoticeKind, Receipt, Retract};
@@ -45,7 +45,7 @@ impl Registry {
             }
             Said::Notice { kind, .. } => kind == NoticeKind::Revoke,
         };
-        let may = |roles: super::super::record::KeyRoles| if needs_admin { roles.admin() } else { roles.act() };
+        let may = |roles: KeyRoles| if needs_admin { roles.admin() } else { roles.act() };
         if !state.record.key(&link.header.kid).is_some_and(|key| may(key.roles)) {
             return Err(Refusal::Unauthorised(link.header.kid));
         }
