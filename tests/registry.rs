@@ -15,8 +15,7 @@ use soulchain::hash::Hash;
 use soulchain::map::identity_value;
 use soulchain::merkle::{Frontier, LeafIndex, TreeSize, leaf_hash};
 use soulchain::registry::{
-    Evidence, FaultReason, History, IdentityState, Leaf, Parts, PastLink, Record, Refusal, Registry, Replay,
-    TrailerFault,
+    Evidence, FaultReason, History, IdentityState, Leaf, PastLink, Record, Refusal, Registry, Replay, TrailerFault,
 };
 use soulchain::soul::{Body, Identity, Link, LogId, ReadLink, Seqno, TRAILER_ENTRY_KIND, Trailer, VerifiedLink};
 
@@ -221,16 +220,12 @@ fn check_final(chain: &Value, log: &Log, kids: &HashMap<soulchain::soul::Curr, s
     assert_eq!(disputed, expected.collect());
 }
 
-/// A registry that is made from parts has the same map.
+/// A registry that is made from parts has the same map, and the same parts.
 fn check_restored(log: &Log) {
-    let mut identities = Vec::new();
-    for leaf in log.registry.committed().map() {
-        if let Leaf::Identity(state) = &leaf.payload {
-            identities.push(IdentityState::clone(state));
-        }
-    }
-    let restored = Registry::restore(log_id(), Parts { identities, ..Parts::default() });
+    let parts = log.registry.parts().unwrap();
+    let restored = Registry::restore(log_id(), parts.clone());
     assert_eq!(restored.committed().map().root().to_hex(), log.map_root());
+    assert_eq!(restored.parts(), Some(parts));
 }
 
 fn hex(value: &Value) -> Vec<u8> {
@@ -343,4 +338,58 @@ fn a_repeat_is_found_at_its_index() {
         seen += usize::from(!matches!(ReadLink::read(link, None, log_id()).unwrap().body(), Body::Genesis(_)));
     }
     assert!(seen > 10);
+}
+
+#[test]
+fn a_record_of_another_form_is_none() {
+    let Some(chain) = vectors("chain.json") else { return };
+    let text = chain["batches"][20]["records"]["gina"].as_str().unwrap();
+    assert!(Record::parse(text.as_bytes()).is_ok());
+    let record: Value = serde_json::from_str(text).unwrap();
+    let key = |at: usize| record["keys"][at].to_string();
+    let swapped = |a: String, b: String| (format!("{a},{b}"), format!("{b},{a}"));
+    let overlay = |at: usize| record["overlays"][at].to_string();
+    let guardian = |at: usize| record["guardians"]["ids"][at].to_string();
+    let kid = |at: usize| record["keys"][at]["kid"].as_str().unwrap().to_owned();
+    let cases = [
+        ("\"v\":1".to_owned(), "\"v\":2".to_owned()),
+        (",\"verified\":false".to_owned(), String::new()),
+        (",\"verified\":false".to_owned(), ",\"verified\":0".to_owned()),
+        ("\"verified\":false".to_owned(), "\"verified\":false,\"w\":1".to_owned()),
+        ("{\"controller\"".to_owned(), "{\"a\":1,\"controller\"".to_owned()),
+        ("\"evidence\":{".to_owned(), "\"domains\":[],\"evidence\":{".to_owned()),
+        ("\"r\":0,".to_owned(), String::new()),
+        ("\"status\":\"revoked\"".to_owned(), "\"status\":\"gone\"".to_owned()),
+        ("\"threshold\":2".to_owned(), "\"threshold\":4".to_owned()),
+        ("\"threshold\":2".to_owned(), "\"threshold\":0".to_owned()),
+        ("\"kind\":\"suspend\"".to_owned(), "\"kind\":\"release\"".to_owned()),
+        ("\"roles\":[\"admin\"]".to_owned(), "\"roles\":[]".to_owned()),
+        ("\"roles\":[\"admin\"]".to_owned(), "\"roles\":[\"admin\",\"act\"]".to_owned()),
+        ("\"roles\":[\"admin\"]".to_owned(), "\"roles\":[\"admin\"],\"suspect_by\":3".to_owned()),
+        ("\"alg\":\"ed25519\"".to_owned(), "\"alg\":\"ed448\"".to_owned()),
+        ("\"seqno\":5".to_owned(), "\"seqno\":0".to_owned()),
+        (kid(0), format!("{}00", &kid(0)[..62])),
+        swapped(key(0), key(1)),
+        swapped(overlay(0), overlay(1)),
+        swapped(guardian(0), guardian(1)),
+    ];
+    for (from, to) in cases {
+        assert!(text.contains(&from), "{from}");
+        assert!(Record::parse(text.replacen(&from, &to, 1).as_bytes()).is_err(), "{from} as {to}");
+    }
+}
+
+#[test]
+fn a_stored_state_that_is_cut_is_none() {
+    let Some(vectors) = vectors("bad_links.json") else { return };
+    let prefix: Vec<_> = list(&vectors["prefix"]).iter().map(bytes).collect();
+    let log = Log::of(vectors["origin"].as_str().unwrap(), &prefix);
+    for state in log.registry.parts().unwrap().identities {
+        let bytes = state.to_bytes();
+        assert_eq!(IdentityState::from_bytes(&bytes), Some(state));
+        for len in 0..bytes.len() {
+            assert_eq!(IdentityState::from_bytes(&bytes[..len]), None);
+        }
+        assert_eq!(IdentityState::from_bytes(&[&bytes[..], &[0]].concat()), None);
+    }
 }

@@ -400,7 +400,7 @@ fn told(world: &World, subject: Identity) -> (Vec<(Identity, OverlayKind, u64)>,
             Body::Recover(_) if issuer == subject => ended = false,
             Body::RevokeAgent(_) if issuer == subject => ended = true,
             Body::Policy(policy) => {
-                registrars = policy.registrars.clone();
+                registrars.clone_from(&policy.registrars);
                 if registrars.is_empty() {
                     registrars.push(world.ids[0]);
                 }
@@ -450,6 +450,14 @@ fn told(world: &World, subject: Identity) -> (Vec<(Identity, OverlayKind, u64)>,
             _ => {}
         }
     }
+    let status = status(&standing, guardians.as_ref(), ended);
+    let mut overlays: Vec<_> = standing.iter().map(|held| (held.issuer, held.kind, held.index)).collect();
+    overlays.sort_by_key(|(issuer, kind, index)| (*issuer, *kind, u64::MAX - index));
+    overlays.dedup_by_key(|(issuer, kind, _)| (*issuer, *kind));
+    (overlays, status)
+}
+
+fn status(standing: &[Standing], guardians: Option<&Guardians>, ended: bool) -> Status {
     let revokers = |of: &dyn Fn(&Standing) -> bool| {
         let mut ids: Vec<_> =
             standing.iter().filter(|h| h.kind == OverlayKind::Revoke && of(h)).map(|h| h.issuer).collect();
@@ -457,18 +465,14 @@ fn told(world: &World, subject: Identity) -> (Vec<(Identity, OverlayKind, u64)>,
         ids.dedup();
         ids.len() as u64
     };
-    let by_guardians = guardians.as_ref().is_some_and(|g| revokers(&|h| guards(&h.issuer)) >= g.threshold);
-    let status = if ended || by_guardians || revokers(&|held| held.as_registrar) > 0 {
+    let by_guardians = guardians.is_some_and(|g| revokers(&|h| g.ids.contains(&h.issuer)) >= g.threshold);
+    if ended || by_guardians || revokers(&|held| held.as_registrar) > 0 {
         Status::Revoked
     } else if standing.iter().any(|held| held.kind == OverlayKind::Suspend) {
         Status::Suspended
     } else {
         Status::Active
-    };
-    let mut overlays: Vec<_> = standing.iter().map(|held| (held.issuer, held.kind, held.index)).collect();
-    overlays.sort_by_key(|(issuer, kind, index)| (*issuer, *kind, u64::MAX - index));
-    overlays.dedup_by_key(|(issuer, kind, _)| (*issuer, *kind));
-    (overlays, status)
+    }
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -494,6 +498,38 @@ fn group() -> impl Strategy<Value = Group> {
         .prop_map(|(ops, kept, sealed_after_hours)| Group { ops, kept, sealed_after_hours })
 }
 
+#[test]
+fn an_identity_that_was_taken_back_was_never_there() {
+    let mut world = World::new();
+    let (before, parts) = (world.visible(), world.registry.parts());
+    let mark = world.registry.mark();
+    let key = world.new_key();
+    let keys = vec![KeyEntry::new(*key.public().as_bytes(), BOTH)];
+    let (name, next, guardians, controller, custodian) = (Some("late".to_owned()), None, None, None, None);
+    let body = Body::Genesis(Genesis { name, keys, next, guardians, controller, custodian, pop: Vec::new() });
+    let genesis = signed(ChainPosition::GENESIS, &key, |_| body.clone()).unwrap();
+    let (identity, curr) = (chain_of(&genesis), genesis.link().curr());
+    let second = ChainPosition { identity, seqno: Seqno::new(2), prev: curr, auth: curr };
+    let action = signed(second, &key, |_| Body::Action(None)).unwrap();
+    for again in [false, true] {
+        let accepted = world.accepted.len();
+        assert!(world.offer(genesis.clone()) && world.offer(action.clone()) && !world.offer(genesis.clone()));
+        assert!(world.registry.parts().is_none(), "nothing seals it yet");
+        assert_eq!(world.registry.name("late"), Some(identity));
+        if again {
+            break;
+        }
+        world.registry.undo(mark);
+        world.accepted.truncate(accepted);
+        world.past.links.remove(&identity);
+        assert_eq!((world.visible(), world.registry.name("late")), (before.clone(), None));
+        assert_eq!(world.registry.parts(), parts);
+    }
+    world.seal(1);
+    assert_eq!(world.registry.identities(), IDENTITIES as u64 + 1);
+    assert_eq!(world.registry.parts(), refolded(&world).parts());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -511,11 +547,15 @@ proptest! {
                 prop_assert_eq!(standing.verified, overlays.iter().any(|(_, kind, _)| *kind == OverlayKind::Verified));
             }
         }
+        if matches!(world.accepted.last(), Some(Entry::Link(_))) {
+            world.seal(1);
+        }
         let again = refolded(&world);
         prop_assert_eq!(world.visible(), visible(&again, &world.ids));
-        world.seal(1);
+        prop_assert_eq!(world.registry.parts(), again.parts());
         let restored = world.stored.restore(&world.registry);
         prop_assert_eq!(world.visible(), visible(&restored, &world.ids));
+        prop_assert_eq!(world.registry.parts(), restored.parts());
         prop_assert_eq!(restored.committed().map().root(), world.registry.committed().map().root());
         // What no state shows decides alike: the next links get the same verdicts.
         let mut twin = restored;

@@ -35,7 +35,7 @@ pub struct Registry {
 }
 
 /// All that a registry is made from after a restart.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
     /// Every identity.
     pub identities: Vec<IdentityState>,
@@ -82,6 +82,28 @@ impl Registry {
             statements: parts.statements.into_iter().collect(),
             overlaid,
         }
+    }
+
+    /// The state as of the newest trailer in parts, each sorted, for a store that is made anew.
+    ///
+    /// `None` while links were applied that no trailer seals.
+    pub fn parts(&self) -> Option<Parts> {
+        if !self.batch.touched.is_empty() {
+            return None;
+        }
+        let identities = self.committed.tree.iter().filter_map(|leaf| match &leaf.payload {
+            Leaf::Identity(state) => Some(IdentityState::clone(state)),
+            Leaf::Name(_) => None,
+        });
+        Some(Parts {
+            identities: identities.collect(),
+            used_keys: sorted(&self.used_keys),
+            retracted: sorted(&self.retracted),
+            statements: sorted(&self.statements),
+            office: Office::clone(&self.office),
+            log_time: self.committed.log_time,
+            size: self.committed.size,
+        })
     }
 
     /// The state as of the newest trailer.
@@ -157,6 +179,12 @@ impl Registry {
             Undo::Office(office) => self.office = office,
         }
     }
+}
+
+fn sorted<T: Copy + Ord>(set: &HashSet<T>) -> Vec<T> {
+    let mut items: Vec<T> = set.iter().copied().collect();
+    items.sort_unstable();
+    items
 }
 
 /// The leaves that an identity has in the state map: its own, its handle's and its domain names'.
