@@ -5,7 +5,7 @@
 
 use core::ops::Range;
 
-use super::climb::{Side, climb};
+use super::climb::{Side, climb, climb_len};
 use super::node::{peaks, perfect_nodes};
 use super::{LeafIndex, NodeId, Subtree, TreeSize, root_of_peaks};
 use crate::hash::Hash;
@@ -68,6 +68,7 @@ impl Plan {
 
     /// Adds the siblings on the way up from the node over `leaf` at level `from`.
     fn climb(&mut self, leaf: u64, size: TreeSize, from: u32) {
+        self.nodes.reserve(climb_len(leaf, size.get() - 1, from));
         for (level, side) in climb(leaf, size.get() - 1, from) {
             let (node, level) = (leaf >> level, level as u8);
             match side {
@@ -158,7 +159,7 @@ mod tests {
         let last = inclusion_plan(LeafIndex::new(u64::MAX - 1), size).unwrap();
         assert_eq!((last.nodes().len(), last.ragged), (63, None));
         let first = inclusion_plan(LeafIndex::new(0), size).unwrap();
-        assert_eq!((first.nodes().len(), first.ragged), (63 + 63, Some(63..126)));
+        assert_eq!((first.nodes().len(), &first.ragged), (63 + 63, &Some(63..126)));
         assert_eq!(consistency_plan(TreeSize::new(1), size).unwrap(), first);
         assert_eq!(consistency_plan(TreeSize::new(u64::MAX - 1), size).unwrap().nodes().len(), 64);
     }

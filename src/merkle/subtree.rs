@@ -1,4 +1,6 @@
-//! Subtrees (draft-ietf-plants-merkle-tree-certs, section "Subtrees"): the leaves `start..end` of a tree.
+//! Subtrees (draft-ietf-plants-merkle-tree-certs-03, section 4.1): the leaves `start..end` of a tree.
+//!
+//! Later drafts count empty ranges among them; C2SP tlog-witness cites this one, which does not.
 
 use super::TreeSize;
 
@@ -54,7 +56,7 @@ mod tests {
     fn a_subtree_starts_at_a_multiple_of_its_width() {
         let is = |start, end| Subtree::new(start, TreeSize::new(end)).is_some();
         for start in 0..70_u64 {
-            for end in 0..140 {
+            for end in 0..140_u64 {
                 let width = end.saturating_sub(start).next_power_of_two();
                 assert_eq!(is(start, end), start < end && start.is_multiple_of(width), "{start} {end}");
             }
