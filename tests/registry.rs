@@ -3,7 +3,7 @@
 //! Evidence (reputation.md) is not weighed by the fold; where a record of a vector shows some, it is compared without.
 //! Map roots are compared all the same, over the registry's leaves with the vector's evidence put in.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "this is a test")]
 
 mod common;
 

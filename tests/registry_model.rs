@@ -1,7 +1,7 @@
 //! Random operations on a few identities, in groups that are kept or taken back, against naive twins: a second fold
 //! from nothing without any undo, and overlays told from the list of all notices.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "this is a test")]
 
 use std::collections::HashMap;
 
