@@ -16,3 +16,5 @@ pub mod clock;
 pub mod log;
 #[cfg(feature = "node")]
 pub mod storage;
+#[cfg(feature = "client")]
+pub mod wire;

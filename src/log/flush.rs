@@ -108,7 +108,8 @@ impl Flusher {
 
     fn write_bundles(&self, tail: &Tail, from: u64, to: u64) -> Result<(), StorageError> {
         for index in from / TILE_WIDTH as u64..to / TILE_WIDTH as u64 {
-            self.blobs.put(&names::tile(TileKind::Entries, index, TILE_WIDTH), &bundle_bytes(bundle_of(tail, index)?))?;
+            self.blobs
+                .put(&names::tile(TileKind::Entries, index, TILE_WIDTH), &bundle_bytes(bundle_of(tail, index)?))?;
         }
         Ok(())
     }
