@@ -1,86 +1,142 @@
-//! The link: one event on one identity's chain (formats.md §2).
+//! The link: one event on one identity's chain (formats.md §2), unverified.
+//!
+//! A [`Link`] keeps the bytes of its entry as they were received: `0x01 ‖ M ‖ sig ‖ body if inline`. They are what is
+//! hashed, verified and logged; nothing is ever written again from parsed fields. That a link exists says that it is
+//! not `malformed` (§5), and no more: its body is unread and its signature unchecked until it is a `VerifiedLink`.
 
-use super::ids::{BodyCommit, Curr, Identity, Kid, LogId, Seqno};
-use crate::encoding::UnixMillis;
-use crate::hash::Hash;
+use super::commit::{commit_inline, commit_salted};
+use super::header::{HEADER_LEN, Header};
+use super::ids::{BodyCommit, Curr, Salt};
+use super::link_error::LinkError;
+use crate::ed25519::{PublicKey, SIGNATURE_LEN};
+use crate::hash::sha256;
 
-/// Bytes of the fixed header `M`.
-pub const HEADER_LEN: usize = 274;
+/// The first byte of an entry that is a link.
+pub const LINK_ENTRY_KIND: u8 = 0x01;
 
-/// The type of a link (formats.md §4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u16)]
-pub enum LinkType {
-    /// Founds an identity.
-    Genesis = 0x0001,
-    /// Replaces the key set.
-    Keys = 0x0002,
-    /// Takes an identity back.
-    Recover = 0x0003,
-    /// Ends an identity.
-    RevokeAgent = 0x0004,
-    /// Describes an identity.
-    Profile = 0x0005,
-    /// What an agent did.
-    Action = 0x0100,
-    /// Confirms another's action.
-    Receipt = 0x0101,
-    /// Rates another.
-    Feedback = 0x0102,
-    /// Vouches for another.
-    Attest = 0x0103,
-    /// Takes an own statement back.
-    Retract = 0x0104,
-    /// Says something of standing about another.
-    Notice = 0x0105,
-    /// Sets registrars and scoring.
-    Policy = 0x0200,
-}
+const MESSAGE_AT: usize = 1;
+const SIGNATURE_AT: usize = MESSAGE_AT + HEADER_LEN;
+const BODY_AT: usize = SIGNATURE_AT + SIGNATURE_LEN;
 
-/// How an action ended (flags, bits 1 and 2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
-#[repr(u8)]
-pub enum Outcome {
-    /// Nothing is said.
-    #[default]
-    None = 0,
-    /// It succeeded.
-    Success = 1,
-    /// It failed.
-    Failure = 2,
-    /// It was not allowed.
-    Denied = 3,
-}
-
-/// The fields of `M`, in its order.
+/// A link that was read and not verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// Which log.
-    pub log_id: LogId,
-    /// Whose chain; zero in a genesis.
-    pub identity: Identity,
-    /// Place in the chain.
-    pub seqno: Seqno,
-    /// The link before it; zero in a genesis.
-    pub prev: Curr,
-    /// The newest key event before it; zero in a genesis.
-    pub auth: Curr,
-    /// What it is.
-    pub link_type: LinkType,
-    /// Whether the body is part of the entry.
-    pub inline: bool,
-    /// How an action ended.
-    pub outcome: Outcome,
-    /// The signer's claim.
-    pub ctime: UnixMillis,
-    /// Size of a checkpoint that the signer had seen; 0 = none.
-    pub anchor_size: u64,
-    /// Its root; zero if none.
-    pub anchor_root: Hash,
-    /// Who signs.
-    pub kid: Kid,
-    /// Bytes of the body.
-    pub body_len: u32,
-    /// Commitment to the body.
-    pub body_commit: BodyCommit,
+pub struct Link {
+    entry: Vec<u8>,
+    header: Header,
+    curr: Curr,
+}
+
+/// A body that is kept beside the log, with the salt of its commitment. Nothing is checked yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beside {
+    /// Of the commitment.
+    pub salt: Salt,
+    /// The body's bytes.
+    pub body: Vec<u8>,
+}
+
+impl Link {
+    /// Reads the entry of a link.
+    pub fn parse_entry(entry: &[u8]) -> Result<Self, LinkError> {
+        match entry.first() {
+            Some(&LINK_ENTRY_KIND) => {}
+            Some(&kind) => return Err(LinkError::Kind(kind)),
+            None => return Err(LinkError::EntryLength(0)),
+        }
+        if entry.len() < BODY_AT {
+            return Err(LinkError::EntryLength(entry.len()));
+        }
+        let header = Header::parse(&entry[MESSAGE_AT..SIGNATURE_AT])?;
+        let stated = if header.inline { header.body_len } else { 0 };
+        let found = entry.len() - BODY_AT;
+        if found != stated as usize {
+            return Err(LinkError::BodyLength { stated, found });
+        }
+        let curr = Curr::from_bytes(sha256(&[&entry[MESSAGE_AT..SIGNATURE_AT]]));
+        Ok(Self { entry: entry.to_vec(), header, curr })
+    }
+
+    /// Puts a link together from what a submission carries apart.
+    ///
+    /// `body` is the inline body, or one to be kept beside the log, which comes with `salt`; that one is handed back.
+    pub fn from_parts(
+        message: &[u8],
+        sig: &[u8],
+        body: Option<&[u8]>,
+        salt: Option<Salt>,
+    ) -> Result<(Self, Option<Beside>), LinkError> {
+        if sig.len() != SIGNATURE_LEN {
+            return Err(LinkError::SignatureLength(sig.len()));
+        }
+        let header = Header::parse(message)?;
+        let (inline, beside) = match (body.unwrap_or_default(), salt) {
+            (body, None) if header.inline || body.is_empty() => (body, None),
+            (body, Some(salt)) if !header.inline && !body.is_empty() => {
+                (&[][..], Some(Beside { salt, body: body.to_vec() }))
+            }
+            _ => return Err(LinkError::Salt),
+        };
+        let link = Self::parse_entry(&[&[LINK_ENTRY_KIND][..], message, sig, inline].concat())?;
+        Ok((link, beside))
+    }
+
+    /// The fields of `M`.
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Its id, `H(M)`.
+    pub const fn curr(&self) -> Curr {
+        self.curr
+    }
+
+    /// `M` as received: what is signed.
+    pub fn message(&self) -> &[u8] {
+        &self.entry[MESSAGE_AT..SIGNATURE_AT]
+    }
+
+    /// The signature over `M`.
+    pub fn sig(&self) -> &[u8; SIGNATURE_LEN] {
+        self.entry[SIGNATURE_AT..].first_chunk().expect("an entry holds a signature behind its header")
+    }
+
+    /// The body's bytes, where they are part of the entry.
+    pub fn body(&self) -> Option<&[u8]> {
+        self.header.inline.then(|| &self.entry[BODY_AT..])
+    }
+
+    /// The bytes of its entry.
+    pub fn entry(&self) -> &[u8] {
+        &self.entry
+    }
+
+    /// The bytes of its entry.
+    pub fn into_entry(self) -> Vec<u8> {
+        self.entry
+    }
+
+    /// Whether the commitment is that of the inline body, or zero where the body is empty.
+    ///
+    /// Of a body that lies beside the log nothing can be said without it, and this is true.
+    pub fn matches_commit(&self) -> bool {
+        match self.body() {
+            Some(body) => self.header.body_commit == commit_inline(body),
+            None => self.header.body_len > 0 || self.header.body_commit == BodyCommit::ZERO,
+        }
+    }
+
+    /// Whether `signer` signed it. Which key may sign is not asked here.
+    pub fn is_signed_by(&self, signer: &PublicKey) -> bool {
+        signer.verify(self.message(), self.sig())
+    }
+}
+
+impl Beside {
+    /// Whether this is the body that the header commits to: its length and its commitment.
+    pub fn matches(&self, header: &Header) -> bool {
+        !header.inline
+            && self.body.len() == header.body_len as usize
+            && !self.body.is_empty()
+            && header.body_commit == commit_salted(&self.salt, &self.body)
+    }
 }

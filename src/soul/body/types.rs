@@ -3,8 +3,11 @@
 //! These are plain data: a value of [`Body`] exists only for bytes that passed the profile and every field rule that
 //! link and index alone decide. The bytes themselves stay with the link and are what is hashed.
 
-use super::ids::{Curr, Identity, Kid, Next, Seqno};
-use super::jcs;
+use crate::soul::header::LinkType;
+use crate::soul::ids::{Curr, Identity, Kid, Next, Seqno};
+use crate::soul::jcs;
+use crate::soul::key;
+use crate::soul::names::names;
 
 /// A raw Ed25519 public key, as listed; whether it is a point is decided when a signature is checked.
 pub type RawKey = [u8; 32];
@@ -41,6 +44,86 @@ pub enum Body {
     Policy(Policy),
 }
 
+impl Body {
+    /// The type of the link that bears it.
+    pub const fn link_type(&self) -> LinkType {
+        match self {
+            Self::Genesis(_) => LinkType::Genesis,
+            Self::Keys(_) => LinkType::Keys,
+            Self::Recover(_) => LinkType::Recover,
+            Self::RevokeAgent(_) => LinkType::RevokeAgent,
+            Self::Profile(_) => LinkType::Profile,
+            Self::Action(_) => LinkType::Action,
+            Self::Receipt(_) => LinkType::Receipt,
+            Self::Feedback(_) => LinkType::Feedback,
+            Self::Attest(_) => LinkType::Attest,
+            Self::Retract(_) => LinkType::Retract,
+            Self::Notice(_) => LinkType::Notice,
+            Self::Policy(_) => LinkType::Policy,
+        }
+    }
+
+    /// The key set that it puts in force, of a genesis, keys or recover.
+    pub fn keys(&self) -> Option<&[KeyEntry]> {
+        match self {
+            Self::Genesis(body) => Some(&body.keys),
+            Self::Keys(body) => Some(&body.keys),
+            Self::Recover(body) => Some(&body.keys),
+            _ => None,
+        }
+    }
+
+    /// Its proofs of possession; none where it cannot have any.
+    pub fn pops(&self) -> &[Pop] {
+        match self {
+            Self::Genesis(body) => &body.pop,
+            Self::Keys(body) => &body.pop,
+            Self::Recover(body) => &body.pop,
+            _ => &[],
+        }
+    }
+
+    /// The commitment to a recovery key that it sets.
+    pub const fn next(&self) -> Option<Next> {
+        match self {
+            Self::Genesis(body) => body.next,
+            Self::Keys(body) => body.next,
+            Self::Recover(body) => Some(body.next),
+            _ => None,
+        }
+    }
+
+    /// The recovery key that signs it, where that key does.
+    pub const fn recovery(&self) -> Option<&RawKey> {
+        match self {
+            Self::Recover(body) => Some(&body.recovery),
+            Self::RevokeAgent(body) => body.recovery.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The first link that the signer disowns.
+    pub const fn suspect_from(&self) -> Option<Seqno> {
+        match self {
+            Self::Keys(body) => body.suspect_from,
+            Self::Recover(body) => body.suspect_from,
+            Self::RevokeAgent(body) => body.suspect_from,
+            _ => None,
+        }
+    }
+
+    /// The identity that it is about.
+    pub const fn subject(&self) -> Option<Identity> {
+        match self {
+            Self::Receipt(body) => Some(body.subject),
+            Self::Feedback(body) => Some(body.subject),
+            Self::Attest(body) => Some(body.subject),
+            Self::Notice(body) => Some(body.subject),
+            _ => None,
+        }
+    }
+}
+
 /// What a listed key may sign.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, PartialOrd, Ord, Hash)]
 pub struct Roles {
@@ -59,6 +142,20 @@ pub struct KeyEntry {
     pub pk: RawKey,
     /// What it may sign.
     pub roles: Roles,
+}
+
+impl Roles {
+    /// The names that a body writes, sorted.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        [(self.act, "act"), (self.admin, "admin")].into_iter().filter_map(|(held, name)| held.then_some(name))
+    }
+}
+
+impl KeyEntry {
+    /// A key with its id.
+    pub fn new(pk: RawKey, roles: Roles) -> Self {
+        Self { kid: key::kid(&pk), pk, roles }
+    }
 }
 
 /// A proof of possession of an added key.
@@ -341,4 +438,24 @@ pub struct Policy {
     pub scoring: Option<String>,
     /// The version of the rules from this link on; absent = 1.
     pub rules: Option<u64>,
+}
+
+names! {
+    Reason {
+        KeyCompromise => "key_compromise", CessationOfOperation => "cessation_of_operation",
+        AffiliationChanged => "affiliation_changed", Superseded => "superseded",
+        PrivilegeWithdrawn => "privilege_withdrawn", CertificateHold => "certificate_hold",
+        AaCompromise => "aa_compromise", Unspecified => "unspecified",
+    }
+}
+
+names! {
+    NoticeKind {
+        Suspend => "suspend", Unsuspend => "unsuspend", Revoke => "revoke", Violation => "violation",
+        Verified => "verified", Unverified => "unverified", Bind => "bind", Release => "release",
+    }
+}
+
+names! {
+    Severity { Critical => "critical", High => "high", Medium => "medium", Low => "low" }
 }
