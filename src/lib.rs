@@ -16,3 +16,6 @@ pub mod clock;
 pub mod log;
 #[cfg(feature = "node")]
 pub mod storage;
+
+#[cfg(feature = "client")]
+pub mod keyfile;
