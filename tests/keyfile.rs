@@ -1,5 +1,7 @@
 //! Key files (formats.md §9): what is written reads back, what should not be read is refused, and nothing is lost.
+
 #![cfg(feature = "client")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot read its input has failed")]
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +13,7 @@ use soulchain::ed25519::SigningKey;
 use soulchain::encoding::{b64u_encode, hex_encode};
 use soulchain::keyfile::{KEY_FILE_EXTENSION, KeyFile, KeyFileError, KeyFileFault, MAX_KEY_FILE_LEN, OpenedKey};
 
-/// Made with another implementation: Argon2id of OpenSSL, HChaCha20 by hand, ChaCha20-Poly1305 of OpenSSL. The seed is
+/// Made with another implementation: Argon2id of OpenSSL, `HChaCha20` by hand, ChaCha20-Poly1305 of OpenSSL. The seed is
 /// the bytes 1 to 32.
 const FOREIGN: &str = r#"{"v":1,"alg":"ed25519","kid":"89181fbee07a1c959f91627fb709bafc097b56251f4321ab0839590c3f9a4bf5","pk":"ebVWLo_mVPlAeLES6KmLp5AfhTrmlb7X4OORC60ElmQ","kdf":"argon2id","t":3,"m":65536,"p":4,"salt":"ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8","cipher":"xchacha20-poly1305","nonce":"QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZX","ct":"IjgkNey-iUzwAWIo8TP-8ME8COMIIxEtj4Aau_D7GT--KTWkL1s57K9QUcI5MMXD"}"#;
 const FOREIGN_PASSPHRASE: &str = "correct horse — Batterie";
