@@ -1,5 +1,6 @@
 //! The engine: a log that is open for writing and reading.
 
+use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
@@ -25,11 +26,17 @@ pub type Sign = Arc<dyn Fn(TreeSize, &Hash) -> Vec<u8> + Send + Sync>;
 pub struct Engine<M: Machine> {
     shared: Arc<Shared<M>>,
     threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    /// What has to live as long as the log is open: the lock of its directory.
+    kept: Arc<OnceLock<Box<dyn Any + Send + Sync>>>,
 }
 
 impl<M: Machine> Clone for Engine<M> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), threads: Arc::clone(&self.threads) }
+        Self {
+            shared: Arc::clone(&self.shared),
+            threads: Arc::clone(&self.threads),
+            kept: Arc::clone(&self.kept),
+        }
     }
 }
 
@@ -50,7 +57,13 @@ impl<M: Machine> Pending<M> {
 
 impl<M: Machine> Engine<M> {
     pub(crate) fn new(shared: Arc<Shared<M>>, threads: Vec<JoinHandle<()>>) -> Self {
-        Self { shared, threads: Arc::new(Mutex::new(threads)) }
+        Self { shared, threads: Arc::new(Mutex::new(threads)), kept: Arc::default() }
+    }
+
+    /// Keeps a value until the last handle is gone.
+    pub fn keep(&self, value: Box<dyn Any + Send + Sync>) {
+        // A second value would be a second directory, and there is one.
+        let _ = self.kept.set(value);
     }
 
     /// Queues a group of entries; at once an error if the pool is full.

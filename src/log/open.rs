@@ -85,7 +85,7 @@ pub fn open<M: Machine>(
     let (replayed, views_rebuilt) = load_machine(&mut machine, &*storage.views, &store, &tail)?;
     let mut published = manifest.published.clone();
     let unflushed = apply_frames(&mut machine, &mut tail, &scan, &mut published)?;
-    machine.check().map_err(|what| OpenError::Inconsistent { what })?;
+    check_machine(&machine, &store, &tail)?;
     check_published(&store, &tail, &published)?;
     let root = tail_root(&tail);
     let recovery = Recovery {
@@ -218,13 +218,22 @@ fn load_machine<M: Machine>(
         _ => Err(OpenError::Inconsistent { what: "no views".into() }),
     };
     match from_views {
-        Ok(replayed) if machine.check().is_ok() => Ok((replayed, false)),
+        Ok(replayed) if check_machine(machine, store, tail).is_ok() => Ok((replayed, false)),
         _ => {
             machine.reset();
             views.clear()?;
             Ok((replay(machine, store, tail, TreeSize::ZERO)?, applied.is_some()))
         }
     }
+}
+
+/// Holds the machine's state against the last entry.
+fn check_machine<M: Machine>(machine: &M, store: &Store, tail: &Tail) -> Result<(), OpenError> {
+    let last = match tail.size().get().checked_sub(1) {
+        Some(index) => Some(LogReader::new(store, tail).entry(LeafIndex::new(index))?),
+        None => None,
+    };
+    machine.check(last.as_deref()).map_err(|what| OpenError::Inconsistent { what })
 }
 
 fn replay<M: Machine>(machine: &mut M, store: &Store, tail: &Tail, from: TreeSize) -> Result<u64, OpenError> {
