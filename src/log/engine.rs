@@ -87,6 +87,17 @@ impl<M: Machine> Engine<M> {
         done.await.unwrap_or(Ok(()))
     }
 
+    /// Flushes everything that is committed by now, and returns when it is in the public files.
+    pub async fn flush(&self) -> Result<(), StorageError> {
+        let (answer, done) = oneshot::channel();
+        self.shared.pool.control(Control::Flush(answer));
+        done.await.unwrap_or_else(|_| Err(StorageError::Io {
+            op: "flush",
+            name: "the log".into(),
+            source: std::io::Error::other("the engine has stopped"),
+        }))
+    }
+
     /// Tells of every new view.
     pub fn changes(&self) -> watch::Receiver<TreeSize> {
         self.shared.sizes.subscribe()
