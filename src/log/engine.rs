@@ -16,7 +16,7 @@ use super::tail::Tail;
 use super::view::{LogView, Published};
 use crate::hash::Hash;
 use crate::merkle::TreeSize;
-use crate::storage::{Blobs, StorageError};
+use crate::storage::StorageError;
 
 /// Signs a checkpoint of this size and root; gives the note.
 pub type Sign = Arc<dyn Fn(TreeSize, &Hash) -> Vec<u8> + Send + Sync>;
@@ -148,7 +148,7 @@ pub(crate) struct Shared<M: Machine> {
 impl<M: Machine> Shared<M> {
     pub(crate) fn new(
         pool: Pool<M>,
-        blobs: Arc<dyn Blobs>,
+        store: Store,
         view: Arc<LogView<M::State>>,
         published: Option<Published<M::State>>,
     ) -> Self {
@@ -156,7 +156,7 @@ impl<M: Machine> Shared<M> {
         Self {
             pool,
             latch: Latch::default(),
-            store: Store::new(blobs),
+            store,
             view: ArcSwap::new(view),
             published: ArcSwap::new(Arc::new(published.map(Arc::new))),
             sizes: watch::Sender::new(size),

@@ -282,7 +282,7 @@ mod views {
             world.views.edit(|now| now.clone_from(&stand));
             let size = told.heads.last().unwrap().0.get();
             let lag = size - stand.applied.map_or(0, TreeSize::get);
-            assert_eq!(open(&world, &told), (lag, false), "{:?}", stand.applied);
+            assert_eq!(open(&world, &told), (lag, stand.applied.is_none()), "{:?}", stand.applied);
         }
     }
 
