@@ -17,7 +17,7 @@ use super::tail::Tail;
 use super::view::{LogView, Published};
 use crate::hash::Hash;
 use crate::merkle::TreeSize;
-use crate::storage::{Blobs, StorageError};
+use crate::storage::StorageError;
 
 /// Signs a checkpoint of this size and root; gives the note.
 pub type Sign = Arc<dyn Fn(TreeSize, &Hash) -> Vec<u8> + Send + Sync>;
@@ -100,6 +100,17 @@ impl<M: Machine> Engine<M> {
         done.await.unwrap_or(Ok(()))
     }
 
+    /// Flushes everything that is committed by now, and returns when it is in the public files.
+    pub async fn flush(&self) -> Result<(), StorageError> {
+        let (answer, done) = oneshot::channel();
+        self.shared.pool.control(Control::Flush(answer));
+        done.await.unwrap_or_else(|_| Err(StorageError::Io {
+            op: "flush",
+            name: "the log".into(),
+            source: std::io::Error::other("the engine has stopped"),
+        }))
+    }
+
     /// Tells of every new view.
     pub fn changes(&self) -> watch::Receiver<TreeSize> {
         self.shared.sizes.subscribe()
@@ -150,7 +161,7 @@ pub(crate) struct Shared<M: Machine> {
 impl<M: Machine> Shared<M> {
     pub(crate) fn new(
         pool: Pool<M>,
-        blobs: Arc<dyn Blobs>,
+        store: Store,
         view: Arc<LogView<M::State>>,
         published: Option<Published<M::State>>,
     ) -> Self {
@@ -158,7 +169,7 @@ impl<M: Machine> Shared<M> {
         Self {
             pool,
             latch: Latch::default(),
-            store: Store::new(blobs),
+            store,
             view: ArcSwap::new(view),
             published: ArcSwap::new(Arc::new(published.map(Arc::new))),
             sizes: watch::Sender::new(size),
