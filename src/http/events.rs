@@ -105,8 +105,9 @@ impl Stream {
     }
 
     fn look(&mut self) {
-        let view = self.app.node.view();
-        let log = self.app.node.reader(&view);
+        let node = self.app.node.clone();
+        let view = node.view();
+        let log = node.reader(&view);
         let end = view.size().get().min(self.next + STEP);
         for index in self.next..end {
             let Ok(entry) = log.entry(LeafIndex::new(index)) else { break };

@@ -20,7 +20,7 @@ use crate::soul::{
     next_commitment,
 };
 use crate::storage::StorageError;
-use crate::tlog::{NoteSigner as _, Origin, TlogError};
+use crate::tlog::{Origin, TlogError};
 
 /// Which store holds the views.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

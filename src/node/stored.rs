@@ -77,7 +77,7 @@ pub(crate) fn load(views: &dyn Views) -> Result<Loaded, StorageError> {
         rows.push((*genesis.get(&row.identity).ok_or_else(damaged)?, Arc::new(row)));
         Ok(())
     })?;
-    let mut id = |key: &[u8]| key.get(1..).and_then(|id| id.try_into().ok()).ok_or_else(damaged);
+    let id = |key: &[u8]| key.get(1..).and_then(|id| id.try_into().ok()).ok_or_else(damaged);
     views.scan(b"k", &mut |key, _| Ok(parts.used_keys.push(Kid::from_bytes(id(key)?))))?;
     views.scan(b"r", &mut |key, _| Ok(parts.retracted.push(Curr::from_bytes(id(key)?))))?;
     views.scan(b"s", &mut |key, _| Ok(parts.statements.push(statement(key).ok_or_else(damaged)?)))?;

@@ -6,7 +6,6 @@ use super::facts::{Facts, link_at};
 use super::machine::{Checked, Group, NodeState, Position, RegistryMachine, chain_of};
 use super::{Node, View};
 use crate::ed25519::PublicKey;
-use crate::encoding::UnixMillis;
 use crate::log::{ReadError, SubmitError};
 use crate::merkle::LeafIndex;
 use crate::registry::Refusal;
@@ -149,7 +148,7 @@ impl Node {
             let refused = |refusal| AppendError::Refused { at: at + skipped, refusal, identity };
             let read = ReadLink::read(link.clone(), beside.clone(), self.log_id);
             let read = read.map_err(|refusal| refused(Refusal::Link(refusal)))?;
-            check_early(view.state(), read.header(), at, self.clock_now()).map_err(refused)?;
+            check_early(view.state(), read.header(), at).map_err(refused)?;
             let key = keys.signer(&read).map_err(refused)?;
             let key = PublicKey::from_bytes(&key).ok_or(refused(Refusal::Link(soul::Refusal::Signature)))?;
             let link = read.verify(&key).map_err(|refusal| refused(Refusal::Link(refusal)))?;
@@ -158,10 +157,6 @@ impl Node {
             checked.push(Checked { link, facts });
         }
         Ok(Group { links: checked })
-    }
-
-    fn clock_now(&self) -> UnixMillis {
-        crate::clock::now()
     }
 }
 
@@ -193,7 +188,7 @@ impl RequestKeys<'_> {
 
 /// Refuses at once what the committed state refuses for good, so that it costs no signature check: a place in the chain
 /// that is taken. The first link alone can be told; the others follow it.
-fn check_early(state: &NodeState, header: &Header, at: usize, _now: UnixMillis) -> Result<(), Refusal> {
+fn check_early(state: &NodeState, header: &Header, at: usize) -> Result<(), Refusal> {
     if at > 0 || header.link_type == LinkType::Genesis {
         return Ok(());
     }
