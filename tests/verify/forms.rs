@@ -166,20 +166,6 @@ fn check_changes(name: &str, changes: &[(&str, Check, Change)]) {
     }
 }
 
-/// A signer whose absence the log proves fails with that, not with the absence.
-#[test]
-fn a_link_of_an_identity_that_the_map_does_not_have() {
-    let (Some(policy), Some(proof)) = (policy("policy.txt"), file("link-no-state.tlog-proof")) else { return };
-    let link = Parts::of(&file("link.tlog-proof").unwrap());
-    let absent = Parts::of(&file("absent-identity.tlog-proof").unwrap());
-    let map = serde_json::from_slice::<Json>(&absent.extra).unwrap()["state"]["map"].clone();
-    let proof = Parts { tail: Parts::of(&proof).tail, ..link }.edit(|extra| {
-        remove(&mut extra["state"], "record");
-        extra["state"]["map"] = map;
-    });
-    assert_eq!(fails(&plain(&policy, &proof.to_bytes())), Check::Map);
-}
-
 #[test]
 fn questions_that_a_proof_does_not_answer() {
     let Some(policy) = policy("policy.txt") else { return };
