@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use soulchain::merkle::LeafIndex;
+use soulchain::merkle::{LeafIndex, TreeSize};
 use soulchain::registry::{KeyRoles, Record, Suspect};
 use soulchain::soul::{
     Attest, Body, Curr, Feedback, Identity, Keys, LinkRef, LinkType, LogId, Notice, NoticeKind, Policy, Profile,
     Reason, Receipt, Recover, Retract, RevokeAgent, Roles, Seqno,
 };
-use soulchain::verify::{Check, Extra, Failure, KeyEventFault, KeyProven, Shown, Verdict, Why};
+use soulchain::verify::{Check, Extra, Failure, KeyEventFault, KeyProven, Shown, SignerState, Verdict, Why};
 
 use super::own_log::{ACT, ADMIN, BOTH, Chain, Tree, genesis, key_record, kid_of, listed, log_id, next_of, pk};
 
@@ -274,6 +274,41 @@ fn key_events_out_of_order() {
     assert_eq!(why(judged), Why::AfterKeyEvents(KeyEventFault::Seqno(Seqno::new(1))));
 }
 
+/// What is no genesis founds nothing, though it has the id that the link names; what is no key event is no step.
+#[test]
+fn key_events_of_other_types() {
+    let at = |at, fault| Why::KeyEvent { at, fault };
+    let mut chain = Chain::default();
+    chain.add(50, &recover(&chain, 50, 2, 51));
+    chain.identity = chain.links[0].curr().into();
+    chain.add(2, &ACTION);
+    assert_eq!(why(chain.prove(1, None, &chain.key_events(1))), at(0, KeyEventFault::NotGenesis));
+
+    let mut chain = Chain::founded();
+    chain.add(1, &ACTION);
+    let action = chain.links[1].curr();
+    chain.add_changed(50, &recover(&chain, 50, 2, 51), |header| header.auth = action);
+    let events = [chain.entry(0), chain.entry(1)];
+    assert_eq!(why(chain.prove(2, None, &events)), at(1, KeyEventFault::NotKeyEvent(LinkType::Action)));
+}
+
+#[test]
+fn key_events_of_another_identity_or_by_another_key() {
+    let at = |at, fault| Why::KeyEvent { at, fault };
+    let other = Identity::from_bytes([6; 32]);
+    let mut chain = Chain::founded();
+    let end = RevokeAgent { reason: Reason::KeyCompromise, recovery: None, suspect_from: None };
+    chain.add_changed(1, &Body::RevokeAgent(end), |header| header.identity = other);
+    chain.add(50, &recover(&chain, 50, 2, 51));
+    assert_eq!(why(chain.prove(2, None, &chain.key_events(2))), at(1, KeyEventFault::OtherIdentity(other)));
+
+    // The recovery key is named, and another signs.
+    let mut chain = Chain::founded();
+    chain.add(1, &recover(&chain, 50, 2, 51));
+    chain.add(2, &ACTION);
+    assert_eq!(why(chain.prove(2, None, &chain.key_events(2))), at(1, KeyEventFault::Signer(kid_of(1))));
+}
+
 // --- links and trailers ---
 
 #[test]
@@ -303,6 +338,21 @@ fn trailers_that_are_not_the_last() {
     let mut less = part;
     less.trailer[20 + 7] -= 1;
     assert_eq!(why(tree.judge(&Extra::State(less), last, |_| {})).check(), Check::Trailer);
+}
+
+/// A state that was true once, with a path that still leads to the root.
+#[test]
+fn trailers_that_were_the_last() {
+    let mut chain = Chain::founded();
+    chain.add(1, &ACTION);
+    let record = chain.record(&[(1, KeyRoles::Listed(BOTH))]);
+    let tree = Tree::of(&chain, Some(&record));
+    let (then, part) = (tree.last(), tree.part(Some(record.to_bytes())));
+    let tree = tree.grown();
+    let state = Some(SignerState { path: tree.path(then), part: part.clone() });
+    let (index, size) = (LeafIndex::new(then as u64), TreeSize::new(then as u64 + 3));
+    assert_eq!(why(chain.prove_with(1, &tree, state, &[])), Why::NotLast { index, size });
+    assert_eq!(why(tree.judge(&Extra::State(part), then, |_| {})), Why::NotLast { index, size });
 }
 
 /// Only the one key of the map that is asked about is answered for.

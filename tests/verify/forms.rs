@@ -157,6 +157,18 @@ fn states_that_do_not_hold() {
     );
 }
 
+/// A state proof is of the last leaf in its index too, not in its path alone.
+#[test]
+fn a_state_proof_with_another_index() {
+    let (Some(policy), Some(proof)) = (policy("policy.txt"), file("state.tlog-proof")) else { return };
+    let text = String::from_utf8(proof).unwrap();
+    for index in ["0", "325", "327"] {
+        let other = text.replace("index 326\n", &format!("index {index}\n"));
+        assert_ne!(other, text);
+        assert_eq!(fails(&plain(&policy, other.as_bytes())), Check::Trailer, "{index}");
+    }
+}
+
 fn check_changes(name: &str, changes: &[(&str, Check, Change)]) {
     let (Some(policy), Some(proof)) = (policy("policy.txt"), file(name)) else { return };
     assert!(verify(&plain(&policy, &proof)).is_ok());

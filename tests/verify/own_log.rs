@@ -190,7 +190,7 @@ impl Chain {
         self.prove_with(at, &tree, Some(state), &[])
     }
 
-    fn prove_with(
+    pub(super) fn prove_with(
         &self,
         at: usize,
         tree: &Tree,
@@ -224,6 +224,15 @@ impl Tree {
         let trailer = Trailer { covers, map_root, identities: 1, log_time: UnixMillis::new(5) };
         entries.push(trailer.to_bytes().to_vec());
         Self { entries, leaf }
+    }
+
+    /// The same tree after another batch, whose map is another.
+    pub(super) fn grown(mut self) -> Self {
+        self.entries.push(b"another thing".to_vec());
+        let covers = LeafIndex::new(self.entries.len() as u64);
+        let trailer = Trailer { covers, map_root: [0; 32], identities: 1, log_time: UnixMillis::new(6) };
+        self.entries.push(trailer.to_bytes().to_vec());
+        self
     }
 
     pub(super) fn last(&self) -> usize {
