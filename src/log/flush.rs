@@ -18,7 +18,6 @@ use super::names::{self, TileKind};
 use super::tail::{Stored, TILE_HEIGHT, TILE_WIDTH, Tail};
 use crate::encoding::Writer;
 use crate::hash::Hash;
-use crate::merkle::TreeSize;
 use crate::storage::{Blobs, Mark, StorageError, ViewBatch, Views};
 
 /// Everything up to one frame boundary.
@@ -109,7 +108,8 @@ impl Flusher {
 
     fn write_bundles(&self, tail: &Tail, from: u64, to: u64) -> Result<(), StorageError> {
         for index in from / TILE_WIDTH as u64..to / TILE_WIDTH as u64 {
-            self.blobs.put(&names::tile(TileKind::Entries, index, TILE_WIDTH), &bundle_bytes(bundle_of(tail, index)?))?;
+            self.blobs
+                .put(&names::tile(TileKind::Entries, index, TILE_WIDTH), &bundle_bytes(bundle_of(tail, index)?))?;
         }
         Ok(())
     }

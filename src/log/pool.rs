@@ -147,7 +147,11 @@ impl<M: Machine> Pool<M> {
             inner = self.wake.wait_timeout(inner, step).unwrap_or_else(PoisonError::into_inner).0;
         }
         let submissions = if take { inner.take_batch() } else { Vec::new() };
-        Work { submissions, controls: std::mem::take(&mut inner.controls), closed: inner.closed && inner.queue.is_empty() }
+        Work {
+            submissions,
+            controls: std::mem::take(&mut inner.controls),
+            closed: inner.closed && inner.queue.is_empty(),
+        }
     }
 
     /// Empties the queue: its submitters are told that the engine is gone when their answers are dropped.

@@ -19,7 +19,7 @@ use super::view::{LogView, Published};
 use crate::clock::{Clock, Reading};
 use crate::hash::Hash;
 use crate::merkle::{TreeSize, root_plan};
-use crate::storage::{Commits, FrameBuffer, FrameKind, Mark, StorageError};
+use crate::storage::{Commits, FrameBuffer, FrameKind, StorageError};
 
 /// What the submitter of an admitted group gets.
 pub struct Committed<M: Machine> {
