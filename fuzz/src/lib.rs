@@ -39,6 +39,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "body", run: soul::body, seeds: soul::bodies },
     Target { name: "jcs", run: soul::jcs, seeds: soul::values },
     Target { name: "trailer", run: soul::trailer, seeds: soul::trailers },
+    Target { name: "record", run: soul::record, seeds: soul::records },
 ];
 
 /// The target of that name.

@@ -1,12 +1,15 @@
-//! Targets of links, bodies, canonical JSON and trailers.
+//! Targets of links, bodies, canonical JSON, trailers and records.
 
 use soulchain::encoding::{UnixMillis, hex_decode};
 use soulchain::merkle::LeafIndex;
+use soulchain::registry::Record;
 use soulchain::soul::jcs::Value;
 use soulchain::soul::{Body, LINK_ENTRY_KIND, Link, LinkType, ReadLink, Trailer};
 
 /// Entries of links, one of each type and shape: hex, one a line.
 const LINKS: &str = include_str!("../seeds/links.hex");
+/// Records with different members, one a line.
+const RECORDS: &str = include_str!("../seeds/records.jsonl");
 
 /// The parts of a link make the same link, and its header the same bytes.
 pub fn link(data: &[u8]) -> bool {
@@ -72,4 +75,14 @@ pub fn trailers() -> Vec<Vec<u8>> {
         log_time: UnixMillis::new(1_700_000_000_000),
     };
     vec![trailer(1, 1).to_bytes().into(), trailer((1 << 53) - 1, 0).to_bytes().into()]
+}
+
+pub fn record(data: &[u8]) -> bool {
+    let Ok(record) = Record::parse(data) else { return false };
+    assert_eq!(record.to_bytes(), data);
+    true
+}
+
+pub fn records() -> Vec<Vec<u8>> {
+    RECORDS.lines().map(|line| line.as_bytes().to_vec()).collect()
 }
