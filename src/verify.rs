@@ -1,1 +1,0 @@
-//! Offline verification of proofs (formats.md §8).

@@ -1,0 +1,36 @@
+//! Offline verification of proofs (formats.md §8): a proof file and a policy go in, a verdict or the name of the check
+//! that failed comes out.
+//!
+//! - [`verify`] judges a [`Request`] and gives a [`Verdict`], or a [`Failure`] that names its [`Check`]. Both tell which
+//!   checks held before, in their order, for people to read.
+//! - [`Extra`] is what a proof of this log carries beside index, path and checkpoint; a log writes it and a verifier
+//!   reads it.
+//!
+//! Reads no clock: the time is an argument. The file around `extra`, the policy and the quorum are `tlog`'s, the paths
+//! `merkle`'s and `map`'s, links and their bodies `soul`'s, the record `registry`'s.
+//!
+//! Invariants: a [`Verdict`] is made by [`verify`] alone; nothing that it shows was taken from a proof before the check
+//! that vouches for it held.
+
+// What a proof carries.
+mod extra;
+mod extra_bytes;
+// The judgement, in the order of the table.
+mod judge;
+mod key;
+mod key_events;
+mod link;
+mod proof;
+mod state;
+mod tree;
+// What comes out.
+mod check;
+mod failure;
+mod verdict;
+
+pub use check::{Check, Passed};
+pub use extra::{Extra, LinkExtra, MAX_KEY_EVENTS, SignerState, StatePart};
+pub use extra_bytes::ExtraError;
+pub use failure::{Failure, KeyEventFault, Why};
+pub use judge::{MAX_AHEAD_SECONDS, Request, verify};
+pub use verdict::{Absent, Asked, KeyProven, LinkShown, Shown, StateShown, Verdict};
