@@ -1,0 +1,84 @@
+//! New agents.
+
+use super::agent::{Agent, ChainEnd};
+use super::calls::{Form, ProofWanted};
+use super::error::ClientError;
+use super::keys::{AgentKeys, Signer};
+use super::known_log::KnownLog;
+use super::logged::{Logged, SignedLink};
+use super::transport::Client;
+use crate::encoding::UnixMillis;
+use crate::keyfile::KeyFileError;
+use crate::soul::{Body, ChainPosition, Draft, Genesis, Identity, KeyEntry, Next, Outcome, Roles, Salt};
+
+/// What an agent is founded with.
+#[derive(Clone, Debug)]
+pub struct NewAgent {
+    /// The handle that it claims.
+    pub name: Option<String>,
+    /// Signs the genesis, and later its keys and profile.
+    pub admin: Signer,
+    /// Signs its actions.
+    pub act: Signer,
+    /// Commitment to the key that takes it back.
+    pub next: Option<Next>,
+    /// The identity that operates it.
+    pub controller: Option<Identity>,
+}
+
+impl NewAgent {
+    /// The signed genesis.
+    pub fn genesis(&self, log: &KnownLog, now: UnixMillis) -> Result<SignedLink, ClientError> {
+        let draft = Draft {
+            log_id: log.id(),
+            position: ChainPosition::GENESIS,
+            ctime: now,
+            anchor: None,
+            outcome: Outcome::None,
+            kid: self.admin.kid(),
+        };
+        let body = Body::Genesis(Genesis {
+            name: self.name.clone(),
+            keys: self.listed_keys(),
+            next: self.next,
+            guardians: None,
+            controller: self.controller,
+            custodian: None,
+            pop: vec![draft.pop(self.act.key())],
+        });
+        Ok(draft.inline(&body)?.sign(self.admin.key()).into())
+    }
+
+    fn listed_keys(&self) -> Vec<KeyEntry> {
+        let roles = [(&self.admin, Roles { act: false, admin: true }), (&self.act, Roles { act: true, admin: false })];
+        let mut keys = roles.map(|(signer, roles)| KeyEntry::new(*signer.key().public().as_bytes(), roles)).to_vec();
+        keys.sort_by_key(|key| key.kid);
+        keys
+    }
+
+    /// Registers the agent: appends its genesis.
+    pub async fn register(
+        self,
+        client: &Client,
+        log: &KnownLog,
+        proof: ProofWanted,
+        now: UnixMillis,
+    ) -> Result<(Agent, Logged), ClientError> {
+        let genesis = self.genesis(log, now)?;
+        let answer = client.append(std::slice::from_ref(&genesis), Form::Json, proof).await?;
+        let logged = Logged::check(log, vec![genesis], &answer)?;
+        let logged = logged.into_iter().next().expect("one for each link that was sent");
+        let end = ChainEnd::after(logged.link());
+        let keys = AgentKeys { act: Some(self.act), admin: Some(self.admin) };
+        let mut agent = Agent::at(client, log, logged.link().curr().into(), keys, end);
+        agent.learn(&logged);
+        Ok((agent, logged))
+    }
+}
+
+/// A salt for a body that is kept beside the log.
+pub fn random_salt() -> Result<Salt, ClientError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(KeyFileError::NoRandomness)?;
+    Ok(Salt::from_bytes(bytes))
+}
