@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::config::Settings;
 use crate::http::{App, Limits, Recorder, router, serve};
@@ -107,6 +108,23 @@ fn announce(node: &Node, recovery: &Recovery) {
 }
 
 async fn serve_node(node: Node, settings: &Settings) -> Result<(), ServeError> {
+    let running = start(node, settings).await?;
+    tracing::info!(address = %running.url(), "serving");
+    stopped().await?;
+    tracing::info!("stopping: requests are brought to their end");
+    running.stop().await
+}
+
+/// A node that answers requests.
+pub(super) struct Running {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<()>,
+    publisher: JoinHandle<()>,
+}
+
+/// Starts to answer requests and to publish checkpoints.
+pub(super) async fn start(node: Node, settings: &Settings) -> Result<Running, ServeError> {
     let listener = TcpListener::bind(settings.listen).await?;
     let address = listener.local_addr()?;
     let interval = Duration::from_millis(settings.publish_interval_ms);
@@ -118,17 +136,26 @@ async fn serve_node(node: Node, settings: &Settings) -> Result<(), ServeError> {
     };
     let (stop, stopping) = watch::channel(false);
     let server = tokio::spawn(serve(listener, router(Arc::new(app)), settings.server_limits(), stopping));
-    tracing::info!(address = %format!("http://{address}"), "serving");
-    stopped().await?;
-    tracing::info!("stopping: requests are brought to their end");
-    stop.send_replace(true);
-    server.await?;
-    publisher.abort();
-    Ok(())
+    Ok(Running { address, stop, server, publisher })
+}
+
+impl Running {
+    /// Where it answers.
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Takes no more requests and lets those that are there end.
+    pub(super) async fn stop(self) -> Result<(), ServeError> {
+        self.stop.send_replace(true);
+        self.server.await?;
+        self.publisher.abort();
+        Ok(())
+    }
 }
 
 /// Waits for SIGTERM or SIGINT.
-async fn stopped() -> std::io::Result<()> {
+pub(super) async fn stopped() -> std::io::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         _ = terminate.recv() => {}

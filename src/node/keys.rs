@@ -9,6 +9,7 @@
 //! ```
 
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -47,7 +48,7 @@ impl NodeKeys {
     /// Writes them below a data directory.
     pub(crate) fn write(&self, directory: &Path, passphrase: Option<&SecretString>) -> io::Result<()> {
         let folder = directory.join(FOLDER);
-        std::fs::create_dir_all(&folder)?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let keys = [Some(&self.log), Some(&self.instant), Some(&self.admin), Some(&self.act), self.next.as_ref()];
         for (name, key) in NAMES.iter().zip(keys) {
             if let Some(key) = key {
@@ -63,6 +64,9 @@ impl NodeKeys {
             let opened = KeyFile::read(&directory.join(FOLDER).join(format!("{name}.key")), passphrase)?;
             if let Some(mode) = opened.open_mode {
                 tracing::warn!(name, mode = format!("{mode:o}"), "others may read this key file: chmod 600 it");
+            }
+            if opened.is_unencrypted {
+                tracing::warn!(name, "this key file is not encrypted: who reads it has the key (SOULCHAIN_PASSPHRASE)");
             }
             Ok(opened.key)
         };
