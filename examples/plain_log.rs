@@ -4,7 +4,7 @@
 //! its proof (C2SP tlog-proof). `GET /checkpoint` and `GET /tile/…` are those of C2SP tlog-tiles.
 //!
 //! ```sh
-//! cargo run --release --example plain_log -- DIRECTORY 127.0.0.1:2024 log.example/plain
+//! cargo run --release --example plain_log -- DIRECTORY 127.0.0.1:8081 log.example/plain
 //! ```
 
 use std::error::Error;
@@ -34,7 +34,7 @@ use tokio::sync::watch;
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let path = PathBuf::from(args.next().unwrap_or_else(|| "plain-log-data".into()));
-    let listen: SocketAddr = args.next().unwrap_or_else(|| "127.0.0.1:2024".into()).parse()?;
+    let listen: SocketAddr = args.next().unwrap_or_else(|| "127.0.0.1:8081".into()).parse()?;
     let origin = Origin::parse(&args.next().unwrap_or_else(|| "log.example/plain".into()))?;
     let key_path = path.join("keys/log.key");
     if !Directory::exists(&path) {
