@@ -62,8 +62,7 @@ pub struct Recovery {
 pub fn create(storage: &Storage) -> Result<(), StorageError> {
     let mark = storage.journal.create()?;
     let published = PublishedNote::default();
-    let manifest =
-        Manifest { is_copy: false, size: TreeSize::ZERO, root: EMPTY_ROOT, bodies_len: 0, mark, published };
+    let manifest = Manifest { is_copy: false, size: TreeSize::ZERO, root: EMPTY_ROOT, bodies_len: 0, mark, published };
     storage.blobs.commit(MANIFEST, &manifest.encode())
 }
 
@@ -133,7 +132,9 @@ pub fn open<M: Machine>(
     let flush_shared = Arc::clone(&shared);
     let threads = [
         std::thread::Builder::new().name("soulchain-sequencer".into()).spawn(move || sequencer.run()),
-        std::thread::Builder::new().name("soulchain-flush".into()).spawn(move || run_flushes(&flush_shared, flusher, &inbox)),
+        std::thread::Builder::new()
+            .name("soulchain-flush".into())
+            .spawn(move || run_flushes(&flush_shared, flusher, &inbox)),
     ];
     let threads: Result<Vec<_>, _> = threads.into_iter().collect();
     let threads = threads.map_err(|e| StorageError::io("start", "a thread", e))?;
@@ -160,11 +161,15 @@ pub(crate) fn load_edge(blobs: &dyn Blobs, manifest: &Manifest) -> Result<Tail, 
     let entries = load_entries(blobs, size)?;
     let hashes = tiles.first().map(Vec::as_slice).unwrap_or_default();
     if !entries.iter().map(|stored| leaf_hash(&stored.entry)).eq(hashes.iter().copied()) {
-        return Err(OpenError::Inconsistent { what: "the newest entry bundle does not hash to the newest tile".into() });
+        return Err(OpenError::Inconsistent {
+            what: "the newest entry bundle does not hash to the newest tile".into(),
+        });
     }
     let tail = Tail::from_edge(manifest.size, &tiles, entries);
     if tail_root(&tail) != manifest.root {
-        return Err(OpenError::Inconsistent { what: "the newest tiles do not lead to the root in the manifest".into() });
+        return Err(OpenError::Inconsistent {
+            what: "the newest tiles do not lead to the root in the manifest".into(),
+        });
     }
     Ok(tail)
 }
@@ -253,7 +258,8 @@ fn apply_frames<M: Machine>(
         match frame.kind {
             FrameKind::Start => return Err(inconsistent("begins anew in its middle")),
             FrameKind::Published => {
-                *published = PublishedNote::decode(&frame.payload).ok_or_else(|| inconsistent("holds no checkpoint"))?;
+                *published =
+                    PublishedNote::decode(&frame.payload).ok_or_else(|| inconsistent("holds no checkpoint"))?;
             }
             FrameKind::Batch => {
                 let (transition, entries) =

@@ -234,7 +234,8 @@ impl<'a> LogReader<'a> {
         let name = names::tile(TileKind::Entries, index, TILE_WIDTH);
         let damaged = |what| ReadError::Damaged { name: name.clone(), what };
         let bytes = self.store.blobs.read(&name)?.ok_or_else(|| damaged("it is missing"))?;
-        let entries = parse_bundle(&bytes.into(), TILE_WIDTH).ok_or_else(|| damaged("it is no bundle of 256 entries"))?;
+        let entries =
+            parse_bundle(&bytes.into(), TILE_WIDTH).ok_or_else(|| damaged("it is no bundle of 256 entries"))?;
         let tile = self.nodes(0, index)?;
         if entries.iter().zip(tile.hashes()).any(|(entry, hash)| leaf_hash(entry) != *hash) {
             return Err(damaged("an entry does not hash to its place in the tree"));

@@ -161,9 +161,8 @@ impl Tail {
     pub(crate) fn from_edge(size: TreeSize, tiles: &[Vec<Hash>], entries: Vec<Stored>) -> Self {
         let size = size.get();
         let index = |level: usize| size >> (8 * (level + 1)).min(63);
-        let lane = |(level, hashes): (usize, &Vec<Hash>)| {
-            Lane::starting_at(index(level), TileNodes::from_hashes(hashes))
-        };
+        let lane =
+            |(level, hashes): (usize, &Vec<Hash>)| Lane::starting_at(index(level), TileNodes::from_hashes(hashes));
         Self {
             size,
             levels: tiles.iter().enumerate().map(lane).collect(),

@@ -30,7 +30,9 @@ impl FjallViews {
 impl Views for FjallViews {
     fn state(&self) -> Result<Option<TreeSize>, StorageError> {
         let applied = self.values.get(APPLIED).map_err(failed)?;
-        Ok(applied.and_then(|bytes| bytes.as_ref().try_into().ok()).map(|bytes| TreeSize::new(u64::from_be_bytes(bytes))))
+        Ok(applied
+            .and_then(|bytes| bytes.as_ref().try_into().ok())
+            .map(|bytes| TreeSize::new(u64::from_be_bytes(bytes))))
     }
 
     fn write(&self, batch: &ViewBatch) -> Result<(), StorageError> {

@@ -31,7 +31,9 @@ impl Views for SledViews {
             return Ok(None);
         }
         let applied = self.database.get(APPLIED).map_err(failed)?;
-        Ok(applied.and_then(|bytes| bytes.as_ref().try_into().ok()).map(|bytes| TreeSize::new(u64::from_be_bytes(bytes))))
+        Ok(applied
+            .and_then(|bytes| bytes.as_ref().try_into().ok())
+            .map(|bytes| TreeSize::new(u64::from_be_bytes(bytes))))
     }
 
     fn write(&self, batch: &ViewBatch) -> Result<(), StorageError> {
