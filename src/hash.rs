@@ -1,6 +1,6 @@
 //! SHA-256 and the 32-byte values made with it.
 //!
-//! [`id32!`] makes a distinct type for each of them, so that a tree hash is never taken for a link's id. All are
+//! [`id32!`](crate::id32) makes a distinct type for each of them, so that a tree hash is never taken for a link's id. All are
 //! written as lowercase hex, except where a C2SP format wants base64 (that is `tlog`'s business).
 
 use sha2::{Digest as _, Sha256};

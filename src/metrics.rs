@@ -1,1 +1,65 @@
-//! (being built)
+//! Metrics: a closed set of names with the prefix `soulchain_`, and labels from closed sets.
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Links appended, by whether they were new.
+pub const LINKS: &str = "soulchain_links_total";
+/// Seconds from a parsed request to the durable answer.
+pub const APPEND_SECONDS: &str = "soulchain_append_seconds";
+/// Answers, by status class.
+pub const RESPONSES: &str = "soulchain_http_responses_total";
+/// Open connections.
+pub const CONNECTIONS: &str = "soulchain_http_connections";
+/// Entries of the log.
+pub const TREE_SIZE: &str = "soulchain_tree_size";
+/// Entries in the public files.
+pub const FLUSHED_SIZE: &str = "soulchain_flushed_size";
+/// Size of the published checkpoint.
+pub const PUBLISHED_SIZE: &str = "soulchain_published_size";
+/// Identities.
+pub const IDENTITIES: &str = "soulchain_identities";
+/// Entries that wait in the pool.
+pub const POOL_ENTRIES: &str = "soulchain_pool_entries";
+/// 1 when the engine takes no writes.
+pub const LATCHED: &str = "soulchain_latched";
+
+/// Buckets of [`APPEND_SECONDS`].
+const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0];
+
+/// Where metrics of this process are collected.
+#[derive(Clone)]
+pub struct MetricsHandle(PrometheusHandle);
+
+impl MetricsHandle {
+    /// Installs the collector. Once a process; a second one collects nothing.
+    pub fn install() -> Self {
+        let builder = PrometheusBuilder::new();
+        let builder = builder.set_buckets_for_metric(Matcher::Full(APPEND_SECONDS.into()), &BUCKETS);
+        // The buckets are not empty, which is the only thing that this refuses.
+        let recorder = builder.unwrap_or_else(|_| PrometheusBuilder::new()).build_recorder();
+        let handle = recorder.handle();
+        if metrics::set_global_recorder(recorder).is_ok() {
+            describe();
+        }
+        Self(handle)
+    }
+
+    /// The text of `/metrics`.
+    pub fn render(&self) -> String {
+        self.0.run_upkeep();
+        self.0.render()
+    }
+}
+
+fn describe() {
+    metrics::describe_counter!(LINKS, "Links appended, by whether they were new");
+    metrics::describe_histogram!(APPEND_SECONDS, metrics::Unit::Seconds, "From a parsed request to the durable answer");
+    metrics::describe_counter!(RESPONSES, "HTTP answers, by status class");
+    metrics::describe_gauge!(CONNECTIONS, "Open HTTP connections");
+    metrics::describe_gauge!(TREE_SIZE, "Entries of the log");
+    metrics::describe_gauge!(FLUSHED_SIZE, "Entries in the public files");
+    metrics::describe_gauge!(PUBLISHED_SIZE, "Size of the published checkpoint");
+    metrics::describe_gauge!(IDENTITIES, "Identities");
+    metrics::describe_gauge!(POOL_ENTRIES, "Entries that wait in the pool");
+    metrics::describe_gauge!(LATCHED, "1 when the engine takes no writes");
+}

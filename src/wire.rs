@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::encoding::{b64_decode, b64_encode};
+use crate::soul::jcs::Value;
 use crate::soul::{Beside, HEADER_LEN, Link, LinkError, LinkType, Salt};
 
 /// Greatest number of links in a request.
@@ -124,6 +125,22 @@ fn read_binary(bytes: &[u8]) -> Result<(Link, Option<Beside>), LinkReadError> {
     let salt = salt.try_into().map(Salt::from_bytes).map_err(|_| LinkReadError::Framing)?;
     let body = Some(reader.rest()).filter(|body| !body.is_empty());
     Link::from_parts(header, sig, body, Some(salt).filter(|salt| !salt.is_zero())).map_err(LinkReadError::Link)
+}
+
+/// A JSON value in the profile of formats.md §3; `None` where it holds a number that is no integer. Keys and depth are
+/// judged when the body is read.
+pub fn to_profile(value: &serde_json::Value) -> Option<Value> {
+    Some(match value {
+        serde_json::Value::Null => Value::Null,
+        serde_json::Value::Bool(value) => Value::Bool(*value),
+        serde_json::Value::Number(number) => Value::Int(number.as_i64()?),
+        serde_json::Value::String(text) => Value::String(text.clone()),
+        serde_json::Value::Array(items) => Value::Array(items.iter().map(to_profile).collect::<Option<_>>()?),
+        serde_json::Value::Object(members) => {
+            let members = members.iter().map(|(key, value)| Some((key.clone(), to_profile(value)?)));
+            Value::object(members.collect::<Option<Vec<_>>>()?)
+        }
+    })
 }
 
 /// Where a link was put.

@@ -65,7 +65,7 @@ impl Output {
     /// Rows under a header.
     pub(super) fn table(&self, header: &[&str], rows: Vec<Vec<String>>) {
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING).set_header(header.iter().map(|name| name.to_uppercase()));
+        table.load_style(presets::NOTHING).set_header(header.iter().map(|name| name.to_uppercase()));
         table.add_rows(rows);
         self.line(table.trim_fmt());
     }

@@ -1,13 +1,13 @@
 //! `soulchain run`: a command, run and appended as an action.
 
+use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{ExitCode, ExitStatus, Stdio};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::thread;
 use std::time::Instant;
 
 use clap::Args;
 use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::process::Command;
 
 use super::agent::{keep_proof, open};
 use super::args::{NodeArgs, ProofArgs};
@@ -65,7 +65,7 @@ struct Digested {
 pub(super) async fn run(args: RunArgs, out: &Output) -> CliResult<ExitCode> {
     // Before the command: what cannot be logged at all is better not run.
     let (_, _, mut agent) = open(&args.node, &args.keys, &args.agent, &[Role::Act], out).await?;
-    let finished = execute(&args.command).await?;
+    let finished = execute(args.command.clone()).await?;
     let action = describe(&args, &finished).fitted();
     let code = exit_code(finished.status);
     match agent.act(&action, args.proof.wanted(), now()).await {
@@ -85,46 +85,45 @@ pub(super) async fn run(args: RunArgs, out: &Output) -> CliResult<ExitCode> {
     Ok(code)
 }
 
-async fn execute(command: &[String]) -> CliResult<Finished> {
-    let started = Instant::now();
-    let (program, arguments) = command.split_first().expect("the parser wants a command");
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| CliError::usage(format!("{program}: {error}")).hint("is it there, and may it be run?"))?;
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let (status, stdout, stderr) = tokio::join!(
-        wait(&mut child),
-        pass_through(stdout, tokio::io::stdout()),
-        pass_through(stderr, tokio::io::stderr())
-    );
-    let status = status.map_err(|error| CliError::failed(format!("{program}: {error}")))?;
-    Ok(Finished { status, duration_ms: started.elapsed().as_millis() as u64, stdout, stderr })
-}
-
-/// Waits for the end of the command, also when the terminal asks both to stop: what was done is to be logged.
-async fn wait(child: &mut tokio::process::Child) -> std::io::Result<ExitStatus> {
+/// Runs the command. Where the terminal asks both to stop, this program waits for the other: what was done is to be logged.
+async fn execute(command: Vec<String>) -> CliResult<Finished> {
+    let mut finished = tokio::task::spawn_blocking(move || watch_over(&command));
     loop {
         tokio::select! {
-            status = child.wait() => return status,
+            finished = &mut finished => {
+                return finished.map_err(|error| CliError::failed(format!("the command was cut short: {error}")))?;
+            }
             _ = tokio::signal::ctrl_c() => {}
         }
     }
 }
 
+fn watch_over(command: &[String]) -> CliResult<Finished> {
+    let started = Instant::now();
+    let (program, arguments) = command.split_first().expect("the parser wants a command");
+    let failed = |error| CliError::usage(format!("{program}: {error}")).hint("is it there, and may it be run?");
+    let mut child =
+        Command::new(program).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(failed)?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (stdout, stderr) = thread::scope(|scope| {
+        let stdout = scope.spawn(|| pass_through(stdout, io::stdout()));
+        let stderr = pass_through(stderr, io::stderr());
+        (stdout.join().expect("it does not panic"), stderr)
+    });
+    let status = child.wait().map_err(failed)?;
+    Ok(Finished { status, duration_ms: started.elapsed().as_millis() as u64, stdout, stderr })
+}
+
 /// Copies output as it comes, and digests it. A reader that hangs up does not change what was put out.
-async fn pass_through(from: Option<impl AsyncRead + Unpin>, mut to: impl AsyncWrite + Unpin) -> Digested {
+fn pass_through(from: Option<impl Read>, mut to: impl Write) -> Digested {
     const CHUNK: usize = 64 << 10;
     let (mut hasher, mut len, mut chunk) = (Sha256::new(), 0, vec![0; CHUNK]);
     let mut open = true;
     if let Some(mut from) = from {
-        while let Ok(read @ 1..) = from.read(&mut chunk).await {
+        while let Ok(read @ 1..) = from.read(&mut chunk) {
             hasher.update(&chunk[..read]);
             len += read as u64;
-            open = open && to.write_all(&chunk[..read]).await.is_ok() && to.flush().await.is_ok();
+            open = open && to.write_all(&chunk[..read]).is_ok() && to.flush().is_ok();
         }
     }
     Digested { digest: hasher.finalize().into(), len }

@@ -1,12 +1,25 @@
-//! `soulchain serve`: a node.
+//! `soulchain serve`: a log node.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
-use super::error::{CliError, CliResult};
-use super::output::Output;
+use crate::config::Settings;
+use crate::http::{App, Limits, Recorder, router, serve};
+use crate::log::{Recovery, publish_every};
+use crate::metrics::MetricsHandle;
+use crate::node::{Node, NodeOptions};
+
+/// Where the passphrase of the node's keys comes from.
+const PASSPHRASE: &str = "SOULCHAIN_PASSPHRASE";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -14,34 +27,143 @@ Examples:
   soulchain serve --data /var/lib/soulchain --listen 0.0.0.0:8080 --origin log.example/agents
   soulchain serve --config soulchain.toml --check";
 
-/// Flags of `serve`.
-#[derive(Debug, Args)]
+/// Arguments of `serve`.
+#[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct ServeArgs {
-    /// Directory of the log
-    #[arg(long, value_name = "DIR", env = "SOULCHAIN_DATA")]
-    pub(super) data: Option<PathBuf>,
-    /// Address to listen on
-    #[arg(long, value_name = "ADDR", env = "SOULCHAIN_LISTEN")]
-    pub(super) listen: Option<SocketAddr>,
-    /// Name of a new log
-    #[arg(long, value_name = "NAME", env = "SOULCHAIN_ORIGIN")]
-    pub(super) origin: Option<String>,
-    /// C2SP policy file with the log's witnesses
-    #[arg(long, value_name = "FILE", env = "SOULCHAIN_POLICY")]
-    pub(super) policy: Option<PathBuf>,
-    /// Settings file
+pub struct ServeArgs {
+    /// Data directory; made at the first start [default: ./soulchain-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Address to listen on [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Origin of a new log [default: local/ and 8 random hex digits]
+    #[arg(long, value_name = "NAME")]
+    origin: Option<String>,
+    /// Settings file; soulchain.example.toml documents every key
     #[arg(long, value_name = "FILE", env = "SOULCHAIN_CONFIG")]
-    pub(super) config: Option<PathBuf>,
-    /// Check the settings and stop
+    config: Option<PathBuf>,
+    /// Only check the settings
     #[arg(long)]
-    pub(super) check: bool,
-    /// The operator has made sure that nothing later than this copy exists
+    check: bool,
+    /// Open a copy made by `backup` for writing: you know that nothing later exists
     #[arg(long)]
-    pub(super) confirm_newest: bool,
+    confirm_newest: bool,
 }
 
-/// Runs a node.
-pub(super) fn run(_args: ServeArgs, _out: &Output) -> CliResult<()> {
-    Err(CliError::unavailable("this build has no node"))
+/// Why the node does not serve, in words for its operator.
+pub type ServeError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs a node until it is told to stop.
+pub fn run(args: ServeArgs) -> Result<(), ServeError> {
+    let settings = settings(&args)?;
+    if args.check {
+        return Ok(());
+    }
+    start_tracing(&settings);
+    let options = NodeOptions {
+        data: settings.data.clone(),
+        origin: settings.origin.clone(),
+        passphrase: std::env::var(PASSPHRASE).ok().map(SecretString::from),
+        pool: settings.pool_limits(),
+        confirm_newest: args.confirm_newest,
+        views: settings.view_store()?,
+    };
+    let (node, recovery) = Node::open(options)?;
+    announce(&node, &recovery);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(serve_node(node.clone(), &settings));
+    // Requests have ended: what they were told is durable already, the rest of the work is the flush.
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    node.engine().close();
+    tracing::info!(tree_size = node.view().size().get(), "stopped");
+    served
+}
+
+fn settings(args: &ServeArgs) -> Result<Settings, ServeError> {
+    let mut settings = Settings::load(args.config.as_deref(), std::env::vars())?;
+    if let Some(data) = &args.data {
+        settings.data.clone_from(data);
+    }
+    if let Some(listen) = args.listen {
+        settings.listen = listen;
+    }
+    if args.origin.is_some() {
+        settings.origin.clone_from(&args.origin);
+    }
+    Ok(settings)
+}
+
+fn start_tracing(settings: &Settings) {
+    let filter = tracing_subscriber::EnvFilter::try_new(&settings.log.level)
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A second subscriber in one process changes nothing.
+    let _ = if settings.log.json { lines.json().try_init().is_ok() } else { lines.try_init().is_ok() };
+}
+
+fn announce(node: &Node, recovery: &Recovery) {
+    tracing::info!(
+        origin = node.origin().as_str(),
+        tree_size = node.view().size().get(),
+        recovered = recovery.size.get() - recovery.flushed.get(),
+        replayed = recovery.replayed,
+        torn_frame = recovery.torn_frame,
+        views_rebuilt = recovery.views_rebuilt,
+        "the log is open"
+    );
+}
+
+async fn serve_node(node: Node, settings: &Settings) -> Result<(), ServeError> {
+    let running = start(node, settings).await?;
+    tracing::info!(address = %running.url(), "serving");
+    stopped().await?;
+    tracing::info!("stopping: requests are brought to their end");
+    running.stop().await
+}
+
+/// A node that answers requests.
+pub(super) struct Running {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<()>,
+    publisher: JoinHandle<()>,
+}
+
+/// Starts to answer requests and to publish checkpoints.
+pub(super) async fn start(node: Node, settings: &Settings) -> Result<Running, ServeError> {
+    let listener = TcpListener::bind(settings.listen).await?;
+    let address = listener.local_addr()?;
+    let interval = Duration::from_millis(settings.publish_interval_ms);
+    let publisher = tokio::spawn(publish_every(node.engine().clone(), node.publication_signer(), interval));
+    let app =
+        App { limits: Limits::new(&settings.limit_settings()), metrics: Recorder::new(MetricsHandle::install()), node };
+    let (stop, stopping) = watch::channel(false);
+    let server = tokio::spawn(serve(listener, router(Arc::new(app)), settings.server_limits(), stopping));
+    Ok(Running { address, stop, server, publisher })
+}
+
+impl Running {
+    /// Where it answers.
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Takes no more requests and lets those that are there end.
+    pub(super) async fn stop(self) -> Result<(), ServeError> {
+        self.stop.send_replace(true);
+        self.server.await?;
+        self.publisher.abort();
+        Ok(())
+    }
+}
+
+/// Waits for SIGTERM or SIGINT.
+pub(super) async fn stopped() -> std::io::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
 }

@@ -37,8 +37,11 @@ impl Trust {
             None => (own_word(&view)?, false),
         };
         if !log.is_in(&policy) {
-            return Err(CliError::failed(format!("the log key that the node names for {} is not in the policy", view.origin))
-                .hint("this node is not the log that the policy means, or the policy is out of date"));
+            return Err(CliError::failed(format!(
+                "the log key that the node names for {} is not in the policy",
+                view.origin
+            ))
+            .hint("this node is not the log that the policy means, or the policy is out of date"));
         }
         Ok(Self { view, log, policy, given })
     }

@@ -12,6 +12,7 @@ use super::output::{CARE, Output, QUIET, mark};
 use super::time::readable;
 use super::trust::read_policy;
 use crate::client::now;
+use crate::registry::Status;
 use crate::soul::Identity;
 use crate::tlog::Policy;
 use crate::verify::{Absent, Asked, Check, Failure, LinkShown, Request, Shown, StateShown, Verdict, verify};
@@ -157,7 +158,9 @@ fn tell_link(out: &Output, link: &LinkShown) {
     match &link.state {
         Some(state) => tell_state(out, state),
         None => {
-            out.line(format_args!("{CARE}not shown:{CARE:#} whether the key was still live, and whether the link is disowned"));
+            out.line(format_args!(
+                "{CARE}not shown:{CARE:#} whether the key was still live, and whether the link is disowned"
+            ));
         }
     }
 }
@@ -166,10 +169,10 @@ fn tell_state(out: &Output, state: &StateShown) {
     let record = &state.record;
     out.fields(&[
         ("identity", record.identity.to_hex()),
-        ("name", record.name.clone().unwrap_or_default()),
-        ("status", record.status.as_str().into()),
-        ("verified", if record.verified { "yes" } else { "no" }.into()),
-        ("links", record.seqno.to_string()),
+        ("name", record.standing.name.clone().unwrap_or_default()),
+        ("status", status(state).into()),
+        ("verified", if record.standing.verified { "yes" } else { "no" }.into()),
+        ("links", record.head.seqno.to_string()),
         ("as of", readable(state.trailer.log_time.get())),
     ]);
 }
@@ -233,12 +236,20 @@ fn state_json(state: &StateShown) -> Value {
     let record = &state.record;
     json!({
         "identity": record.identity.to_hex(),
-        "name": record.name,
-        "status": record.status.as_str(),
-        "verified": record.verified,
-        "seqno": record.seqno.get(),
+        "name": record.standing.name,
+        "status": status(state),
+        "verified": record.standing.verified,
+        "seqno": record.head.seqno.get(),
         "log_time_ms": state.trailer.log_time.get(),
     })
+}
+
+fn status(state: &StateShown) -> &'static str {
+    match state.record.standing.status {
+        Status::Active => "active",
+        Status::Suspended => "suspended",
+        Status::Revoked => "revoked",
+    }
 }
 
 fn asked(absent: &Absent) -> String {

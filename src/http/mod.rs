@@ -1,1 +1,29 @@
-//! (being built)
+//! The HTTP server: the C2SP routes at the root, Soulchain's own under `/v1`.
+//!
+//! One file for each group of routes; statuses and texts of all errors are in `problem`. Handlers hold no rules: they
+//! read a request, ask the [`Node`](crate::node::Node), and write the answer.
+
+mod agents;
+mod app;
+mod body_access;
+mod body_limit;
+mod events;
+mod limits;
+mod links;
+mod log;
+mod measure;
+mod ops;
+mod prepare;
+mod problem;
+mod routes;
+mod server;
+mod tlog;
+
+pub use app::App;
+pub use limits::{LimitSettings, Limits};
+pub use measure::Recorder;
+pub use routes::{openapi_json, router};
+pub use server::{ServerLimits, serve};
+pub use tlog_log::tile_router;
+
+mod tlog_log;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::machine::Weight;
 use super::tail::{SideBody, Stored};
 use crate::encoding::Reader;
 use crate::hash::Hash;
@@ -24,6 +25,15 @@ pub const MAX_BATCH_BYTES: usize = 16 << 20;
 pub const MAX_BATCH_ENTRIES: usize = 1 << 15;
 /// Longest entry: its length is a uint16 in an entry bundle.
 pub const MAX_ENTRY_LEN: usize = 65_535;
+/// Bytes before the entries of a payload.
+const HEAD_LEN: usize = 80;
+/// Bytes that an entry with a body takes up beside both.
+const ENTRY_HEAD_LEN: usize = 2 + 1 + 32 + 4;
+
+/// Greatest length that entries of this weight have in a payload.
+pub(crate) fn encoded_len(weight: Weight) -> usize {
+    weight.bytes.saturating_add(weight.entries.saturating_mul(ENTRY_HEAD_LEN))
+}
 
 /// Entries that are about to be appended.
 #[derive(Debug)]
@@ -83,7 +93,7 @@ pub(crate) struct Transition {
 
 pub(crate) fn encode(transition: &Transition, entries: &[Stored]) -> FrameBuffer {
     let weight: usize = entries.iter().map(Stored::weight).sum();
-    let mut frame = FrameBuffer::with_capacity(80 + weight);
+    let mut frame = FrameBuffer::with_capacity(HEAD_LEN + weight);
     for (size, root) in [transition.before, transition.after] {
         frame.raw(&size.get().to_be_bytes()).raw(root.as_bytes());
     }

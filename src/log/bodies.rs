@@ -8,7 +8,8 @@
 //! | 34 | 4 | length |
 //! | 38 | n | body |
 //!
-//! Slots are in the order of their entries. A body is checked against the commitment in its entry by whoever knows the
+//! Slots are in the order of their entries. Of the file of the partial bundle only the length that the manifest says is
+//! relied upon: what lies beyond is being written, or was when a crash came. A body is checked against the commitment in its entry by whoever knows the
 //! entry's format; this file only finds it.
 
 use bytes::Bytes;
@@ -36,11 +37,12 @@ struct Head {
     len: u32,
 }
 
-/// The body of the entry at this place of a bundle, if there is one.
-pub(crate) fn find(blobs: &dyn Blobs, bundle: u64, at: usize) -> Result<Option<SideBody>, StorageError> {
+/// The body of the entry at this place of a bundle, if there is one. What lies from `end` on is not looked at.
+pub(crate) fn find(blobs: &dyn Blobs, bundle: u64, at: usize, end: u64) -> Result<Option<SideBody>, StorageError> {
     let name = names::bodies(bundle);
     let mut offset = 0;
-    while let Some(head) = head_at(blobs, &name, offset)? {
+    while offset < end {
+        let Some(head) = head_at(blobs, &name, offset)? else { break };
         if head.at == at {
             let bytes = blobs.read_at(&name, offset + HEAD_LEN as u64, head.len as usize)?.unwrap_or_default();
             if bytes.len() != head.len as usize {
@@ -54,19 +56,6 @@ pub(crate) fn find(blobs: &dyn Blobs, bundle: u64, at: usize) -> Result<Option<S
         offset += HEAD_LEN as u64 + u64::from(head.len);
     }
     Ok(None)
-}
-
-/// Length of the part of a file that belongs to the first `width` entries of its bundle.
-pub(crate) fn len_below(blobs: &dyn Blobs, bundle: u64, width: usize) -> Result<u64, StorageError> {
-    let name = names::bodies(bundle);
-    let mut offset = 0;
-    while let Some(head) = head_at(blobs, &name, offset)? {
-        if head.at >= width {
-            break;
-        }
-        offset += HEAD_LEN as u64 + u64::from(head.len);
-    }
-    Ok(offset)
 }
 
 fn head_at(blobs: &dyn Blobs, name: &str, offset: u64) -> Result<Option<Head>, StorageError> {

@@ -1,5 +1,6 @@
 //! The engine: a log that is open for writing and reading.
 
+use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
@@ -16,7 +17,7 @@ use super::tail::Tail;
 use super::view::{LogView, Published};
 use crate::hash::Hash;
 use crate::merkle::TreeSize;
-use crate::storage::{Blobs, StorageError};
+use crate::storage::StorageError;
 
 /// Signs a checkpoint of this size and root; gives the note.
 pub type Sign = Arc<dyn Fn(TreeSize, &Hash) -> Vec<u8> + Send + Sync>;
@@ -25,11 +26,13 @@ pub type Sign = Arc<dyn Fn(TreeSize, &Hash) -> Vec<u8> + Send + Sync>;
 pub struct Engine<M: Machine> {
     shared: Arc<Shared<M>>,
     threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    /// What has to live as long as the log is open: the lock of its directory.
+    kept: Arc<OnceLock<Box<dyn Any + Send + Sync>>>,
 }
 
 impl<M: Machine> Clone for Engine<M> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), threads: Arc::clone(&self.threads) }
+        Self { shared: Arc::clone(&self.shared), threads: Arc::clone(&self.threads), kept: Arc::clone(&self.kept) }
     }
 }
 
@@ -50,7 +53,13 @@ impl<M: Machine> Pending<M> {
 
 impl<M: Machine> Engine<M> {
     pub(crate) fn new(shared: Arc<Shared<M>>, threads: Vec<JoinHandle<()>>) -> Self {
-        Self { shared, threads: Arc::new(Mutex::new(threads)) }
+        Self { shared, threads: Arc::new(Mutex::new(threads)), kept: Arc::default() }
+    }
+
+    /// Keeps a value until the last handle is gone.
+    pub fn keep(&self, value: Box<dyn Any + Send + Sync>) {
+        // A second value would be a second directory, and there is one.
+        let _ = self.kept.set(value);
     }
 
     /// Queues a group of entries; at once an error if the pool is full.
@@ -85,6 +94,19 @@ impl<M: Machine> Engine<M> {
         let published = PublishedNote { size: view.size(), root: view.root(), note };
         self.shared.pool.control(Control::Publish(published, view.state().clone(), answer));
         done.await.unwrap_or(Ok(()))
+    }
+
+    /// Flushes everything that is committed by now, and returns when it is in the public files.
+    pub async fn flush(&self) -> Result<(), StorageError> {
+        let (answer, done) = oneshot::channel();
+        self.shared.pool.control(Control::Flush(answer));
+        done.await.unwrap_or_else(|_| {
+            Err(StorageError::Io {
+                op: "flush",
+                name: "the log".into(),
+                source: std::io::Error::other("the engine has stopped"),
+            })
+        })
     }
 
     /// Tells of every new view.
@@ -137,7 +159,7 @@ pub(crate) struct Shared<M: Machine> {
 impl<M: Machine> Shared<M> {
     pub(crate) fn new(
         pool: Pool<M>,
-        blobs: Arc<dyn Blobs>,
+        store: Store,
         view: Arc<LogView<M::State>>,
         published: Option<Published<M::State>>,
     ) -> Self {
@@ -145,7 +167,7 @@ impl<M: Machine> Shared<M> {
         Self {
             pool,
             latch: Latch::default(),
-            store: Store::new(blobs),
+            store,
             view: ArcSwap::new(view),
             published: ArcSwap::new(Arc::new(published.map(Arc::new))),
             sizes: watch::Sender::new(size),

@@ -36,13 +36,11 @@ pub(crate) struct Flusher {
     blobs: Arc<dyn Blobs>,
     views: Arc<dyn Views>,
     manifest: Manifest,
-    /// Length of the bodies file of the bundle that the manifest's size lies in.
-    bodies_len: u64,
 }
 
 impl Flusher {
-    pub(crate) fn new(blobs: Arc<dyn Blobs>, views: Arc<dyn Views>, manifest: Manifest, bodies_len: u64) -> Self {
-        Self { blobs, views, manifest, bodies_len }
+    pub(crate) fn new(blobs: Arc<dyn Blobs>, views: Arc<dyn Views>, manifest: Manifest) -> Self {
+        Self { blobs, views, manifest }
     }
 
     pub(crate) fn mark(&self) -> Mark {
@@ -64,12 +62,12 @@ impl Flusher {
             is_copy: false,
             size: job.tail.size(),
             root: job.root,
+            bodies_len,
             mark: job.mark,
             published: job.published.clone(),
         };
         self.blobs.commit(MANIFEST, &manifest.encode())?;
         self.manifest = manifest;
-        self.bodies_len = bodies_len;
         if !job.published.note.is_empty() {
             self.blobs.commit(CHECKPOINT, &job.published.note)?;
         }
@@ -86,7 +84,7 @@ impl Flusher {
 
     /// Appends the bodies of [from, to), and gives the length of the last file.
     fn write_bodies(&self, tail: &Tail, from: u64, to: u64) -> Result<u64, StorageError> {
-        let mut len = self.bodies_len;
+        let mut len = self.manifest.bodies_len;
         for index in bundles_touched(from, to) {
             let entries = bundle_of(tail, index)?;
             let start = from.saturating_sub(index * TILE_WIDTH as u64) as usize;
@@ -97,7 +95,7 @@ impl Flusher {
                 }
             }
             let slots = slots.into_bytes();
-            let offset = if index == from / TILE_WIDTH as u64 { self.bodies_len } else { 0 };
+            let offset = if index == from / TILE_WIDTH as u64 { self.manifest.bodies_len } else { 0 };
             if !slots.is_empty() || offset > 0 {
                 self.blobs.extend(&names::bodies(index), offset, &slots)?;
             }

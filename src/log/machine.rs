@@ -77,6 +77,6 @@ pub trait Machine: Send + 'static {
     /// Forgets everything: replay begins at the first entry.
     fn reset(&mut self);
 
-    /// Whether the state may be relied upon after loading and replay; a reason if not.
-    fn check(&self) -> Result<(), String>;
+    /// Whether the state may be relied upon after loading and replay, by the last entry that is in it; a reason if not.
+    fn check(&self, last_entry: Option<&[u8]>) -> Result<(), String>;
 }

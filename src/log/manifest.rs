@@ -5,6 +5,7 @@
 //! | 20 | magic |
 //! | 1 | 1 if the directory is a copy made by `backup` |
 //! | 8, 32 | size and root of the flushed tree |
+//! | 8 | length of the bodies of its partial bundle |
 //! | 8, 8, 8, 32 | mark: segment, offset, number and checksum of the last frame flushed |
 //! | 8, 32 | size and root of the published checkpoint |
 //! | 4, n | its note |
@@ -28,6 +29,7 @@ pub(crate) struct Manifest {
     pub(crate) is_copy: bool,
     pub(crate) size: TreeSize,
     pub(crate) root: Hash,
+    pub(crate) bodies_len: u64,
     pub(crate) mark: Mark,
     pub(crate) published: PublishedNote,
 }
@@ -66,6 +68,7 @@ impl Manifest {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::with_capacity(256 + self.published.note.len());
         writer.raw(MAGIC).u8(u8::from(self.is_copy)).u64(self.size.get()).raw(self.root.as_bytes());
+        writer.u64(self.bodies_len);
         writer.u64(self.mark.segment).u64(self.mark.offset).u64(self.mark.number).raw(&self.mark.checksum);
         writer.raw(&self.published.encode());
         let mut bytes = writer.into_bytes();
@@ -88,6 +91,7 @@ impl Manifest {
             },
             size: TreeSize::new(reader.u64()?),
             root: Hash::from_bytes(reader.array()?),
+            bodies_len: reader.u64()?,
             mark: Mark {
                 segment: reader.u64()?,
                 offset: reader.u64()?,
@@ -110,6 +114,7 @@ mod tests {
             is_copy: false,
             size: TreeSize::new(5),
             root: Hash::from_bytes([1; 32]),
+            bodies_len: 700,
             mark: Mark { segment: 1, offset: 4096, number: 3, checksum: [2; 32] },
             published: PublishedNote { size: TreeSize::new(4), root: Hash::from_bytes([3; 32]), note: b"x\n".to_vec() },
         };

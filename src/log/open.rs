@@ -8,7 +8,6 @@ use std::sync::mpsc::sync_channel;
 use bytes::Bytes;
 
 use super::batch;
-use super::bodies;
 use super::engine::{Engine, Shared, Sign};
 use super::error::{OpenError, ReadError};
 use super::flush::{FlushJob, Flusher};
@@ -16,9 +15,9 @@ use super::machine::Machine;
 use super::manifest::{CHAIN_INDEX, MANIFEST, Manifest, PublishedNote};
 use super::names::{self, TileKind};
 use super::pool::{Pool, PoolLimits};
-use super::reader::{LogReader, Store, parse_bundle};
+use super::reader::{LogReader, OpenedAt, Store, parse_bundle};
 use super::sequencer::{FlushQueue, Sequencer, SignerThread, run_flushes, tail_root};
-use super::tail::{Stored, TILE_HEIGHT, TILE_WIDTH, Tail};
+use super::tail::{ROW_LEN, Row, Stored, TILE_HEIGHT, TILE_WIDTH, Tail};
 use super::view::{LogView, Published};
 use crate::clock::Clock;
 use crate::hash::{HASH_LEN, Hash};
@@ -62,8 +61,8 @@ pub struct Recovery {
 /// Makes a log of size 0.
 pub fn create(storage: &Storage) -> Result<(), StorageError> {
     let mark = storage.journal.create()?;
-    let manifest =
-        Manifest { is_copy: false, size: TreeSize::ZERO, root: EMPTY_ROOT, mark, published: PublishedNote::default() };
+    let published = PublishedNote::default();
+    let manifest = Manifest { is_copy: false, size: TreeSize::ZERO, root: EMPTY_ROOT, bodies_len: 0, mark, published };
     storage.blobs.commit(MANIFEST, &manifest.encode())
 }
 
@@ -79,13 +78,14 @@ pub fn open<M: Machine>(
     if manifest.is_copy && !options.confirm_newest {
         return Err(OpenError::IsCopy);
     }
-    let store = Store::new(Arc::clone(&storage.blobs));
+    let opened_at = OpenedAt { size: manifest.size, bodies_len: manifest.bodies_len };
+    let store = Store::new(Arc::clone(&storage.blobs), opened_at);
     let mut tail = load_edge(&*storage.blobs, &manifest)?;
     let scan = storage.journal.scan(&manifest.mark)?;
     let (replayed, views_rebuilt) = load_machine(&mut machine, &*storage.views, &store, &tail)?;
     let mut published = manifest.published.clone();
     let unflushed = apply_frames(&mut machine, &mut tail, &scan, &mut published)?;
-    machine.check().map_err(|what| OpenError::Inconsistent { what })?;
+    check_machine(&machine, &store, &tail)?;
     check_published(&store, &tail, &published)?;
     let root = tail_root(&tail);
     let recovery = Recovery {
@@ -101,9 +101,7 @@ pub fn open<M: Machine>(
     let mut changes = machine.changes();
     changes.applied = tail.size();
     let job = FlushJob { tail: tail.clone(), root, mark: commits.last(), published: published.clone(), changes };
-    let width = manifest.size.get() as usize % TILE_WIDTH;
-    let bodies_len = bodies::len_below(&*storage.blobs, manifest.size.get() / TILE_WIDTH as u64, width)?;
-    let mut flusher = Flusher::new(Arc::clone(&storage.blobs), Arc::clone(&storage.views), manifest, bodies_len);
+    let mut flusher = Flusher::new(Arc::clone(&storage.blobs), Arc::clone(&storage.views), manifest);
     flusher.flush(&job)?;
     commits.drop_before(&job.mark)?;
     tail.drop_below(tail.size());
@@ -116,7 +114,7 @@ pub fn open<M: Machine>(
         root: published.root,
         state: (published.size == view.size()).then(|| view.state().clone()),
     });
-    let shared = Arc::new(Shared::new(Pool::new(options.pool), storage.blobs, view, shown));
+    let shared = Arc::new(Shared::new(Pool::new(options.pool), store, view, shown));
     let (jobs, inbox) = sync_channel(1);
     let signer = SignerThread::start_thread(sign).map_err(|e| StorageError::io("start", "a thread", e))?;
     let sequencer = Sequencer {
@@ -159,6 +157,7 @@ pub(crate) fn load_edge(blobs: &dyn Blobs, manifest: &Manifest) -> Result<Tail, 
         }
         tiles.push(load_tile(blobs, level, at_level / TILE_WIDTH as u64, at_level as usize % TILE_WIDTH)?);
     }
+    check_lengths(blobs, manifest)?;
     let entries = load_entries(blobs, size)?;
     let hashes = tiles.first().map(Vec::as_slice).unwrap_or_default();
     if !entries.iter().map(|stored| leaf_hash(&stored.entry)).eq(hashes.iter().copied()) {
@@ -173,6 +172,17 @@ pub(crate) fn load_edge(blobs: &dyn Blobs, manifest: &Manifest) -> Result<Tail, 
         });
     }
     Ok(tail)
+}
+
+/// Flushes write on from these lengths: what is missing below them would become zeros.
+fn check_lengths(blobs: &dyn Blobs, manifest: &Manifest) -> Result<(), OpenError> {
+    let bodies = names::bodies(manifest.size.get() / TILE_WIDTH as u64);
+    for (name, len) in [(CHAIN_INDEX, manifest.size.get() * ROW_LEN), (&bodies, manifest.bodies_len)] {
+        if len > 0 && blobs.len(name)?.unwrap_or(0) < len {
+            return Err(OpenError::Inconsistent { what: format!("{name} is shorter than the log") });
+        }
+    }
+    Ok(())
 }
 
 fn load_tile(blobs: &dyn Blobs, level: u8, index: u64, width: usize) -> Result<Vec<Hash>, OpenError> {
@@ -197,12 +207,10 @@ fn load_entries(blobs: &dyn Blobs, size: u64) -> Result<Vec<Stored>, OpenError> 
     let bytes = blobs.read(&name)?.ok_or_else(|| StorageError::Missing { name: name.clone() })?;
     let entries = parse_bundle(&Bytes::from(bytes), width)
         .ok_or_else(|| OpenError::Inconsistent { what: format!("{name} is no bundle of {width} entries") })?;
-    let rows = blobs.read_at(CHAIN_INDEX, (size - width as u64) * 16, width * 16)?.unwrap_or_default();
-    let rows = rows.as_chunks::<16>().0;
-    if rows.len() != width {
-        return Err(OpenError::Inconsistent { what: format!("{CHAIN_INDEX} is shorter than the log") });
-    }
-    Ok(entries.into_iter().zip(rows).map(|(entry, row)| Stored { entry, body: None, row: *row }).collect())
+    let rows = blobs.read_at(CHAIN_INDEX, (size - width as u64) * ROW_LEN, width * ROW_LEN as usize)?;
+    let rows = rows.unwrap_or_default();
+    let stored = |(entry, row): (Bytes, &Row)| Stored { entry, body: None, row: *row };
+    Ok(entries.into_iter().zip(rows.as_chunks().0).map(stored).collect())
 }
 
 /// Takes the machine's state from the views and replays what they lack; where that leads nowhere, replays everything.
@@ -212,19 +220,29 @@ fn load_machine<M: Machine>(
     store: &Store,
     tail: &Tail,
 ) -> Result<(u64, bool), OpenError> {
+    // Views that are ahead belong to a log that is not here.
     let applied = views.state()?.filter(|applied| *applied <= tail.size());
     let from_views = match applied {
         Some(applied) if machine.load(views).is_ok() => replay(machine, store, tail, applied),
         _ => Err(OpenError::Inconsistent { what: "no views".into() }),
     };
     match from_views {
-        Ok(replayed) if machine.check().is_ok() => Ok((replayed, false)),
+        Ok(replayed) if check_machine(machine, store, tail).is_ok() => Ok((replayed, false)),
         _ => {
             machine.reset();
             views.clear()?;
-            Ok((replay(machine, store, tail, TreeSize::ZERO)?, applied.is_some()))
+            Ok((replay(machine, store, tail, TreeSize::ZERO)?, tail.size() > TreeSize::ZERO))
         }
     }
+}
+
+/// Holds the machine's state against the last entry.
+fn check_machine<M: Machine>(machine: &M, store: &Store, tail: &Tail) -> Result<(), OpenError> {
+    let last = match tail.size().get().checked_sub(1) {
+        Some(index) => Some(LogReader::new(store, tail).entry(LeafIndex::new(index))?),
+        None => None,
+    };
+    machine.check(last.as_deref()).map_err(|what| OpenError::Inconsistent { what })
 }
 
 fn replay<M: Machine>(machine: &mut M, store: &Store, tail: &Tail, from: TreeSize) -> Result<u64, OpenError> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::batch::{MAX_BATCH_BYTES, MAX_BATCH_ENTRIES};
+use super::batch::{MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, encoded_len};
 use super::error::SubmitError;
 use super::machine::{Machine, Weight};
 use super::manifest::PublishedNote;
@@ -29,7 +29,7 @@ impl Default for PoolLimits {
     }
 }
 
-/// Room in a batch that is left for what the machine adds when it seals.
+/// Room in a batch that is left for its head and for what the machine adds when it seals.
 const SEAL_RESERVE: usize = 64 << 10;
 
 pub(crate) type Answer<M> = Result<Committed<M>, SubmitError<<M as Machine>::Refusal>>;
@@ -40,10 +40,17 @@ pub(crate) struct Submission<M: Machine> {
     weight: Weight,
 }
 
+/// Bytes of a frame that these groups may need, with what the machine adds.
+pub(crate) fn room_for<M: Machine>(submissions: &[Submission<M>]) -> usize {
+    submissions.iter().map(|submission| encoded_len(submission.weight)).sum::<usize>() + SEAL_RESERVE
+}
+
 /// What the sequencer is told besides submissions.
 pub(crate) enum Control<M: Machine> {
     /// A checkpoint of a view is to be published.
     Publish(PublishedNote, M::State, oneshot::Sender<Result<(), StorageError>>),
+    /// Everything that is committed is to be flushed.
+    Flush(oneshot::Sender<Result<(), StorageError>>),
     /// A flush has ended.
     Flushed { size: TreeSize, mark: Mark },
 }
@@ -87,7 +94,7 @@ impl<M: Machine> Pool<M> {
     /// Queues a group, or says at once why not.
     pub(crate) fn submit(&self, group: M::Group) -> Result<oneshot::Receiver<Answer<M>>, SubmitError<M::Refusal>> {
         let weight = M::weight(&group);
-        if weight.bytes > MAX_BATCH_BYTES - SEAL_RESERVE || weight.entries > MAX_BATCH_ENTRIES / 2 {
+        if encoded_len(weight) > MAX_BATCH_BYTES - SEAL_RESERVE || weight.entries > MAX_BATCH_ENTRIES / 2 {
             return Err(SubmitError::TooLarge);
         }
         let mut inner = self.lock();
@@ -171,7 +178,7 @@ impl<M: Machine> Inner<M> {
         let fits = |taken: &mut Weight, next: &Weight| {
             taken.entries += next.entries;
             taken.bytes += next.bytes;
-            taken.entries <= MAX_BATCH_ENTRIES - 2 && taken.bytes <= MAX_BATCH_BYTES - SEAL_RESERVE
+            taken.entries <= MAX_BATCH_ENTRIES - 2 && encoded_len(*taken) <= MAX_BATCH_BYTES - SEAL_RESERVE
         };
         let count = self.queue.iter().take_while(|submission| fits(&mut taken, &submission.weight)).count();
         let batch: Vec<_> = self.queue.drain(..count).collect();

@@ -33,9 +33,17 @@ const TILE_CACHE_TILES: usize = 2_048;
 /// The entries of a full bundle.
 type Entries = Arc<Vec<Bytes>>;
 
+/// Where the log stood when it was opened: the bodies of its partial bundle are on disk only, up to this length.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenedAt {
+    pub(crate) size: TreeSize,
+    pub(crate) bodies_len: u64,
+}
+
 /// Reads what is flushed.
 pub(crate) struct Store {
     blobs: Arc<dyn Blobs>,
+    opened_at: OpenedAt,
     tiles: Cache<(u8, u64), Arc<TileNodes>>,
     bundles: Cache<u64, Entries, ByBytes>,
 }
@@ -50,9 +58,10 @@ impl Weighter<u64, Entries> for ByBytes {
 }
 
 impl Store {
-    pub(crate) fn new(blobs: Arc<dyn Blobs>) -> Self {
+    pub(crate) fn new(blobs: Arc<dyn Blobs>, opened_at: OpenedAt) -> Self {
         Self {
             blobs,
+            opened_at,
             tiles: Cache::new(TILE_CACHE_TILES),
             bundles: Cache::with_weighter(TILE_CACHE_TILES, BUNDLE_CACHE_BYTES, ByBytes),
         }
@@ -111,11 +120,17 @@ impl<'a> LogReader<'a> {
     pub fn body(&self, index: LeafIndex) -> Result<Option<SideBody>, ReadError> {
         self.check_index(index)?;
         match self.tail.entry(index) {
-            Some(stored) if stored.body.is_some() => Ok(stored.body.as_deref().cloned()),
-            // The partial bundle that was found at opening has its bodies on disk only.
+            // What came since the opening has its body in memory; what was in the partial bundle then, on disk only.
+            Some(stored) if stored.body.is_some() || index >= self.store.opened_at.size.next_index() => {
+                Ok(stored.body.as_deref().cloned())
+            }
             _ => {
                 let (bundle, at) = (index.get() / TILE_WIDTH as u64, index.get() as usize % TILE_WIDTH);
-                Ok(bodies::find(&*self.store.blobs, bundle, at)?)
+                let OpenedAt { size, bodies_len } = self.store.opened_at;
+                // A flush may be writing behind them just now.
+                let was_partial = index < size.next_index() && bundle == size.get() / TILE_WIDTH as u64;
+                let end = if was_partial { bodies_len } else { u64::MAX };
+                Ok(bodies::find(&*self.store.blobs, bundle, at, end)?)
             }
         }
     }

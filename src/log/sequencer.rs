@@ -7,19 +7,21 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use super::batch::{self, Batch, MAX_BATCH_BYTES, Transition};
+use tokio::sync::oneshot;
+
+use super::batch::{self, Batch, Transition};
 use super::engine::{Shared, Sign};
 use super::error::SubmitError;
 use super::flush::{FlushJob, Flusher};
 use super::machine::Machine;
 use super::manifest::PublishedNote;
-use super::pool::{Answer, Control, Submission};
+use super::pool::{Answer, Control, Submission, room_for};
 use super::tail::Tail;
 use super::view::{LogView, Published};
 use crate::clock::{Clock, Reading};
 use crate::hash::Hash;
 use crate::merkle::{TreeSize, root_plan};
-use crate::storage::{Commits, FrameBuffer, FrameKind, StorageError};
+use crate::storage::{Commits, FrameBuffer, FrameKind, Mark, StorageError};
 
 /// What the submitter of an admitted group gets.
 pub struct Committed<M: Machine> {
@@ -35,8 +37,6 @@ const FLUSH_AFTER: Duration = Duration::from_secs(1);
 const FLUSH_AT_BYTES: usize = 32 << 20;
 /// And here the sequencer waits for it.
 const WAIT_AT_BYTES: usize = 128 << 20;
-/// A batch frame: entries and bodies, and what encodes them.
-const RESERVE: usize = MAX_BATCH_BYTES + (1 << 19);
 
 pub(crate) struct Sequencer<M: Machine> {
     pub(crate) shared: Arc<Shared<M>>,
@@ -58,16 +58,26 @@ pub(crate) struct FlushQueue {
     unflushed_bytes: usize,
     in_flight_bytes: usize,
     first_unflushed: Option<Instant>,
+    /// Who waits for a flush up to the frame of this number.
+    waiting: Vec<(u64, oneshot::Sender<Result<(), StorageError>>)>,
 }
 
 impl FlushQueue {
     pub(crate) fn new(jobs: SyncSender<FlushJob>) -> Self {
-        Self { jobs, in_flight: false, unflushed_bytes: 0, in_flight_bytes: 0, first_unflushed: None }
+        Self {
+            jobs,
+            in_flight: false,
+            unflushed_bytes: 0,
+            in_flight_bytes: 0,
+            first_unflushed: None,
+            waiting: Vec::new(),
+        }
     }
 
     fn is_due(&self) -> bool {
         let old = self.first_unflushed.is_some_and(|at| at.elapsed() >= FLUSH_AFTER);
-        !self.in_flight && (old || self.unflushed_bytes >= FLUSH_AT_BYTES)
+        let awaited = self.first_unflushed.is_some() && !self.waiting.is_empty();
+        !self.in_flight && (old || awaited || self.unflushed_bytes >= FLUSH_AT_BYTES)
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -76,6 +86,15 @@ impl FlushQueue {
 
     fn is_full(&self) -> bool {
         self.unflushed_bytes + self.in_flight_bytes >= WAIT_AT_BYTES
+    }
+
+    /// Tells those who wait for it that everything up to `mark` is flushed.
+    fn flushed(&mut self, mark: &Mark) {
+        self.in_flight = false;
+        self.in_flight_bytes = 0;
+        for (_, waiter) in self.waiting.extract_if(.., |(number, _)| *number <= mark.number) {
+            let _ = waiter.send(Ok(()));
+        }
     }
 
     fn grew(&mut self, bytes: usize) {
@@ -127,15 +146,20 @@ impl<M: Machine> Sequencer<M> {
                 // Nobody waiting for it changes nothing.
                 let _ = answer.send(self.publish(note, state));
             }
+            Control::Flush(answer) if self.flushes.in_flight || self.flushes.first_unflushed.is_some() => {
+                self.flushes.waiting.push((self.commits.last().number, answer));
+            }
+            Control::Flush(answer) => {
+                let _ = answer.send(Ok(()));
+            }
             Control::Flushed { size, mark } => {
-                self.flushes.in_flight = false;
-                self.flushes.in_flight_bytes = 0;
                 self.tail.drop_below(size);
                 self.shared.trim_view(&self.tail);
                 if let Err(error) = self.commits.drop_before(&mark) {
                     // The segments stay until the next flush; nothing rests on them.
                     tracing::warn!(%error, "old journal segments could not be removed");
                 }
+                self.flushes.flushed(&mark);
             }
         }
     }
@@ -145,7 +169,7 @@ impl<M: Machine> Sequencer<M> {
             return refuse_all(submissions, || SubmitError::Latched { may_be_logged: false });
         }
         // A crash before the append leaves nothing behind. Room is made sure of before the machine is touched.
-        match self.commits.reserve(RESERVE) {
+        match self.commits.reserve(room_for(&submissions)) {
             Ok(()) if !self.shared.latch.is_low_on_space() => {}
             Err(error) if !error.outcome_is_known() => {
                 self.shared.latch.set(&error);
@@ -270,7 +294,7 @@ fn refuse_all<M: Machine>(submissions: Vec<Submission<M>>, error: impl Fn() -> S
     }
 }
 
-type Verdict<M> = (tokio::sync::oneshot::Sender<Answer<M>>, Result<<M as Machine>::Answer, <M as Machine>::Refusal>);
+type Verdict<M> = (oneshot::Sender<Answer<M>>, Result<<M as Machine>::Answer, <M as Machine>::Refusal>);
 
 fn answer_all<M: Machine>(answers: Vec<Verdict<M>>, view: &Arc<LogView<M::State>>) {
     for (sender, verdict) in answers {

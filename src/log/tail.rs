@@ -15,8 +15,10 @@ use crate::merkle::{LeafIndex, NodeId, TreeSize, leaf_hash, node_hash};
 pub(crate) const TILE_WIDTH: usize = 256;
 /// Levels of the tree that one level of tiles spans.
 pub(crate) const TILE_HEIGHT: u8 = 8;
+/// Bytes of a row.
+pub(crate) const ROW_LEN: u64 = 16;
 /// A row of the machine beside each entry.
-pub(crate) type Row = [u8; 16];
+pub(crate) type Row = [u8; ROW_LEN as usize];
 
 /// A tile with the inner nodes between its hashes, so that paths are looked up and not computed.
 #[derive(Clone, Debug)]

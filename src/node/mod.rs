@@ -1,1 +1,92 @@
-//! (being built)
+//! A log of agents: the registry as the engine's machine, and what a server asks of it.
+//!
+//! [`Node`] opens a data directory, appends links and answers questions; it knows nothing of HTTP. On its first start it
+//! founds the log's own identity, the *registrar*, as entry 0, whose profile names the instant key before that signs.
+
+mod chain;
+mod facts;
+mod keys;
+mod machine;
+mod open;
+mod proofs;
+mod query;
+mod rows;
+mod stored;
+mod submit;
+
+pub use machine::{Group, NodeState, Position, Refused, RegistryMachine};
+pub use open::{NodeError, NodeOptions, ViewStore};
+pub use query::{AgentFilter, AgentKey, DirectoryPage, FoundLink, MAX_SCAN};
+pub use submit::{ADMITTED_TYPES, AppendError, Receipt, Submitted};
+
+use std::sync::Arc;
+
+use crate::log::{Engine, LogReader, LogView, Published, Sign};
+use crate::soul::LogId;
+use crate::tlog::{Origin, Vkey};
+
+/// The log at one size.
+pub type View = LogView<NodeState>;
+
+/// An open log of agents. Cloning gives another handle.
+#[derive(Clone)]
+pub struct Node {
+    engine: Engine<RegistryMachine>,
+    origin: Origin,
+    log_id: LogId,
+    log_vkey: Vkey,
+    instant_vkey: Vkey,
+    sign_published: Sign,
+}
+
+impl Node {
+    /// The engine beneath.
+    pub fn engine(&self) -> &Engine<RegistryMachine> {
+        &self.engine
+    }
+
+    /// The newest durable size.
+    pub fn view(&self) -> Arc<View> {
+        self.engine.view()
+    }
+
+    /// What is served at `/checkpoint`.
+    pub fn published(&self) -> Option<Arc<Published<NodeState>>> {
+        self.engine.published()
+    }
+
+    /// Reads the log at the size of a view.
+    pub fn reader<'a>(&'a self, view: &'a View) -> LogReader<'a> {
+        self.engine.reader(view)
+    }
+
+    /// The origin line of the log.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// `H(origin)`.
+    pub fn log_id(&self) -> LogId {
+        self.log_id
+    }
+
+    /// The key that signs what is published.
+    pub fn log_vkey(&self) -> &Vkey {
+        &self.log_vkey
+    }
+
+    /// The key that signs proofs given at once.
+    pub fn instant_vkey(&self) -> &Vkey {
+        &self.instant_vkey
+    }
+
+    /// Signs what is published.
+    pub fn publication_signer(&self) -> Sign {
+        Arc::clone(&self.sign_published)
+    }
+
+    /// A tlog-policy that accepts this log's keys and asks for no witness.
+    pub fn policy_text(&self) -> String {
+        format!("log {}\nlog {}\nquorum none\n", self.log_vkey, self.instant_vkey)
+    }
+}

@@ -10,7 +10,9 @@ use super::record::{Head, KeyRecord, KeyRoles, Overlay, OverlayKind, Record, Sta
 use crate::encoding::{b64u_decode, b64u_encode};
 use crate::merkle::LeafIndex;
 use crate::soul::jcs::{JcsError, Value};
-use crate::soul::{Curr, Guardians, Identity, Kid, Next, RawKey, Roles, Seqno, kid as kid_of};
+use crate::soul::{
+    Curr, Guardians, Identity, Kid, Next, RawKey, Roles, Seqno, is_domain_name, is_label, kid as kid_of,
+};
 
 /// Why bytes are no record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,7 +77,7 @@ impl Record {
         let identity = members.required("identity", |v| hex(v).map(Identity::from_bytes))?;
         let key_head = members.required("key_head", |v| hex(v).map(Curr::from_bytes))?;
         let keys = members.required("keys", |v| sorted_list(v, key, |k: &KeyRecord| k.kid))?;
-        let name = members.optional("name", string)?;
+        let name = members.optional("name", |v| string(v).filter(|name| is_label(name)))?;
         let next = members.optional("next", |v| hex(v).map(Next::from_bytes))?;
         let overlays = members.required("overlays", |v| sorted_list(v, overlay, |o: &Overlay| (o.issuer, o.kind)))?;
         let profile = members.optional("profile", hex)?;
@@ -168,7 +170,7 @@ fn role_names(roles: KeyRoles) -> &'static [&'static str] {
 }
 
 fn domains(value: &Value) -> Option<Vec<String>> {
-    let names = sorted_list(value, string, Clone::clone)?;
+    let names = sorted_list(value, |v| string(v).filter(|name| is_domain_name(name)), Clone::clone)?;
     (!names.is_empty()).then_some(names)
 }
 

@@ -20,9 +20,9 @@
 use crate::encoding::{Reader, Writer};
 
 /// What is written whole or not at all.
-pub const SECTOR: usize = 512;
+pub(super) const SECTOR: usize = 512;
 /// Frames start at multiples of this.
-pub const FRAME_ALIGN: u64 = 4096;
+pub(super) const FRAME_ALIGN: u64 = 4096;
 /// Greatest payload of a frame: a batch and what encodes it.
 pub const MAX_PAYLOAD: usize = 17 << 20;
 
@@ -64,24 +64,24 @@ impl ChecksumKey {
 
 /// A frame's header.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FrameHeader {
+pub(super) struct FrameHeader {
     /// What the payload is.
-    pub kind: FrameKind,
+    pub(super) kind: FrameKind,
     /// Number of the frame in its log.
-    pub number: u64,
+    pub(super) number: u64,
     /// Bytes of the payload.
-    pub len: u64,
+    pub(super) len: u64,
     /// Checksum of this header, by which the next one names it.
-    pub checksum: [u8; 32],
+    pub(super) checksum: [u8; 32],
     /// Checksum of the header before.
-    pub before: [u8; 32],
+    pub(super) before: [u8; 32],
     zero_sectors: u32,
     payload_checksum: [u8; 32],
 }
 
 impl FrameHeader {
     /// The header of a frame with this payload, and its bytes.
-    pub fn seal(
+    pub(super) fn seal(
         key: &ChecksumKey,
         kind: FrameKind,
         number: u64,
@@ -108,7 +108,7 @@ impl FrameHeader {
     }
 
     /// Reads a header; `None` where the sector is none of this log.
-    pub fn parse(key: &ChecksumKey, sector: &[u8]) -> Option<Self> {
+    pub(super) fn parse(key: &ChecksumKey, sector: &[u8]) -> Option<Self> {
         if sector.len() != SECTOR || !sector.starts_with(MAGIC) || !is_zero(&sector[CHECKED_LEN + 32..]) {
             return None;
         }
@@ -127,28 +127,28 @@ impl FrameHeader {
     }
 
     /// Whether these bytes are the payload.
-    pub fn holds(&self, key: &ChecksumKey, payload: &[u8]) -> bool {
+    pub(super) fn holds(&self, key: &ChecksumKey, payload: &[u8]) -> bool {
         payload.len() as u64 == self.len && key.of(payload) == self.payload_checksum
     }
 
     /// Whether part of the payload never reached the medium: more of its sectors are zeros than were written so.
-    pub fn is_torn(&self, payload: &[u8]) -> bool {
+    pub(super) fn is_torn(&self, payload: &[u8]) -> bool {
         zero_sectors(payload) > self.zero_sectors
     }
 
     /// Bytes that the frame takes up in its segment.
-    pub fn span(&self) -> u64 {
+    pub(super) fn span(&self) -> u64 {
         frame_span(self.len)
     }
 }
 
 /// Bytes that a frame with a payload of `len` bytes takes up.
-pub fn frame_span(len: u64) -> u64 {
+pub(super) fn frame_span(len: u64) -> u64 {
     (SECTOR as u64 + len).next_multiple_of(FRAME_ALIGN)
 }
 
 /// Whether all bytes are zero.
-pub fn is_zero(bytes: &[u8]) -> bool {
+pub(super) fn is_zero(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| *byte == 0)
 }
 

@@ -132,8 +132,10 @@ struct OpenJournal {
     key: ChecksumKey,
     segment_len: u64,
     file: Box<dyn DiskFile>,
+    /// The last frame, which may lie in the segment before this one.
     last: Mark,
     /// Where the next frame goes.
+    segment: u64,
     offset: u64,
     oldest: u64,
     spare: Spare,
@@ -159,17 +161,17 @@ impl OpenJournal {
         disk.sync_dir(FOLDER).map_err(|e| StorageError::io("sync", FOLDER, e))?;
         let last = Mark { segment, offset: 0, number: frame.number, checksum: header.checksum };
         let spare = Spare::idle();
-        Ok(Self { disk, key, segment_len, file, last, offset: header.span(), oldest: segment, spare })
+        Ok(Self { disk, key, segment_len, file, last, segment, offset: header.span(), oldest: segment, spare })
     }
 
     /// Takes the spare segment into use. The frames of the old one are durable, so nothing is lost if this fails.
     fn roll(&mut self) -> Result<(), StorageError> {
         self.spare.take(&self.disk, self.segment_len)?;
-        let name = segment_name(self.last.segment + 1);
+        let name = segment_name(self.segment + 1);
         self.disk.rename(SPARE, &name).map_err(|e| StorageError::io("rename", &name, e))?;
         self.disk.sync_dir(FOLDER).map_err(|e| StorageError::io("sync", FOLDER, e))?;
         self.file = self.disk.open(&name).map_err(|e| StorageError::io("open", &name, e))?;
-        self.last.segment += 1;
+        self.segment += 1;
         self.offset = 0;
         Ok(())
     }
@@ -192,8 +194,8 @@ impl Commits for OpenJournal {
         let number = self.last.number + 1;
         let (header, sector) = FrameHeader::seal(&self.key, kind, number, self.last.checksum, frame.payload());
         frame.bytes[..SECTOR].copy_from_slice(&sector);
-        debug_assert!(self.offset + header.span() <= self.segment_len, "room is reserved first");
-        let name = || segment_name(self.last.segment);
+        assert!(self.offset + header.span() <= self.segment_len, "room is reserved first");
+        let name = || segment_name(self.segment);
         // A crash from here on leaves a torn frame at worst. Room was written before, so running out of space is no
         // outcome to expect here: every error leaves the journal in an unknown state.
         let unknown = |op, e| match StorageError::io(op, &name(), e) {
@@ -204,7 +206,7 @@ impl Commits for OpenJournal {
         };
         self.file.write_at(self.offset, &frame.bytes).map_err(|e| unknown("append", e))?;
         self.file.sync().map_err(|e| unknown("sync", e))?;
-        self.last = Mark { segment: self.last.segment, offset: self.offset, number, checksum: header.checksum };
+        self.last = Mark { segment: self.segment, offset: self.offset, number, checksum: header.checksum };
         self.offset += header.span();
         Ok(self.last)
     }

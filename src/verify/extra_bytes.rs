@@ -53,11 +53,11 @@ impl Extra {
     pub fn parse(bytes: &[u8]) -> Read<Self> {
         let value = Value::parse_canonical(bytes).map_err(ExtraError::Canonical)?;
         let extra = if value.get("entry").is_some() {
-            Self::Link(link(&Members::of(&value, &["body", "entry", "key_events", "salt", "state", "v"])?)?)
+            Self::Link(link(&Members::of("extra", &value, &["body", "entry", "key_events", "salt", "state", "v"])?)?)
         } else {
-            let members = Members::of(&value, &["state", "v"])?;
+            let members = Members::of("extra", &value, &["state", "v"])?;
             let state = members.value("state")?;
-            Self::State(state_part(&Members::of(state, &["map", "record", "trailer"])?)?)
+            Self::State(state_part(&Members::of("state", state, &["map", "record", "trailer"])?)?)
         };
         if value.get("v") == Some(&Value::Int(1)) { Ok(extra) } else { Err(ExtraError::Member { name: "v" }) }
     }
@@ -95,7 +95,7 @@ fn link(members: &Members<'_>) -> Read<LinkExtra> {
 }
 
 fn signer_state(value: &Value) -> Read<SignerState> {
-    let members = Members::of(value, &["map", "path", "record", "trailer"])?;
+    let members = Members::of("state", value, &["map", "path", "record", "trailer"])?;
     let hash = |value: &Value| bytes(value)?.try_into().ok().map(Hash::from_bytes);
     Ok(SignerState { path: members.list("path", MAX_PATH_LEN, hash)?, part: state_part(&members)? })
 }
@@ -109,7 +109,7 @@ fn state_part(members: &Members<'_>) -> Read<StatePart> {
 }
 
 fn map_proof(value: &Value) -> Read<Proof> {
-    let members = Members::of(value, &["bitmap", "depth", "key", "kind", "siblings", "value"])?;
+    let members = Members::of("map", value, &["bitmap", "depth", "key", "kind", "siblings", "value"])?;
     let key = members.optional("key", |value| hex32(value).map(MapKey::from_bytes))?;
     let leaf = members.optional("value", |value| hex32(value).map(MapValue::from_bytes))?;
     let kind = match (members.required("kind", Value::as_str)?, key, leaf) {
@@ -136,8 +136,9 @@ fn hex32(value: &Value) -> Option<[u8; 32]> {
 struct Members<'a>(&'a Value);
 
 impl<'a> Members<'a> {
-    fn of(value: &'a Value, known: &[&str]) -> Read<Self> {
-        let members = value.as_object().ok_or(ExtraError::Member { name: "state" })?;
+    /// The members of the object that is called `name` where it stands.
+    fn of(name: &'static str, value: &'a Value, known: &[&str]) -> Read<Self> {
+        let members = value.as_object().ok_or(ExtraError::Member { name })?;
         match members.iter().find(|(name, _)| !known.contains(&name.as_str())) {
             Some((name, _)) => Err(ExtraError::Unknown { name: name.clone() }),
             None => Ok(Self(value)),

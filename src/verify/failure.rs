@@ -68,8 +68,6 @@ pub enum Why {
     NotFirst,
     /// `inclusion`: the path does not lead from the entry to the root.
     Inclusion(ProofError),
-    /// `body`: one is disclosed that the entry has within it.
-    BodyTwice,
     /// `body`: it breaks a rule.
     Body(Refusal),
     /// `trailer`: the bytes are no trailer.
@@ -175,7 +173,7 @@ impl Why {
             Self::NoClock | Self::Age { .. } => Check::Age,
             Self::Link(_) | Self::OfLog(_) | Self::NotFirst => Check::Link,
             Self::Inclusion(_) => Check::Inclusion,
-            Self::BodyTwice | Self::Body(_) => Check::Body,
+            Self::Body(_) => Check::Body,
             Self::NoTrailer | Self::NotLast { .. } | Self::TrailerPath(_) => Check::Trailer,
             Self::Map(_) => Check::Map,
             Self::NoRecord(_)
@@ -209,7 +207,6 @@ impl fmt::Display for Why {
             Self::NoExtra => f.write_str("the proof carries no extra data"),
             Self::Extra(error) => write!(f, "the extra data: {error}"),
             Self::RecordForm(error) => error.fmt(f),
-            Self::BodyTwice => f.write_str("a body is disclosed that the entry has within it"),
             Self::KeyEventsOfGenesis => f.write_str("a genesis comes without key events"),
             Self::NoState => f.write_str("a state is wanted, and the proof has none"),
             Self::NotAsked => f.write_str("the proof of a link does not answer for a name or an identity"),

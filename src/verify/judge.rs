@@ -93,8 +93,12 @@ fn quorum_line(policy: &Policy, accepted: &AcceptedCheckpoint) -> String {
     if policy.quorum().is_none() {
         return "the policy asks for no witness".to_owned();
     }
-    let mut names: Vec<_> = accepted.cosigned().iter().map(|cosigned| cosigned.witness.to_string()).collect();
-    names.dedup();
+    let mut names = Vec::new();
+    for name in accepted.cosigned().iter().map(|cosigned| cosigned.witness.to_string()) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     format!("cosigned by {}", names.join(", "))
 }
 

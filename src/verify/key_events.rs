@@ -92,10 +92,11 @@ impl Chain {
         if self.ended { Err(KeyEventFault::Ended) } else { Ok(()) }
     }
 
-    /// Whether the proofs of possession are of exactly the keys that `event` adds and that did not sign it.
+    /// Whether the proofs of possession are of exactly the keys that `event` adds. A key that signs is none of them: it
+    /// was listed before, or is the recovery key, which no body lists.
     fn check_pops_are_of_added(&self, event: &ReadLink) -> Result<(), KeyEventFault> {
-        let (body, signer) = (event.body(), event.header().kid);
-        let is_added = |kid: Kid| kid != signer && self.keys.iter().all(|key| key.kid != kid);
+        let body = event.body();
+        let is_added = |kid: Kid| self.keys.iter().all(|key| key.kid != kid);
         let is_proven = |kid: Kid| body.pops().iter().any(|pop| pop.kid == kid);
         let keys = body.keys().unwrap_or_default();
         if let Some(key) = keys.iter().find(|key| is_added(key.kid) && !is_proven(key.kid)) {

@@ -57,9 +57,6 @@ fn check_link<'a>(parsed: &'a Result<Link, LinkError>, tree: &Tree) -> Result<&'
 }
 
 fn check_body(link: &Link, extra: &LinkExtra, index: LeafIndex, tree: &Tree) -> Result<ReadLink, Why> {
-    if link.header().inline && extra.disclosed.is_some() {
-        return Err(Why::BodyTwice);
-    }
     let read = ReadLink::read(link.clone(), extra.disclosed.clone(), tree.log_id).map_err(Why::Body)?;
     check_link_body(read.header(), read.body(), Some(index)).map_err(|error| Why::Body(error.into()))?;
     if read.header().link_type == LinkType::Genesis {

@@ -15,14 +15,18 @@
 // What a proof carries.
 mod extra;
 mod extra_bytes;
-// The judgement, in the order of the table.
+// The judgement as a whole, and what it is made of: `format`;
 mod judge;
+mod proof;
+// what all else is held against;
+mod tree;
+// `trailer`, `map`, `record`;
+mod state;
+// `link`, `inclusion`, `body`;
+mod link;
+// `key`, `signature`, `disputed`.
 mod key;
 mod key_events;
-mod link;
-mod proof;
-mod state;
-mod tree;
 // What comes out.
 mod check;
 mod failure;

@@ -27,9 +27,9 @@ pub(super) fn judge_state(
     }
     let trailer = check_trailer(&part.trailer, proof.file().path(), tree, steps)?;
     let Some(record) = proof.record() else {
-        let asked = asked(request)?;
+        let asked = proof.absent().expect("a proof of absence was read with what it answers for");
         check_absent(part, asked.key(), &trailer, steps)?;
-        return Ok(Shown::Absent(Absent { asked, trailer }));
+        return Ok(Shown::Absent(Absent { asked: asked.clone(), trailer }));
     };
     check_included(part, record, &trailer, steps)?;
     check_asked(request, record)?;
@@ -125,15 +125,6 @@ fn check_place(record: &Record, link: &Place) -> Result<(), Why> {
         return Err(Why::GenesisIndex { recorded });
     }
     Ok(())
-}
-
-/// The one name or identity that a proof of absence answers for.
-fn asked(request: &Request<'_>) -> Result<Asked, Why> {
-    match (request.name, request.identity) {
-        (Some(name), None) => Ok(Asked::Name(name.to_owned())),
-        (None, Some(identity)) => Ok(Asked::Identity(identity)),
-        _ => Err(Why::AbsenceOfWhat),
-    }
 }
 
 impl Asked {

@@ -9,10 +9,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod built;
 mod cases;
 mod extra;
 mod forms;
 mod mutation;
+mod own_log;
 
 use std::fs;
 

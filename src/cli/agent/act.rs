@@ -21,7 +21,7 @@ entry, for ever. Texts of any length and form are taken as they are; what does n
 /// Flags of `act`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct ActArgs {
+pub(in crate::cli) struct ActArgs {
     /// The agent
     name: String,
     /// What was done: the name of a tool or an operation

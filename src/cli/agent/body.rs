@@ -22,7 +22,7 @@ The body is shown only if it is the one that the link commits to.";
 /// Flags of `body`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct BodyArgs {
+pub(in crate::cli) struct BodyArgs {
     /// The agent whose link it is
     agent: String,
     /// Place of the link in its chain

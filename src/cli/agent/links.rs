@@ -17,7 +17,7 @@ Examples:
 /// Flags of `log`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct LogArgs {
+pub(in crate::cli) struct LogArgs {
     /// Name or identity
     agent: String,
     /// Only links of this type
@@ -37,7 +37,10 @@ pub(super) async fn run(args: LogArgs, out: &Output) -> CliResult<()> {
     let filter = LinkFilter { link_type: args.link_type, before: args.before, limit: Some(args.limit) };
     let page = args.node.client()?.links(&args.agent, &filter).await?;
     out.result(&page, |out| {
-        out.table(&["seqno", "entry", "type", "outcome", "signer's time", "body"], page.links.iter().map(row).collect());
+        out.table(
+            &["seqno", "entry", "type", "outcome", "signer's time", "body"],
+            page.links.iter().map(row).collect(),
+        );
     });
     if let Some(before) = page.before {
         out.note(format_args!("more: --before {before}"));

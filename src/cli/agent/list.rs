@@ -16,7 +16,7 @@ Examples:
 /// Flags of `list`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct ListArgs {
+pub(in crate::cli) struct ListArgs {
     /// Names that begin so
     #[arg(long)]
     name: Option<String>,
@@ -54,7 +54,10 @@ pub(super) async fn run(args: ListArgs, out: &Output) -> CliResult<()> {
     };
     let page = args.node.client()?.agents(&filter).await?;
     out.result(&page, |out| {
-        out.table(&["name", "identity", "status", "links", "owner", "capabilities"], page.agents.iter().map(row).collect());
+        out.table(
+            &["name", "identity", "status", "links", "owner", "capabilities"],
+            page.agents.iter().map(row).collect(),
+        );
     });
     if let Some(total) = page.total {
         out.note(format_args!("{total} in all"));

@@ -2,8 +2,8 @@
 
 mod act;
 mod body;
-mod list;
 mod links;
+mod list;
 mod profile;
 mod register;
 mod show;

@@ -22,7 +22,7 @@ A profile replaces the one before it whole, and is public for ever.";
 /// Flags of `profile`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct ProfileCommand {
+pub(in crate::cli) struct ProfileCommand {
     /// The agent
     name: String,
     #[command(flatten)]
@@ -37,7 +37,7 @@ pub(super) struct ProfileCommand {
 
 /// The members of a profile.
 #[derive(Debug, Default, Args)]
-pub(super) struct ProfileArgs {
+pub(in crate::cli) struct ProfileArgs {
     /// Name for people
     #[arg(long, value_name = "TEXT")]
     display_name: Option<String>,

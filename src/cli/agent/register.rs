@@ -22,7 +22,7 @@ A name is held for ever. Registering again with the same keys is answered with w
 /// Flags of `register`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct RegisterArgs {
+pub(in crate::cli) struct RegisterArgs {
     /// The handle to claim: 1 to 63 of a-z, 0-9, `-` and `_`
     name: String,
     /// Identity of whoever operates the agent

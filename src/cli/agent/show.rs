@@ -18,7 +18,7 @@ This is what the node says. What it can prove, `soulchain log proof --agent NAME
 /// Flags of `show`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct ShowArgs {
+pub(in crate::cli) struct ShowArgs {
     /// Name or identity
     agent: String,
     #[command(flatten)]

@@ -72,7 +72,19 @@ const USUAL: [(Field, &[&str]); 14] = [
     (Field::ResultBytes, &["result_bytes", "output_bytes"]),
     (
         Field::Outcome,
-        &["outcome", "status", "success", "succeeded", "ok", "is_error", "failed", "denied", "blocked", "exit_code", "exit_status"],
+        &[
+            "outcome",
+            "status",
+            "success",
+            "succeeded",
+            "ok",
+            "is_error",
+            "failed",
+            "denied",
+            "blocked",
+            "exit_code",
+            "exit_status",
+        ],
     ),
     (Field::Error, &["error", "exception", "error_message"]),
     (Field::Time, &["time", "timestamp", "ts", "@timestamp", "created_at", "started_at", "start_time", "date"]),
@@ -91,7 +103,7 @@ pub(super) fn read_line(line: &str, names: &FieldNames) -> Option<Vec<Found>> {
     if let Some(found) = spans::read(line) {
         return Some(found);
     }
-    let members = Members::of(line);
+    let mut members = Members::of(line);
     if let Some(calls) = line.get("tool_calls").filter(|_| names.tool_field.is_none()) {
         let agent = members.agent(names);
         let found = calls.items().filter_map(|call| Members::of(call).found(names));
@@ -125,10 +137,7 @@ impl<'a> Members<'a> {
                 action = action.with(member, text.text());
             }
         }
-        for (member, field) in [
-            ("input_sha256", Field::ArgumentsSha256),
-            ("output_sha256", Field::ResultSha256),
-        ] {
+        for (member, field) in [("input_sha256", Field::ArgumentsSha256), ("output_sha256", Field::ResultSha256)] {
             if let Some(digest) = self.take_if(field, |value| hex_decode_32(&value.text()).is_some()) {
                 action = action.with(member, digest.text());
             }
@@ -195,7 +204,8 @@ impl<'a> Members<'a> {
                 })
             }
         };
-        let wrong = error.filter(|error| !error.is_null() && error.as_bool() != Some(false) && !error.text().is_empty());
+        let wrong =
+            error.filter(|error| !error.is_null() && error.as_bool() != Some(false) && !error.text().is_empty());
         let from_error = error.map(|_| if wrong.is_some() { Outcome::Failure } else { Outcome::Success });
         (said.or(from_error).unwrap_or_default(), wrong.filter(|error| error.as_bool().is_none()))
     }
@@ -216,7 +226,9 @@ impl<'a> Members<'a> {
     }
 
     fn position(&self, usual: &[&str], fits: impl Fn(&str, JsonText<'_>) -> bool) -> Option<usize> {
-        usual.iter().find_map(|name| self.left.iter().position(|(key, value)| snake(key) == *name && fits(name, *value)))
+        usual
+            .iter()
+            .find_map(|name| self.left.iter().position(|(key, value)| snake(key) == *name && fits(name, *value)))
     }
 
     /// What a path of keys leads to; a key may hold dots itself. A member at the top is taken.
@@ -263,9 +275,15 @@ pub(super) fn outcome_of(name: &str, value: JsonText<'_>) -> Option<Outcome> {
         };
     }
     match value.text().to_ascii_lowercase().as_str() {
-        "success" | "successful" | "succeeded" | "ok" | "completed" | "complete" | "done" | "passed" => Some(Outcome::Success),
-        "failure" | "failed" | "fail" | "error" | "errored" | "exception" | "timeout" | "timed_out" => Some(Outcome::Failure),
-        "denied" | "blocked" | "refused" | "rejected" | "forbidden" | "unauthorized" | "not_allowed" => Some(Outcome::Denied),
+        "success" | "successful" | "succeeded" | "ok" | "completed" | "complete" | "done" | "passed" => {
+            Some(Outcome::Success)
+        }
+        "failure" | "failed" | "fail" | "error" | "errored" | "exception" | "timeout" | "timed_out" => {
+            Some(Outcome::Failure)
+        }
+        "denied" | "blocked" | "refused" | "rejected" | "forbidden" | "unauthorized" | "not_allowed" => {
+            Some(Outcome::Denied)
+        }
         _ => None,
     }
 }
@@ -314,10 +332,8 @@ mod tests {
 
     #[test]
     fn usual_names() {
-        let found = one(
-            r#"{"agent":"a","task":0,"step":1,"tool":"search","arguments":{"q":"x"},"outcome":"failure",
-               "result_sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","result_bytes":0}"#,
-        );
+        let found = one(r#"{"agent":"a","task":0,"step":1,"tool":"search","arguments":{"q":"x"},"outcome":"failure",
+               "result_sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","result_bytes":0}"#);
         assert_eq!(found.agent.as_deref(), Some("a"));
         let body = String::from_utf8(found.action.body().to_bytes()).unwrap();
         assert_eq!(
@@ -328,7 +344,9 @@ mod tests {
 
     #[test]
     fn camel_case_floats_and_emoji_go_as_they_are_written() {
-        let found = one(r#"{"agentId":"Scout 🦊","toolName":"weigh","toolInput":{"kiloGrams":72.50,"note":"🦀"},"isError":false,"toolOutput":"1e-7","durationMs":12.6}"#);
+        let found = one(
+            r#"{"agentId":"Scout 🦊","toolName":"weigh","toolInput":{"kiloGrams":72.50,"note":"🦀"},"isError":false,"toolOutput":"1e-7","durationMs":12.6}"#,
+        );
         assert_eq!(found.agent.as_deref(), Some("Scout 🦊"));
         assert_eq!(member(&found, "input"), r#"{"kiloGrams":72.50,"note":"🦀"}"#);
         assert_eq!(member(&found, "output"), "1e-7");
@@ -409,7 +427,12 @@ mod tests {
 
     #[test]
     fn snake_case() {
-        for (key, snaked) in [("toolName", "tool_name"), ("tool-name", "tool_name"), ("agentID", "agent_id"), ("@timestamp", "@timestamp")] {
+        for (key, snaked) in [
+            ("toolName", "tool_name"),
+            ("tool-name", "tool_name"),
+            ("agentID", "agent_id"),
+            ("@timestamp", "@timestamp"),
+        ] {
             assert_eq!(snake(key), snaked);
         }
     }

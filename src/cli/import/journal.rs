@@ -71,10 +71,10 @@ impl Journal {
         let path = dir.join("journal.jsonl");
         let failed = |error: std::io::Error| CliError::file(&path, error);
         std::fs::create_dir_all(dir).map_err(failed)?;
-        let mut file =
-            OpenOptions::new().read(true).append(true).create(true).open(&path).map_err(failed)?;
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path).map_err(failed)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-            CliError::unavailable(format!("{} is in use", path.display())).hint("another import of this file is running")
+            CliError::unavailable(format!("{} is in use", path.display()))
+                .hint("another import of this file is running")
         })?;
         let (standings, whole) = replay(&mut file, &path)?;
         file.set_len(whole).map_err(failed)?;

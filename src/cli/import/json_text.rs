@@ -133,7 +133,8 @@ mod tests {
 
     #[test]
     fn parts_keep_their_text() {
-        let line = json(r#" { "a" : 1.50e+3 , "b":{"z":[1, 2],"a":"},\"{"}, "c\u0064": "x\ny" , "e":[] ,"f":[ {} , [ ] ]} "#);
+        let line =
+            json(r#" { "a" : 1.50e+3 , "b":{"z":[1, 2],"a":"},\"{"}, "c\u0064": "x\ny" , "e":[] ,"f":[ {} , [ ] ]} "#);
         let members: Vec<_> = line.members().collect();
         let texts: Vec<_> = members.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         assert_eq!(

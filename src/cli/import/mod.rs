@@ -96,7 +96,8 @@ pub(super) async fn run(args: ImportArgs, out: &Output) -> CliResult<()> {
         return dry_run(reader, out);
     }
     let (shared, standings) = prepare(&args, &mut reader, out).await?;
-    let mut summary = Summary { logged_before: standings.values().map(|standing| standing.count).sum(), ..Summary::default() };
+    let mut summary =
+        Summary { logged_before: standings.values().map(|standing| standing.count).sum(), ..Summary::default() };
     let mut workers = BTreeMap::new();
     for (label, standing) in standings {
         let (worker, logged) = resume(&shared, &label, standing, &mut reader).await?;

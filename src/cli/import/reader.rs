@@ -67,15 +67,11 @@ impl Reader {
         default_agent: Option<String>,
         prefix: String,
     ) -> CliResult<Self> {
-        let reader = Self {
-            path: path.into(),
-            names,
-            default_agent,
-            prefix,
-            passed: HashMap::new(),
-            expected: HashMap::new(),
-        };
-        reader.lines().map(|_| reader)
+        let reader =
+            Self { path: path.into(), names, default_agent, prefix, passed: HashMap::new(), expected: HashMap::new() };
+        // What cannot be read is said before anything else is asked for.
+        reader.lines().map(drop)?;
+        Ok(reader)
     }
 
     /// Actions of this agent up to here are logged; that line must be the one that it was then.
@@ -129,7 +125,9 @@ impl Reader {
             let digest = hex_encode(&sha256(&[line.as_bytes()]));
             if self.expected.get(&number).is_some_and(|expected| *expected != digest) {
                 return Err(CliError::failed(format!("line {number} of {} is not what it was", self.path.display()))
-                    .hint("lines may be added at the end of a file that is imported; for another file, give --state DIR"));
+                    .hint(
+                        "lines may be added at the end of a file that is imported; for another file, give --state DIR",
+                    ));
             }
             for (part, (label, action)) in (0..).zip(self.actions(&line, counts)) {
                 let place = Place { line: number, part };

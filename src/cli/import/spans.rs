@@ -10,22 +10,25 @@ use crate::soul::Outcome;
 
 const TOOL: &[&str] = &["gen_ai.tool.name", "tool.name", "traceloop.entity.name"];
 const AGENT: &[&str] = &["gen_ai.agent.name", "gen_ai.agent.id", "agent.name"];
-const INPUT: &[&str] =
-    &["gen_ai.tool.call.arguments", "gen_ai.tool.arguments", "tool.parameters", "input.value", "traceloop.entity.input"];
+const INPUT: &[&str] = &[
+    "gen_ai.tool.call.arguments",
+    "gen_ai.tool.arguments",
+    "tool.parameters",
+    "input.value",
+    "traceloop.entity.input",
+];
 const OUTPUT: &[&str] = &["gen_ai.tool.call.result", "gen_ai.tool.result", "output.value", "traceloop.entity.output"];
 /// What says that a span is the call of a tool.
-const KIND: &[(&str, &str)] = &[
-    ("gen_ai.operation.name", "execute_tool"),
-    ("openinference.span.kind", "TOOL"),
-    ("traceloop.span.kind", "tool"),
-];
+const KIND: &[(&str, &str)] =
+    &[("gen_ai.operation.name", "execute_tool"), ("openinference.span.kind", "TOOL"), ("traceloop.span.kind", "tool")];
 
 /// The calls of tools in a line of spans; `None` if it is no such line.
 pub(super) fn read(line: JsonText<'_>) -> Option<Vec<Found>> {
     if let Some(batch) = line.get("resourceSpans") {
         return Some(batch.items().flat_map(of_resource).collect());
     }
-    let is_span = line.get("attributes").is_some() && (line.get("context").is_some() || first(line, TRACE_ID).is_some());
+    let is_span =
+        line.get("attributes").is_some() && (line.get("context").is_some() || first(line, TRACE_ID).is_some());
     let resource = line.get("resource").map(attributes_of).unwrap_or_default();
     is_span.then(|| of_span(line, &resource).into_iter().collect())
 }
@@ -53,7 +56,8 @@ fn of_span(span: JsonText<'_>, resource: &Attributes<'_>) -> Option<Found> {
     let named_by_span = || span.get("name").and_then(JsonText::some_text);
     let tool = take(&mut attributes, TOOL).and_then(JsonText::some_text).or_else(named_by_span)?;
     let tool = tool.strip_prefix("execute_tool ").unwrap_or(&tool);
-    let agent = take(&mut attributes, AGENT).or_else(|| find(resource, AGENT)).or_else(|| find(resource, &["service.name"]));
+    let agent =
+        take(&mut attributes, AGENT).or_else(|| find(resource, AGENT)).or_else(|| find(resource, &["service.name"]));
     let mut action = Action::new(tool).outcome(outcome(span, &attributes));
     for (member, names) in [("input", INPUT), ("output", OUTPUT), ("error", &["error.type"])] {
         if let Some(text) = take(&mut attributes, names).and_then(JsonText::some_text) {
@@ -164,7 +168,9 @@ mod tests {
             )
         };
         let spans = [span("a", 0, "execute_tool"), span("b", 2, "execute_tool"), span("c", 0, "chat")].join(",");
-        let found = read_all(&format!(r#"{{"resourceSpans":[{{"resource":{{}},"scopeSpans":[{{"scope":{{}},"spans":[{spans}]}}]}}]}}"#));
+        let found = read_all(&format!(
+            r#"{{"resourceSpans":[{{"resource":{{}},"scopeSpans":[{{"scope":{{}},"spans":[{spans}]}}]}}]}}"#
+        ));
         let names: Vec<_> = found.iter().map(|found| member(found, "action")).collect();
         assert_eq!(names, ["a", "b"]);
         assert_eq!(found[0].agent.as_deref(), Some("Planner"));
@@ -176,7 +182,8 @@ mod tests {
 
     #[test]
     fn spans_of_other_things_are_no_actions() {
-        let line = r#"{"name":"chat gpt-4o","context":{"trace_id":"0xaa"},"attributes":{"gen_ai.operation.name":"chat"}}"#;
+        let line =
+            r#"{"name":"chat gpt-4o","context":{"trace_id":"0xaa"},"attributes":{"gen_ai.operation.name":"chat"}}"#;
         assert!(read_all(line).is_empty());
     }
 }

@@ -22,7 +22,7 @@ Examples:
 /// Flags of `consistency`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct ConsistencyArgs {
+pub(in crate::cli) struct ConsistencyArgs {
     /// Checkpoint file, or a size
     old: String,
     /// Checkpoint file, or a size [default: the published checkpoint]
@@ -54,7 +54,10 @@ pub(super) async fn run(args: ConsistencyArgs, out: &Output) -> CliResult<()> {
     });
     out.result(&json, |out| {
         let (mark, style) = mark(true);
-        out.line(format_args!("{style}{mark}{style:#} the log of size {} continues that of size {}", new.size, old.size));
+        out.line(format_args!(
+            "{style}{mark}{style:#} the log of size {} continues that of size {}",
+            new.size, old.size
+        ));
         let source = |end: &End| if end.root.is_some() { "signed" } else { "as the node says" };
         out.fields(&[
             ("old root", format!("{old_root} ({})", source(&old))),
@@ -67,8 +70,11 @@ pub(super) async fn run(args: ConsistencyArgs, out: &Output) -> CliResult<()> {
 
 async fn prove(client: &Client, old: &End, new: &End) -> CliResult<(String, String)> {
     if old.size > new.size {
-        return Err(CliError::failed(format!("the log of size {} is smaller than the earlier one of {}", new.size, old.size))
-            .hint("if both checkpoints are signed, the log went back: keep them, they are evidence"));
+        return Err(CliError::failed(format!(
+            "the log of size {} is smaller than the earlier one of {}",
+            new.size, old.size
+        ))
+        .hint("if both checkpoints are signed, the log went back: keep them, they are evidence"));
     }
     let view = client.consistency(old.size, Some(new.size)).await?;
     let old_root = old.root.map_or_else(|| hash(&view.old_root), Ok)?;

@@ -21,7 +21,7 @@ The checkpoint's signatures are checked before anything is shown.";
 /// Flags of `info`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct InfoArgs {
+pub(in crate::cli) struct InfoArgs {
     /// Write the published checkpoint to this file
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
@@ -51,7 +51,10 @@ pub(super) async fn run(args: InfoArgs, out: &Output) -> CliResult<()> {
             ("instant key", view.instant_vkey.clone()),
             ("published", format!("size {size}, root {root}, signatures checked")),
             ("rests on", trust.rests_on().into()),
-            ("the node says", format!("{} entries, {} agents, at {}", view.tree_size, view.identities, readable(view.log_time_ms))),
+            (
+                "the node says",
+                format!("{} entries, {} agents, at {}", view.tree_size, view.identities, readable(view.log_time_ms)),
+            ),
         ]);
     });
     Ok(())

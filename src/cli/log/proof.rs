@@ -26,7 +26,7 @@ Examples:
 /// Flags of `proof`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct ProofArgs {
+pub(in crate::cli) struct ProofArgs {
     /// Index of an entry
     #[arg(required_unless_present = "agent", conflicts_with = "agent")]
     index: Option<u64>,
@@ -69,9 +69,8 @@ async fn of_agent(args: &ProofArgs, agent: &str, client: &Client, trust: &Trust,
         out.fields(&[("rests on", trust.rests_on().into())]);
     });
     if let Err(failure) = &verdict.result {
-        return Err(CliError::failed(format!("the node's proof does not hold: {failure}")).hint(
-            "a proof under the instant key asks for a policy that lists that key, or for a little patience",
-        ));
+        return Err(CliError::failed(format!("the node's proof does not hold: {failure}"))
+            .hint("a proof under the instant key asks for a policy that lists that key, or for a little patience"));
     }
     keep(args, &bytes, out)
 }
@@ -80,8 +79,11 @@ async fn of_entry(args: &ProofArgs, index: u64, client: &Client, trust: &Trust, 
     let checkpoint = trust.check(&client.checkpoint().await?)?;
     let claim = checkpoint.claim();
     if index >= claim.size().get() {
-        return Err(CliError::failed(format!("the published log has {} entries, and no entry {index} yet", claim.size()))
-            .hint("entries count from 0; one that was just added is published in a moment"));
+        return Err(CliError::failed(format!(
+            "the published log has {} entries, and no entry {index} yet",
+            claim.size()
+        ))
+        .hint("entries count from 0; one that was just added is published in a moment"));
     }
     let entry = client.entry(index).await?;
     let bytes = b64_decode(&entry.entry).ok_or_else(|| false_form("entry"))?;
@@ -94,11 +96,7 @@ async fn of_entry(args: &ProofArgs, index: u64, client: &Client, trust: &Trust, 
     out.result(&json, |out| {
         let (mark, style) = mark(true);
         out.line(format_args!("{style}{mark}{style:#} entry {index} is in the log of size {}", claim.size()));
-        out.fields(&[
-            ("bytes", bytes.len().to_string()),
-            ("is", kind(&bytes)),
-            ("rests on", trust.rests_on().into()),
-        ]);
+        out.fields(&[("bytes", bytes.len().to_string()), ("is", kind(&bytes)), ("rests on", trust.rests_on().into())]);
     });
     let proof = TlogProof::new(extra(&bytes), at, path, checkpoint).map_err(ClientError::from)?;
     keep(args, proof.to_string().as_bytes(), out)

@@ -1,0 +1,182 @@
+//! How much one address or one identity may ask for. Reading is bounded by connections, not by count.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use super::app::App;
+use super::problem::{HttpError, HttpResult};
+use crate::soul::{Identity, Link};
+
+/// Rates; `None` is no limit.
+#[derive(Clone, Debug)]
+pub struct LimitSettings {
+    /// Writing requests a minute from one address.
+    pub writes_per_minute: Option<NonZeroU32>,
+    /// Registrations an hour from one address.
+    pub registrations_per_hour: Option<NonZeroU32>,
+    /// Links a second of one identity.
+    pub links_per_second: Option<NonZeroU32>,
+    /// Proxies whose `X-Forwarded-For` is believed. When there are any, loopback is limited like everybody.
+    pub trusted_proxies: Vec<IpAddr>,
+}
+
+/// Links that one identity may append at once, whatever its rate: those of one request.
+const LINK_BURST: u32 = 256;
+/// Keys that a limiter may hold before those at rest are let go.
+const SWEEP_AT: usize = 100_000;
+
+/// The limiters of a server.
+pub struct Limits {
+    writes: Option<DefaultKeyedRateLimiter<IpAddr>>,
+    registrations: Option<DefaultKeyedRateLimiter<IpAddr>>,
+    links: Option<DefaultKeyedRateLimiter<Identity>>,
+    trusted_proxies: Vec<IpAddr>,
+}
+
+/// Where a request comes from; `None` where it is exempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(Option<IpAddr>);
+
+/// Put into each request by the server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PeerAddr(pub(crate) SocketAddr);
+
+impl Limits {
+    /// Limiters by these settings.
+    pub fn new(settings: &LimitSettings) -> Self {
+        let hourly = |count: NonZeroU32| {
+            // A quota with a period that is not zero exists.
+            Quota::with_period(Duration::from_hours(1) / count.get()).map(|quota| quota.allow_burst(count))
+        };
+        let links = |rate: NonZeroU32| {
+            let burst = NonZeroU32::new(LINK_BURST).map_or(rate, |burst| burst.max(rate));
+            RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst))
+        };
+        Self {
+            writes: settings.writes_per_minute.map(|count| RateLimiter::keyed(Quota::per_minute(count))),
+            registrations: settings.registrations_per_hour.and_then(hourly).map(RateLimiter::keyed),
+            links: settings.links_per_second.map(links),
+            trusted_proxies: settings.trusted_proxies.clone(),
+        }
+    }
+
+    pub(crate) fn check_write(&self, peer: &Peer) -> HttpResult<()> {
+        check(self.writes.as_ref(), peer.0, 1, "writing requests")
+    }
+
+    pub(crate) fn check_registration(&self, peer: &Peer) -> HttpResult<()> {
+        check(self.registrations.as_ref(), peer.0, 1, "registrations")
+    }
+
+    pub(crate) fn check_identity(&self, first: &Link, count: usize) -> HttpResult<()> {
+        let identity = first.header().identity;
+        check(self.links.as_ref(), Some(identity).filter(|id| !id.is_zero()), count as u32, "links of this identity")
+    }
+
+    fn peer(&self, addr: Option<SocketAddr>, headers: &HeaderMap) -> Peer {
+        let Some(addr) = addr else { return Peer(None) };
+        let ip = addr.ip().to_canonical();
+        if self.trusted_proxies.contains(&ip) {
+            let forwarded = headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
+            // The last address is the one that the trusted proxy itself saw.
+            let last = forwarded.and_then(|list| list.rsplit(',').next()).and_then(|text| text.trim().parse().ok());
+            return Peer(Some(last.map_or(ip, group)));
+        }
+        Peer(Some(group(ip)).filter(|_| !(ip.is_loopback() && self.trusted_proxies.is_empty())))
+    }
+}
+
+/// Of IPv6 one subscriber has a /64 at least.
+fn group(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
+        v4 => v4,
+    }
+}
+
+fn check<K: std::hash::Hash + Eq + Clone>(
+    limiter: Option<&DefaultKeyedRateLimiter<K>>,
+    key: Option<K>,
+    count: u32,
+    what: &str,
+) -> HttpResult<()> {
+    let (Some(limiter), Some(key), Some(count)) = (limiter, key, NonZeroU32::new(count)) else { return Ok(()) };
+    if limiter.len() > SWEEP_AT {
+        limiter.retain_recent();
+    }
+    match limiter.check_key_n(&key, count) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(not_until)) => {
+            let wait = not_until.wait_time_from(DefaultClock::default().now());
+            Err(HttpError::rate_limited(what, wait.as_secs() + 1))
+        }
+        // More at once than any burst: no waiting helps.
+        Err(_) => Err(HttpError::rate_limited(what, 1)),
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Peer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
+        let addr = parts.extensions.get::<PeerAddr>().map(|PeerAddr(addr)| *addr);
+        Ok(app.limits.peer(addr, &parts.headers))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(proxies: &[&str]) -> Limits {
+        Limits::new(&LimitSettings {
+            writes_per_minute: NonZeroU32::new(2),
+            registrations_per_hour: NonZeroU32::new(1),
+            links_per_second: None,
+            trusted_proxies: proxies.iter().map(|ip| ip.parse().unwrap()).collect(),
+        })
+    }
+
+    fn peer(limits: &Limits, ip: &str, forwarded: Option<&str>) -> Peer {
+        let mut headers = HeaderMap::new();
+        if let Some(list) = forwarded {
+            headers.insert("x-forwarded-for", list.parse().unwrap());
+        }
+        limits.peer(Some(SocketAddr::new(ip.parse().unwrap(), 1)), &headers)
+    }
+
+    #[test]
+    fn an_address_has_its_share_and_others_have_theirs() {
+        let limits = limits(&[]);
+        let one = peer(&limits, "192.0.2.1", None);
+        assert!(limits.check_write(&one).is_ok() && limits.check_write(&one).is_ok());
+        assert!(limits.check_write(&one).is_err());
+        assert!(limits.check_write(&peer(&limits, "192.0.2.2", None)).is_ok());
+        assert!(limits.check_registration(&one).is_ok() && limits.check_registration(&one).is_err());
+    }
+
+    #[test]
+    fn loopback_is_exempt_unless_it_is_a_proxy() {
+        assert!(peer(&limits(&[]), "127.0.0.1", Some("192.0.2.9")).0.is_none());
+        let behind = limits(&["127.0.0.1"]);
+        assert_eq!(peer(&behind, "127.0.0.1", Some("198.51.100.1, 192.0.2.9")).0, "192.0.2.9".parse().ok());
+        assert_eq!(peer(&behind, "127.0.0.1", None).0, "127.0.0.1".parse().ok());
+        // Who is no trusted proxy cannot name another.
+        assert_eq!(peer(&behind, "192.0.2.5", Some("192.0.2.9")).0, "192.0.2.5".parse().ok());
+    }
+
+    #[test]
+    fn a_subscriber_of_ipv6_is_one_address() {
+        assert_eq!(group("2001:db8::1:2:3:4".parse().unwrap()), group("2001:db8::5:6:7:8".parse().unwrap()));
+        assert_eq!(group("::ffff:192.0.2.1".parse().unwrap()), "192.0.2.1".parse::<IpAddr>().unwrap());
+    }
+}

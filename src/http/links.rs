@@ -1,0 +1,124 @@
+//! Appending: `POST /v1/links`, and help for clients without the codec: `POST /v1/links/prepare`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+use super::app::{App, Shared, b64_hashes};
+use super::limits::Peer;
+use super::prepare;
+use super::problem::{HttpError, HttpResult};
+use crate::log::LogReader;
+use crate::node::{Position, Receipt, Submitted};
+use crate::soul::LinkType;
+use crate::wire::{
+    Appended, LINKS_MEDIA_TYPE, LinkJson, LinkReadError, MAX_LINKS, Placed, Prepare, Prepared, Problem, read_links,
+};
+
+/// Which proof the answer brings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ProofWanted {
+    /// None.
+    None,
+    /// A path to a checkpoint by the instant key.
+    #[default]
+    Log,
+    /// One that witnesses have cosigned.
+    Witnessed,
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AppendQuery {
+    /// `none`, `log` (default) or `witnessed`.
+    #[serde(default)]
+    #[param(inline)]
+    proof: ProofWanted,
+}
+
+/// Append one link, or consecutive links of one chain.
+#[utoipa::path(post, path = "/v1/links", tag = "links", params(AppendQuery),
+    request_body(content = Vec<LinkJson>, description = "One link, an array of at most 256, or application/vnd.soulchain.links"),
+    responses((status = 201, body = Appended), (status = 200, body = Appended, description = "All were logged before"),
+        (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+pub(crate) async fn append(
+    State(app): Shared,
+    peer: Peer,
+    query: Result<Query<AppendQuery>, axum::extract::rejection::QueryRejection>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> HttpResult<Response> {
+    let Query(query) = query.map_err(|error| HttpError::malformed(error.body_text()))?;
+    if query.proof == ProofWanted::Witnessed {
+        return Err(HttpError::unsupported("this log has no witnesses"));
+    }
+    app.limits.check_write(&peer)?;
+    let links = read(&headers, &body)?;
+    if links.iter().any(|(link, _)| link.header().link_type == LinkType::Genesis) {
+        app.limits.check_registration(&peer)?;
+    }
+    app.limits.check_identity(&links[0].0, links.len())?;
+    let started = std::time::Instant::now();
+    let receipt = app.node.append(links).await.map_err(HttpError::append)?;
+    app.metrics.appended(receipt.placed.len(), receipt.repeated, started.elapsed());
+    answer(&app, &receipt, query.proof)
+}
+
+fn read(headers: &HeaderMap, body: &Bytes) -> HttpResult<Vec<Submitted>> {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match media_type.split(';').next().unwrap_or_default().trim() {
+        LINKS_MEDIA_TYPE => Ok(read_links(body)?),
+        "application/json" => read_json(body),
+        _ => Err(HttpError::media_type()),
+    }
+}
+
+fn read_json(body: &[u8]) -> HttpResult<Vec<Submitted>> {
+    let malformed = |error: serde_json::Error| HttpError::malformed(error.to_string());
+    let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+    let links = if is_array {
+        serde_json::from_slice::<Vec<LinkJson>>(body).map_err(malformed)?
+    } else {
+        vec![serde_json::from_slice::<LinkJson>(body).map_err(malformed)?]
+    };
+    if links.is_empty() || links.len() > MAX_LINKS {
+        return Err(LinkReadError::Count(links.len()).into());
+    }
+    let read = |(at, link): (usize, &LinkJson)| link.read().map_err(|error| HttpError::from(error).at(at));
+    links.iter().enumerate().map(read).collect()
+}
+
+fn answer(app: &Arc<App>, receipt: &Receipt, wanted: ProofWanted) -> HttpResult<Response> {
+    let log = app.node.reader(&receipt.view);
+    let place = |position: &Position| placed(log, position, wanted);
+    let links = receipt.placed.iter().map(place).collect::<HttpResult<Vec<_>>>()?;
+    let checkpoint =
+        (wanted != ProofWanted::None).then(|| String::from_utf8_lossy(receipt.view.checkpoint()).into_owned());
+    let status = if receipt.repeated { StatusCode::OK } else { StatusCode::CREATED };
+    Ok((status, Json(Appended { checkpoint, witnessed: None, links })).into_response())
+}
+
+fn placed(log: LogReader<'_>, position: &Position, wanted: ProofWanted) -> HttpResult<Placed> {
+    let path = match wanted {
+        ProofWanted::None => None,
+        _ => Some(b64_hashes(&log.inclusion(position.index, log.size())?)),
+    };
+    Ok(Placed { index: position.index.get(), curr: position.curr.to_hex(), seqno: position.seqno.get(), path })
+}
+
+/// Build the exact bytes to sign. Nothing is stored; compare before you sign.
+#[utoipa::path(post, path = "/v1/links/prepare", tag = "links", request_body = Prepare,
+    responses((status = 200, body = Prepared), (status = "4XX", body = Problem)))]
+pub(crate) async fn prepare(
+    State(app): Shared,
+    body: Result<Json<Prepare>, axum::extract::rejection::JsonRejection>,
+) -> HttpResult<Json<Prepared>> {
+    let Json(request) = body.map_err(|error| HttpError::malformed(error.body_text()))?;
+    prepare::build(&app, &request).map(Json)
+}

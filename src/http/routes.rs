@@ -1,0 +1,81 @@
+//! All routes, and the OpenAPI document that is made from them.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{Method, header};
+use axum::middleware::from_fn;
+use tower_http::cors::{Any, CorsLayer};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
+
+use super::app::App;
+use super::body_limit::whole_body;
+use super::problem::HttpError;
+use super::{agents, events, links, log, ops, tlog};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Soulchain", description = "A transparency log for AI agents. Formats: docs/formats.md"),
+    tags(
+        (name = "links", description = "Append signed links"),
+        (name = "agents", description = "Agents and their chains"),
+        (name = "proofs", description = "Proofs that are checked offline"),
+        (name = "log", description = "The log itself"),
+        (name = "tlog", description = "C2SP tiled log"),
+        (name = "operation", description = "For operators"),
+    )
+)]
+struct Document;
+
+/// The router of a node.
+pub fn router(app: Arc<App>) -> Router {
+    let (router, document) = described().split_for_parts();
+    let docs = SwaggerUi::new("/docs").url("/openapi.json", document);
+    router
+        .merge(docs)
+        .fallback(|| async { HttpError::not_found("there is no such route") })
+        .method_not_allowed_fallback(|| async { HttpError::method_not_allowed() })
+        .layer(cors())
+        .with_state(app)
+}
+
+/// The OpenAPI document.
+pub fn openapi_json() -> String {
+    described().split_for_parts().1.to_pretty_json().unwrap_or_default()
+}
+
+fn described() -> OpenApiRouter<Arc<App>> {
+    let writes =
+        OpenApiRouter::new().routes(routes!(links::append)).routes(routes!(links::prepare)).layer(from_fn(whole_body));
+    OpenApiRouter::with_openapi(Document::openapi())
+        .merge(writes)
+        .routes(routes!(tlog::checkpoint))
+        .route("/tile/{*path}", axum::routing::get(tlog::tile))
+        .routes(routes!(agents::directory))
+        .routes(routes!(agents::agent))
+        .routes(routes!(agents::state_proof))
+        .routes(routes!(agents::chain))
+        .routes(routes!(agents::link))
+        .routes(routes!(agents::link_proof))
+        .routes(routes!(agents::body))
+        .routes(routes!(log::log))
+        .routes(routes!(log::entry))
+        .routes(routes!(log::inclusion))
+        .routes(routes!(log::consistency))
+        .routes(routes!(events::events))
+        .routes(routes!(ops::healthz))
+        .routes(routes!(ops::readyz))
+        .routes(routes!(ops::metrics))
+}
+
+/// Reads and appends from any page: there are no cookies that could be misused.
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::HEAD, Method::POST])
+        .allow_headers([header::CONTENT_TYPE, header::ACCEPT])
+        .expose_headers([header::ETAG, header::RETRY_AFTER])
+}

@@ -1,0 +1,79 @@
+//! The C2SP routes: checkpoint, tiles, entry bundles (tlog-tiles).
+
+use std::io::Write as _;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::app::{Shared, takes_gzip};
+use super::problem::{HttpError, HttpResult};
+use crate::log::LogReader;
+use crate::tlog::{TileId, TileKind};
+
+/// What never changes may be kept for a year.
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+
+/// The published checkpoint.
+#[utoipa::path(get, path = "/checkpoint", tag = "tlog",
+    responses((status = 200, content_type = "text/plain", description = "Signed note (C2SP tlog-checkpoint)"),
+        (status = 304, description = "Unchanged"), (status = 404, description = "Nothing published yet")))]
+pub(crate) async fn checkpoint(State(app): Shared, headers: HeaderMap) -> HttpResult<Response> {
+    let published = app.node.published().ok_or_else(|| HttpError::not_found("nothing has been published yet"))?;
+    Ok(note(&published.note, &format!("\"{}\"", published.root), &headers))
+}
+
+/// A note with its ETag.
+pub(crate) fn note(note: &[u8], etag: &str, headers: &HeaderMap) -> Response {
+    let unchanged = headers.get(header::IF_NONE_MATCH).is_some_and(|seen| seen.as_bytes() == etag.as_bytes());
+    let caching = [(header::CACHE_CONTROL, "no-cache".to_owned()), (header::ETAG, etag.to_owned())];
+    if unchanged {
+        return (StatusCode::NOT_MODIFIED, caching).into_response();
+    }
+    (StatusCode::OK, caching, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], note.to_vec()).into_response()
+}
+
+/// A tile of hashes or an entry bundle.
+#[utoipa::path(get, path = "/tile/{path}", tag = "tlog",
+    params(("path" = String, Path, description = "`<L>/<N>[.p/<W>]` or `entries/<N>[.p/<W>]` (C2SP tlog-tiles)")),
+    responses((status = 200, content_type = "application/octet-stream", description = "Hashes, or length-prefixed entries"),
+        (status = 404, description = "Past the end of the log")))]
+pub(crate) async fn tile(State(app): Shared, Path(path): Path<String>, headers: HeaderMap) -> HttpResult<Response> {
+    let id =
+        TileId::parse_path(&format!("tile/{path}")).map_err(|_| HttpError::not_found("this is no path of a tile"))?;
+    let node = app.node.clone();
+    let view = node.view();
+    serve_tile(node.reader(&view), &id, takes_gzip(&headers))
+}
+
+/// Reads and answers a tile.
+pub(crate) fn serve_tile(log: LogReader<'_>, id: &TileId, gzip: bool) -> HttpResult<Response> {
+    let width = usize::from(id.width());
+    let bytes = match id.kind() {
+        TileKind::Hashes(level) => log.tile(level, id.index(), width)?,
+        TileKind::Entries => log.bundle(id.index(), width)?,
+    };
+    let is_bundle = id.kind() == TileKind::Entries;
+    let mut response = if is_bundle && gzip {
+        ([(header::CONTENT_ENCODING, "gzip")], compressed(&bytes)).into_response()
+    } else {
+        bytes.into_response()
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/octet-stream"));
+    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static(IMMUTABLE));
+    if is_bundle {
+        headers.insert(header::VARY, header::HeaderValue::from_static("accept-encoding"));
+    }
+    Ok(response)
+}
+
+fn compressed(bytes: &Bytes) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 2), Compression::fast());
+    // Writing to memory does not fail.
+    let _ = encoder.write_all(bytes);
+    encoder.finish().unwrap_or_default()
+}

@@ -1,0 +1,281 @@
+//! The registry as the engine's machine.
+//!
+//! The engine calls it from the sequencer alone. Everything that reads a disk has happened before: signatures are
+//! checked, and what a link asks of the past comes with it as [`Facts`].
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::facts::Facts;
+use super::rows::{ProfileRow, Row, Rows};
+use super::stored;
+use crate::encoding::UnixMillis;
+use crate::log::{Batch, Machine, ReplayError, SideBody, Weight};
+use crate::merkle::LeafIndex;
+use crate::registry::{Changes, IdentityState, Refusal, Registry, Snapshot};
+use crate::soul::{
+    Body, Curr, Identity, LINK_ENTRY_KIND, Link, LogId, ReadLink, Seqno, TRAILER_ENTRY_KIND, Trailer, VerifiedLink,
+};
+use crate::storage::{StorageError, ViewBatch, Views};
+
+/// Links of one chain, consecutive, that are appended whole or not at all.
+pub struct Group {
+    /// The links, in order.
+    pub(crate) links: Vec<Checked>,
+}
+
+/// A link that is ready for the sequencer.
+pub(crate) struct Checked {
+    pub(crate) link: VerifiedLink,
+    pub(crate) facts: Facts,
+}
+
+/// Where a link was put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Index of its entry.
+    pub index: LeafIndex,
+    /// Its id.
+    pub curr: Curr,
+    /// Its place in the chain.
+    pub seqno: Seqno,
+}
+
+/// Why a group was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Which of its links.
+    pub at: usize,
+    /// The rule that it breaks.
+    pub refusal: Refusal,
+}
+
+/// What readers see at one size.
+#[derive(Clone, Default)]
+pub struct NodeState {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) rows: Rows,
+}
+
+/// The registry, and what the node derives beside it.
+pub struct RegistryMachine {
+    log_id: LogId,
+    registry: Registry,
+    rows: Rows,
+    /// Rows of identities that links of this batch touched.
+    pending: HashMap<Identity, Row>,
+    now: UnixMillis,
+    changed: stored::Changed,
+}
+
+impl RegistryMachine {
+    /// The machine of an empty log.
+    pub fn new(log_id: LogId) -> Self {
+        Self {
+            log_id,
+            registry: Registry::new(log_id),
+            rows: Rows::new_sync(),
+            pending: HashMap::new(),
+            now: UnixMillis::ZERO,
+            changed: stored::Changed::default(),
+        }
+    }
+
+    fn try_admit(&mut self, group: Group, batch: &mut Batch) -> Result<Vec<Position>, Refused> {
+        let mut placed = Vec::with_capacity(group.links.len());
+        for (at, Checked { link, facts }) in group.links.into_iter().enumerate() {
+            let (curr, seqno) = (link.curr(), link.header().seqno);
+            let index = match self.registry.logged(curr, link.header(), &facts) {
+                Some(index) => index,
+                None => self.append(link, &facts, batch).map_err(|refusal| Refused { at, refusal })?,
+            };
+            placed.push(Position { index, curr, seqno });
+        }
+        Ok(placed)
+    }
+
+    fn append(&mut self, link: VerifiedLink, facts: &Facts, batch: &mut Batch) -> Result<LeafIndex, Refusal> {
+        let index = batch.next_index();
+        let admitted = self.registry.admit(index, &link, facts, self.now)?;
+        self.registry.apply(&admitted);
+        let (link, beside, body) = link.into_parts();
+        let row = self.take_row(index, &link, &body);
+        let beside = beside.map(|b| Arc::new(SideBody { salt: *b.salt.as_bytes(), bytes: Bytes::from(b.body) }));
+        batch.push(Bytes::from(link.into_entry()), beside, row);
+        Ok(index)
+    }
+
+    /// Notes what the node keeps of a link that was just applied, and gives its row in the chain index.
+    fn take_row(&mut self, index: LeafIndex, link: &Link, body: &Body) -> [u8; 16] {
+        let identity = chain_of(link);
+        let rows = &self.rows;
+        let genesis = self.registry.identity(&identity).map(|state| state.record.standing.genesis_index);
+        let row = self.pending.entry(identity).or_insert_with(|| {
+            let kept = genesis.and_then(|genesis| rows.get(&genesis)).map(|row| Row::clone(row));
+            kept.unwrap_or_else(|| Row::new(identity))
+        });
+        if link.header().link_type.is_key_event() {
+            row.note_key_event(index);
+        }
+        if let (Body::Profile(_), Some(bytes)) = (body, link.body()) {
+            row.profile = ProfileRow::parse(bytes).map(Arc::new);
+        }
+        row.path.push(link.header().seqno.get() - 1, index)
+    }
+
+    /// The batch is sealed: what it changed becomes what readers see.
+    fn settle(&mut self, changes: Changes) {
+        for (identity, row) in self.pending.drain() {
+            let Some(state) = self.registry.committed().identity(&identity) else { continue };
+            let row = Arc::new(row);
+            self.rows.insert_mut(state.record.standing.genesis_index, Arc::clone(&row));
+            self.changed.rows.insert(identity, row);
+        }
+        self.changed.take(changes);
+    }
+
+    fn replay_link(&mut self, index: LeafIndex, entry: &[u8]) -> Result<[u8; 16], String> {
+        let link = Link::parse_entry(entry).map_err(|error| error.to_string())?;
+        let read = ReadLink::read(link, None, self.log_id).map_err(|error| error.to_string())?;
+        let admitted = self.registry.trusted(index, &read, &Facts::default());
+        self.registry.apply(&admitted);
+        Ok(self.take_row(index, read.link(), read.body()))
+    }
+
+    fn replay_trailer(&mut self, index: LeafIndex, entry: &[u8]) -> Result<[u8; 16], String> {
+        let trailer = Trailer::parse(entry).ok_or("it is no trailer")?;
+        let changes = self.registry.check_trailer(index, &trailer).map_err(|fault| format!("{fault:?}"))?;
+        self.settle(changes);
+        Ok([0; 16])
+    }
+}
+
+impl Machine for RegistryMachine {
+    type Group = Group;
+    type Answer = Vec<Position>;
+    type Refusal = Refused;
+    type State = NodeState;
+
+    /// Log time strictly increases, by a millisecond at least.
+    const LEAST_GAP: Duration = Duration::from_millis(1);
+
+    fn weight(group: &Group) -> Weight {
+        let bytes = |checked: &Checked| {
+            checked.link.entry().len() + checked.link.beside().map_or(0, |beside| beside.body.len())
+        };
+        Weight { entries: group.links.len(), bytes: group.links.iter().map(bytes).sum() }
+    }
+
+    fn least_time(&self) -> UnixMillis {
+        self.registry.log_time().saturating_add(1)
+    }
+
+    fn begin(&mut self, now: UnixMillis) {
+        self.now = now;
+    }
+
+    fn admit(&mut self, group: Group, batch: &mut Batch) -> Result<Vec<Position>, Refused> {
+        // All links of a group are of one chain, so one row is enough to take everything back.
+        let Some(identity) = group.links.first().map(|checked| signed_chain(&checked.link)) else {
+            return Ok(Vec::new());
+        };
+        let (mark, len, row) = (self.registry.mark(), batch.len(), self.pending.get(&identity).cloned());
+        self.try_admit(group, batch).inspect_err(|_| {
+            self.registry.undo(mark);
+            batch.truncate(len);
+            match row {
+                Some(row) => drop(self.pending.insert(identity, row)),
+                None => drop(self.pending.remove(&identity)),
+            }
+        })
+    }
+
+    fn seal(&mut self, batch: &mut Batch) {
+        let index = batch.next_index();
+        let (trailer, changes) = self.registry.seal(index, self.now);
+        batch.push(Bytes::copy_from_slice(&trailer.to_bytes()), None, [0; 16]);
+        self.settle(changes);
+    }
+
+    fn abandon(&mut self) {
+        debug_assert!(self.pending.is_empty(), "a group that is refused leaves nothing behind");
+    }
+
+    fn state(&mut self) -> NodeState {
+        NodeState { snapshot: self.registry.committed().clone(), rows: self.rows.clone() }
+    }
+
+    fn apply(&mut self, index: LeafIndex, entry: &[u8]) -> Result<[u8; 16], ReplayError> {
+        let row = match entry.first() {
+            Some(&LINK_ENTRY_KIND) => self.replay_link(index, entry),
+            Some(&TRAILER_ENTRY_KIND) => self.replay_trailer(index, entry),
+            _ => Err("it is of no known kind".to_owned()),
+        };
+        row.map_err(|what| ReplayError { index, what })
+    }
+
+    fn changes(&mut self) -> ViewBatch {
+        let committed = self.registry.committed();
+        std::mem::take(&mut self.changed).into_batch(committed, self.registry.office())
+    }
+
+    fn load(&mut self, views: &dyn Views) -> Result<(), StorageError> {
+        let loaded = stored::load(views)?;
+        self.rows = loaded.rows;
+        self.registry = Registry::restore(self.log_id, loaded.parts);
+        Ok(())
+    }
+
+    fn reset(&mut self) {
+        *self = Self::new(self.log_id);
+    }
+
+    fn check(&self, last_entry: Option<&[u8]>) -> Result<(), String> {
+        let root = *self.registry.committed().map().root().as_bytes();
+        match last_entry.map(Trailer::parse) {
+            None => Ok(()),
+            Some(Some(trailer)) if trailer.map_root == root => Ok(()),
+            Some(Some(_)) => Err("the records do not lead to the map root in the last trailer".to_owned()),
+            Some(None) => Err("the log does not end with a trailer".to_owned()),
+        }
+    }
+}
+
+/// The chain that a link belongs to.
+pub(crate) fn chain_of(link: &Link) -> Identity {
+    if link.header().identity.is_zero() { Identity::from(link.curr()) } else { link.header().identity }
+}
+
+fn signed_chain(link: &VerifiedLink) -> Identity {
+    if link.header().identity.is_zero() { Identity::from(link.curr()) } else { link.header().identity }
+}
+
+impl NodeState {
+    /// An identity.
+    pub fn identity(&self, identity: &Identity) -> Option<&Arc<IdentityState>> {
+        self.snapshot.identity(identity)
+    }
+
+    /// Log time.
+    pub fn log_time(&self) -> UnixMillis {
+        self.snapshot.log_time()
+    }
+
+    /// Number of identities.
+    pub fn identities(&self) -> u64 {
+        self.snapshot.identities()
+    }
+
+    /// Who holds office.
+    pub fn office(&self) -> &crate::registry::Office {
+        self.snapshot.office()
+    }
+
+    /// What the node keeps of an identity.
+    pub(crate) fn row(&self, state: &IdentityState) -> Option<&Arc<Row>> {
+        self.rows.get(&state.record.standing.genesis_index)
+    }
+}

@@ -1,0 +1,137 @@
+//! Proofs that people keep (formats.md §8), put together from one view.
+
+use std::sync::Arc;
+
+use super::machine::NodeState;
+use super::query::FoundLink;
+use super::{AgentKey, Node, View};
+use crate::hash::Hash;
+use crate::log::{LogReader, ReadError};
+use crate::map::{identity_key, name_key};
+use crate::merkle::{LeafIndex, TreeSize};
+use crate::registry::IdentityState;
+use crate::soul::{Identity, LinkType, Seqno};
+use crate::tlog::{SignedCheckpoint, TlogProof};
+use crate::verify::{Extra, LinkExtra, MAX_KEY_EVENTS, SignerState, StatePart};
+
+/// The checkpoint that a proof leads to, and the state under it.
+pub(crate) struct Anchor {
+    pub(crate) size: TreeSize,
+    note: Arc<[u8]>,
+    state: Option<NodeState>,
+}
+
+impl Node {
+    /// The `.tlog-proof` of a link: under the published checkpoint if that covers it, else under the newest by the
+    /// instant key. `None` where there is no such link.
+    pub fn link_proof(
+        &self,
+        view: &View,
+        agent: &IdentityState,
+        seqno: Seqno,
+        with_state: bool,
+    ) -> Result<Option<Vec<u8>>, ReadError> {
+        let identity = agent.record.identity;
+        let Some(FoundLink { index, link }) = self.link(view, &identity, seqno)? else { return Ok(None) };
+        let anchor = self.anchor(view, index, with_state);
+        let log = self.reader(view);
+        let state = match &anchor.state {
+            Some(state) if with_state => {
+                let part = state_part(state, log, anchor.size, &Subject::Identity(identity))?;
+                Some(SignerState { path: log.inclusion(last(anchor.size), anchor.size)?, part })
+            }
+            _ => None,
+        };
+        let key_events = match link.header().link_type {
+            LinkType::Genesis => Vec::new(),
+            _ => self.key_events(view, agent, index)?,
+        };
+        let entry = link.into_entry();
+        let path = log.inclusion(index, anchor.size)?;
+        let extra = Extra::Link(LinkExtra { entry, disclosed: None, key_events, state });
+        proof(&extra, index, path, &anchor.note).map(Some)
+    }
+
+    /// The `.tlog-proof` of the state of an agent, or of its absence.
+    pub fn state_proof(&self, view: &View, key: &AgentKey) -> Result<Vec<u8>, ReadError> {
+        let anchor = self.anchor(view, LeafIndex::new(0), true);
+        let state = anchor.state.as_ref().ok_or(ReadError::PastEnd)?;
+        let subject = match key {
+            AgentKey::Identity(identity) => Subject::Identity(*identity),
+            AgentKey::Name(name) => match state.snapshot.name(name) {
+                Some(holder) => Subject::Identity(holder),
+                None => Subject::FreeName(name),
+            },
+        };
+        let log = self.reader(view);
+        let part = state_part(state, log, anchor.size, &subject)?;
+        let path = log.inclusion(last(anchor.size), anchor.size)?;
+        proof(&Extra::State(part), last(anchor.size), path, &anchor.note)
+    }
+
+    /// The published checkpoint where it covers an entry, and where its state is still at hand if that is wanted; else
+    /// the newest one.
+    fn anchor(&self, view: &View, index: LeafIndex, with_state: bool) -> Anchor {
+        match self.published() {
+            Some(published)
+                if index.get() < published.size.get()
+                    && published.size <= view.size()
+                    && (!with_state || published.state.is_some()) =>
+            {
+                Anchor { size: published.size, note: Arc::clone(&published.note), state: published.state.clone() }
+            }
+            _ => Anchor { size: view.size(), note: Arc::clone(view.checkpoint()), state: Some(view.state().clone()) },
+        }
+    }
+
+    /// The key events of a chain before an entry, oldest first; none where there are more than a proof may hold.
+    fn key_events(&self, view: &View, agent: &IdentityState, before: LeafIndex) -> Result<Vec<Vec<u8>>, ReadError> {
+        let Some(row) = view.state().row(agent) else { return Ok(Vec::new()) };
+        let events = row.key_events.iter().filter(|index| **index < before);
+        if events.clone().count() > MAX_KEY_EVENTS {
+            return Ok(Vec::new());
+        }
+        let log = self.reader(view);
+        events.map(|index| log.entry(*index).map(|entry| entry.to_vec())).collect()
+    }
+}
+
+enum Subject<'a> {
+    Identity(Identity),
+    FreeName(&'a str),
+}
+
+fn last(size: TreeSize) -> LeafIndex {
+    LeafIndex::new(size.get().saturating_sub(1))
+}
+
+fn state_part(
+    state: &NodeState,
+    log: LogReader<'_>,
+    size: TreeSize,
+    subject: &Subject<'_>,
+) -> Result<StatePart, ReadError> {
+    let (key, record) = match subject {
+        Subject::Identity(identity) => {
+            let record = state.identity(identity).map(|known| known.record.to_bytes());
+            (identity_key(identity.as_bytes()), record)
+        }
+        Subject::FreeName(name) => (name_key(name), None),
+    };
+    let trailer = log.entry(last(size))?.to_vec();
+    Ok(StatePart { trailer, record, map: state.snapshot.map().prove(&key) })
+}
+
+fn proof(extra: &Extra, index: LeafIndex, path: Vec<Hash>, note: &[u8]) -> Result<Vec<u8>, ReadError> {
+    let damaged = |_| ReadError::Damaged { name: "a proof".into(), what: "its parts do not make one" };
+    let checkpoint = SignedCheckpoint::parse(note).map_err(damaged)?;
+    let proof = TlogProof::new(Some(extra.to_bytes()), index, path, checkpoint).map_err(damaged)?;
+    Ok(proof.to_string().into_bytes())
+}
+
+impl Node {
+    /// A proof of any entry, without extra data, under a checkpoint of this size.
+    pub fn plain_proof(&self, view: &View, index: LeafIndex) -> Result<Vec<Hash>, ReadError> {
+        self.reader(view).inclusion(index, view.size())
+    }
+}

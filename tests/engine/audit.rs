@@ -1,0 +1,168 @@
+//! The full audit at the end of every test: what the log shows, against trees and states made anew from its entries.
+
+use soulchain::hash::Hash;
+use soulchain::log::{Engine, LogReader, LogView, Machine};
+use soulchain::merkle::{LeafIndex, TreeSize, leaf_hash, root_of_perfect, verify_consistency, verify_inclusion};
+
+use super::disk::SimDisk;
+use super::rules::Rules;
+use super::world::{Told, note};
+
+const WIDTH: usize = 256;
+
+/// Checks everything that an open log shows, and that it contradicts nothing that anyone was told.
+pub(crate) fn check_log(engine: &Engine<Rules>, told: &Told) {
+    let view = engine.view();
+    let entries = check_tree(engine, &view, told);
+    let reader = engine.reader(&view);
+    let mut replay = Rules::default();
+    for (index, entry) in (0..).map(LeafIndex::new).zip(&entries) {
+        let row = replay.apply(index, entry).unwrap();
+        assert_eq!(reader.row(index).unwrap(), row, "row {index}");
+        let body = reader.body(index).unwrap();
+        let has_body = entry.contains(&b'#');
+        assert_eq!(body.is_some(), has_body, "body {index}");
+    }
+    assert_eq!(replay.check(), Ok(()));
+    assert_eq!(**view.state(), *replay.values(), "the state at {}", view.size());
+    for told in &told.entries {
+        assert_eq!(reader.body(LeafIndex::new(told.index)).unwrap(), told.body, "body {}", told.index);
+    }
+}
+
+/// The same for entries without meaning. Gives the entries.
+pub(crate) fn check_tree<M: Machine>(engine: &Engine<M>, view: &LogView<M::State>, told: &Told) -> Vec<Vec<u8>> {
+    let reader = engine.reader(view);
+    let size = view.size();
+    let entries = read_bundles(&reader, size);
+    assert_eq!(entries.len() as u64, size.get());
+    let leaves: Vec<Hash> = entries.iter().map(|entry| leaf_hash(entry)).collect();
+    check_tiles(&reader, &leaves);
+    let root = root_of_perfect(&leaves);
+    assert_eq!((view.root(), reader.root(size).unwrap()), (root, root), "root of {size}");
+    if size > TreeSize::ZERO {
+        assert_eq!(**view.checkpoint(), note(size, &root)[..], "checkpoint of {size}");
+    }
+    check_heads(&reader, &leaves, &told.heads);
+    for told in &told.entries {
+        let index = LeafIndex::new(told.index);
+        assert!(told.index < size.get(), "entry {} was acknowledged, and the log has {size}", told.index);
+        assert_eq!(reader.entry(index).unwrap(), told.entry, "entry {index}");
+        let path = reader.inclusion(index, size).unwrap();
+        verify_inclusion(&leaves[told.index as usize], index, size, &path, &root).unwrap();
+    }
+    let published = engine.published();
+    assert!(published.as_ref().map_or(TreeSize::ZERO, |published| published.size) >= told.published, "it went back");
+    if let Some(published) = published {
+        assert_eq!(published.root, root_of_perfect(&leaves[..published.size.get() as usize]));
+        assert_eq!(*published.note, note(published.size, &published.root)[..]);
+    }
+    for past in [reader.entry(size.next_index()).is_err(), reader.root(TreeSize::new(size.get() + 1)).is_err()] {
+        assert!(past, "nothing is past the end");
+    }
+    entries
+}
+
+fn read_bundles(reader: &LogReader<'_>, size: TreeSize) -> Vec<Vec<u8>> {
+    let size = size.get() as usize;
+    let mut entries = Vec::with_capacity(size);
+    for start in (0..size).step_by(WIDTH) {
+        let width = WIDTH.min(size - start);
+        let bundle = reader.bundle((start / WIDTH) as u64, width).unwrap();
+        assert!(reader.bundle((start / WIDTH) as u64, width + 1).is_err(), "no bundle is wider");
+        entries.extend(split_bundle(&bundle));
+    }
+    // Each entry by itself; of a large log some.
+    for index in (0..size).step_by(1.max(size / 1000)) {
+        assert_eq!(reader.entry(LeafIndex::new(index as u64)).unwrap(), entries[index]);
+    }
+    entries
+}
+
+pub(crate) fn split_bundle(mut bundle: &[u8]) -> Vec<Vec<u8>> {
+    let mut entries = Vec::new();
+    while let Some((len, rest)) = bundle.split_first_chunk() {
+        let (entry, rest) = rest.split_at(usize::from(u16::from_be_bytes(*len)));
+        entries.push(entry.to_vec());
+        bundle = rest;
+    }
+    entries
+}
+
+/// Every tile of every level, the partial one in several widths.
+fn check_tiles(reader: &LogReader<'_>, leaves: &[Hash]) {
+    for (level, hashes) in (0..).zip(levels(leaves)) {
+        for (index, tile) in (0..).zip(hashes.chunks(WIDTH)) {
+            for width in [1, tile.len() / 2, tile.len()].into_iter().filter(|width| *width > 0) {
+                let bytes = reader.tile(level, index, width).unwrap();
+                assert_eq!(bytes, tile_of(&tile[..width]), "tile {level}/{index} of {width}");
+            }
+            assert!(reader.tile(level, index, tile.len() + 1).is_err());
+        }
+        assert!(reader.tile(level, hashes.len().div_ceil(WIDTH) as u64, 1).is_err());
+    }
+}
+
+fn tile_of(hashes: &[Hash]) -> Vec<u8> {
+    hashes.iter().flat_map(|hash| *hash.as_bytes()).collect()
+}
+
+/// The hashes of each level of tiles.
+fn levels(leaves: &[Hash]) -> Vec<Vec<Hash>> {
+    let mut levels = vec![leaves.to_vec()];
+    while let Some(below) = levels.last().filter(|below| below.len() >= WIDTH) {
+        let above = below.chunks_exact(WIDTH).map(root_of_perfect).collect();
+        levels.push(above);
+    }
+    levels
+}
+
+fn check_heads(reader: &LogReader<'_>, leaves: &[Hash], heads: &[(TreeSize, Hash)]) {
+    let size = reader.size();
+    let root = root_of_perfect(leaves);
+    let mut heads = heads.to_vec();
+    heads.sort_unstable();
+    heads.dedup();
+    for (old, old_root) in heads {
+        assert!(old <= size, "a checkpoint of {old} was handed out, and the log has {size}");
+        assert_eq!(old_root, root_of_perfect(&leaves[..old.get() as usize]), "the checkpoint of {old}");
+        assert_eq!(reader.root(old).unwrap(), old_root);
+        let path = reader.consistency(old, size).unwrap();
+        verify_consistency(old, size, &old_root, &root, &path).unwrap();
+    }
+}
+
+/// The public files of a log that was closed: what a static web server would show.
+pub(crate) fn check_files(disk: &SimDisk, entries: &[impl AsRef<[u8]>], published: TreeSize) {
+    let entries: Vec<&[u8]> = entries.iter().map(AsRef::as_ref).collect();
+    let leaves: Vec<Hash> = entries.iter().map(|entry| leaf_hash(entry)).collect();
+    for size in [entries.len(), published.get() as usize] {
+        for (level, hashes) in levels(&leaves[..size]).into_iter().enumerate() {
+            for (index, tile) in hashes.chunks(WIDTH).enumerate() {
+                check_file(disk, &format!("tile/{level}"), index, tile.len(), &tile_of(tile));
+            }
+        }
+        for (index, bundle) in entries[..size].chunks(WIDTH).enumerate() {
+            let bytes = bundle.iter().flat_map(|entry| [&(entry.len() as u16).to_be_bytes()[..], entry].concat());
+            check_file(disk, "tile/entries", index, bundle.len(), &bytes.collect::<Vec<u8>>());
+        }
+    }
+    let root = root_of_perfect(&leaves[..published.get() as usize]);
+    let checkpoint = (published > TreeSize::ZERO).then(|| note(published, &root));
+    assert_eq!(disk.peek("checkpoint"), checkpoint);
+}
+
+/// A partial one may have gone when the full one is there (tlog-tiles, "Partial Tiles").
+fn check_file(disk: &SimDisk, folder: &str, index: usize, width: usize, bytes: &[u8]) {
+    let name = format!("{folder}/{index:03}");
+    let full = disk.peek(&name);
+    if width == WIDTH {
+        return assert_eq!(full.as_deref(), Some(bytes), "{name}");
+    }
+    let partial = disk.peek(&format!("{name}.p/{width}"));
+    match (partial, full) {
+        (Some(partial), _) => assert_eq!(partial, bytes, "{name}.p/{width}"),
+        (None, Some(full)) => assert!(full.starts_with(bytes), "{name}"),
+        (None, None) => panic!("{name}.p/{width} is missing"),
+    }
+}
