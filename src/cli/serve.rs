@@ -21,8 +21,15 @@ use crate::node::{Node, NodeOptions};
 /// Where the passphrase of the node's keys comes from.
 const PASSPHRASE: &str = "SOULCHAIN_PASSPHRASE";
 
+const EXAMPLES: &str = "\
+Examples:
+  soulchain serve
+  soulchain serve --data /var/lib/soulchain --listen 0.0.0.0:8080 --origin log.example/agents
+  soulchain serve --config soulchain.toml --check";
+
 /// Arguments of `serve`.
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct ServeArgs {
     /// Data directory; made at the first start [default: ./soulchain-data]
     #[arg(long, value_name = "DIR")]
@@ -129,11 +136,8 @@ pub(super) async fn start(node: Node, settings: &Settings) -> Result<Running, Se
     let address = listener.local_addr()?;
     let interval = Duration::from_millis(settings.publish_interval_ms);
     let publisher = tokio::spawn(publish_every(node.engine().clone(), node.publication_signer(), interval));
-    let app = App {
-        limits: Limits::new(&settings.limit_settings()),
-        metrics: Recorder::new(MetricsHandle::install()),
-        node,
-    };
+    let app =
+        App { limits: Limits::new(&settings.limit_settings()), metrics: Recorder::new(MetricsHandle::install()), node };
     let (stop, stopping) = watch::channel(false);
     let server = tokio::spawn(serve(listener, router(Arc::new(app)), settings.server_limits(), stopping));
     Ok(Running { address, stop, server, publisher })
