@@ -158,7 +158,7 @@ impl HttpError {
     }
 
     /// Why links were not appended. `head` is where the chain ends now.
-    pub(crate) fn append(error: AppendError) -> Self {
+    pub(crate) fn append(error: AppendError<Self>) -> Self {
         match error {
             AppendError::Refused { at, refusal, .. } => Self::refused(&refusal).at(at),
             AppendError::Unsupported { at, link_type } => {
@@ -169,6 +169,7 @@ impl HttpError {
             }
             AppendError::Engine(error) => Self::engine(&error),
             AppendError::Read(error) => Self::read(&error),
+            AppendError::Denied(error) => error,
         }
     }
 

@@ -110,7 +110,7 @@ impl<M: Machine> Engine<M> {
         done.await.unwrap_or_else(|_| Err(stopped("flush")))
     }
 
-    /// Tells of every new view.
+    /// Tells of every new view, and of every publication.
     pub fn changes(&self) -> watch::Receiver<TreeSize> {
         self.shared.sizes.subscribe()
     }
@@ -212,6 +212,7 @@ impl<M: Machine> Shared<M> {
 
     pub(crate) fn set_published(&self, published: Published<M::State>) {
         self.published.store(Arc::new(Some(Arc::new(published))));
+        self.sizes.send_modify(|_| {});
     }
 
     pub(crate) fn set_unflushed(&self, bytes: usize) {
