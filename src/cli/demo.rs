@@ -93,7 +93,7 @@ async fn show(node: &Node, settings: &Settings, directory: &Path, keep: bool, ou
 
     step(out, 4, "a proof is kept, and checked offline with nothing but a policy file");
     let policy_text = view.policy;
-    let policy = Policy::parse(policy_text.as_bytes())?;
+    let policy = Policy::parse(policy_text.as_bytes()).map_err(|error| CliError::failed(error.to_string()))?;
     let proof = agents[0].proof(&logged[0], true).await?.to_string();
     keep_file(directory, "scribe.tlog-proof", &proof)?;
     keep_file(directory, "policy.txt", &policy_text)?;
@@ -155,7 +155,8 @@ async fn act(agent: &mut Agent, name: &str, command: &[&str], out: &Output) -> C
 }
 
 async fn checkpoint(client: &Client) -> CliResult<SignedCheckpoint> {
-    Ok(SignedCheckpoint::parse(client.checkpoint().await?.as_bytes())?)
+    let note = client.checkpoint().await?;
+    SignedCheckpoint::parse(note.as_bytes()).map_err(|error| CliError::failed(error.to_string()))
 }
 
 /// Checks the growth from an earlier checkpoint to one that holds everything since.

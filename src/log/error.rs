@@ -131,8 +131,8 @@ impl std::fmt::Display for OpenError {
             ),
             Self::Replay { index, what } => write!(f, "entry {index} breaks the rules of this log: {what}; {RESTORE}"),
             Self::IsCopy => f.write_str(
-                "this directory is a copy made by `soulchain backup`: it is open for reads only, since a later state of \
-                 the log may exist. Start it with --confirm-newest once you know that nothing later exists",
+                "this directory is a copy made by `soulchain backup`, and a later state of \
+                 the log may exist: it was not opened. Start it with --confirm-newest once you know that nothing later exists",
             ),
         }
     }

@@ -176,7 +176,7 @@ async fn resume(
     Ok((worker, now_logged))
 }
 
-fn dry_run(mut reader: Reader, out: &Output) -> CliResult<()> {
+fn dry_run(reader: Reader, out: &Output) -> CliResult<()> {
     let (counts, agents, first) = reader.survey()?;
     let first = first.map(|action| String::from_utf8_lossy(&action.body().to_bytes()).into_owned());
     let json = serde_json::json!({ "counts": counts, "agents": agents, "first": first });
