@@ -55,6 +55,7 @@ pub(super) struct ServeArgs {
 pub(super) type ServeError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs a node until it is told to stop.
+#[expect(clippy::needless_pass_by_value, reason = "a command takes its arguments")]
 pub(super) fn run(args: ServeArgs) -> Result<(), ServeError> {
     let settings = settings(&args)?;
     if args.check {
