@@ -86,7 +86,7 @@ pub fn run() -> ExitCode {
 
 fn dispatch(command: Command, out: &Output) -> CliResult<ExitCode> {
     match command {
-        Command::Serve(args) => serve::run(args).map(done).map_err(|error| CliError::failed(error.to_string())),
+        Command::Serve(args) => serve::run(&args).map(done).map_err(|error| CliError::failed(error.to_string())),
         Command::Keygen(args) => keygen::run(&args, out).map(done),
         Command::Agent(command) => block_on(agent::run(command, out)).map(done),
         Command::Log(command) => block_on(log::run(command, out)).map(done),

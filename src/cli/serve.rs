@@ -55,8 +55,8 @@ pub struct ServeArgs {
 pub type ServeError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs a node until it is told to stop.
-pub fn run(args: ServeArgs) -> Result<(), ServeError> {
-    let settings = settings(&args)?;
+pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
+    let settings = settings(args)?;
     if args.check {
         return Ok(());
     }

@@ -65,8 +65,7 @@ pub(crate) async fn events(
     let next = match headers.get("last-event-id").and_then(|id| id.to_str().ok()) {
         None => size,
         Some(id) => {
-            let seen =
-                parse_decimal(id).ok_or_else(|| HttpError::malformed("`Last-Event-ID` is the index of an entry"))?;
+            let seen = parse_decimal(id).ok_or_else(|| HttpError::malformed("`Last-Event-ID` is the index of an entry"))?;
             seen.saturating_add(1).min(size)
         }
     };
@@ -80,14 +79,12 @@ pub(crate) async fn events(
 
 fn filter(query: &EventsQuery) -> HttpResult<Filter> {
     let malformed = |what: &str| HttpError::malformed(what);
-    let identity = query
-        .identity
-        .as_deref()
-        .map(|text| Identity::from_hex(text).ok_or_else(|| malformed("`identity` is 64 hex digits")));
-    let link_type = query
-        .link_type
-        .as_deref()
-        .map(|name| LinkType::from_name(name).ok_or_else(|| malformed("there is no such `type`")));
+    let identity = query.identity.as_deref().map(|text| {
+        Identity::from_hex(text).ok_or_else(|| malformed("`identity` is 64 hex digits"))
+    });
+    let link_type = query.link_type.as_deref().map(|name| {
+        LinkType::from_name(name).ok_or_else(|| malformed("there is no such `type`"))
+    });
     Ok(Filter { identity: identity.transpose()?, link_type: link_type.transpose()? })
 }
 

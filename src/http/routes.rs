@@ -48,8 +48,10 @@ pub fn openapi_json() -> String {
 }
 
 fn described() -> OpenApiRouter<Arc<App>> {
-    let writes =
-        OpenApiRouter::new().routes(routes!(links::append)).routes(routes!(links::prepare)).layer(from_fn(whole_body));
+    let writes = OpenApiRouter::new()
+        .routes(routes!(links::append))
+        .routes(routes!(links::prepare))
+        .layer(from_fn(whole_body));
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(writes)
         .routes(routes!(tlog::checkpoint))

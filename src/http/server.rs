@@ -30,7 +30,11 @@ pub struct ServerLimits {
 
 impl Default for ServerLimits {
     fn default() -> Self {
-        Self { connections: 16_384, head_timeout: Duration::from_secs(30), drain_timeout: Duration::from_secs(10) }
+        Self {
+            connections: 16_384,
+            head_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(10),
+        }
     }
 }
 
@@ -93,11 +97,7 @@ fn connection(
         }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_timeout)
-        .max_buf_size(MAX_HEAD_LEN)
-        .pipeline_flush(true);
+    builder.timer(TokioTimer::new()).header_read_timeout(limits.head_timeout).max_buf_size(MAX_HEAD_LEN).pipeline_flush(true);
     builder.serve_connection(TokioIo::new(stream), service)
 }
 

@@ -32,7 +32,11 @@ pub struct Engine<M: Machine> {
 
 impl<M: Machine> Clone for Engine<M> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), threads: Arc::clone(&self.threads), kept: Arc::clone(&self.kept) }
+        Self {
+            shared: Arc::clone(&self.shared),
+            threads: Arc::clone(&self.threads),
+            kept: Arc::clone(&self.kept),
+        }
     }
 }
 
@@ -100,13 +104,11 @@ impl<M: Machine> Engine<M> {
     pub async fn flush(&self) -> Result<(), StorageError> {
         let (answer, done) = oneshot::channel();
         self.shared.pool.control(Control::Flush(answer));
-        done.await.unwrap_or_else(|_| {
-            Err(StorageError::Io {
-                op: "flush",
-                name: "the log".into(),
-                source: std::io::Error::other("the engine has stopped"),
-            })
-        })
+        done.await.unwrap_or_else(|_| Err(StorageError::Io {
+            op: "flush",
+            name: "the log".into(),
+            source: std::io::Error::other("the engine has stopped"),
+        }))
     }
 
     /// Tells of every new view.

@@ -64,14 +64,7 @@ pub(crate) struct FlushQueue {
 
 impl FlushQueue {
     pub(crate) fn new(jobs: SyncSender<FlushJob>) -> Self {
-        Self {
-            jobs,
-            in_flight: false,
-            unflushed_bytes: 0,
-            in_flight_bytes: 0,
-            first_unflushed: None,
-            waiting: Vec::new(),
-        }
+        Self { jobs, in_flight: false, unflushed_bytes: 0, in_flight_bytes: 0, first_unflushed: None, waiting: Vec::new() }
     }
 
     fn is_due(&self) -> bool {

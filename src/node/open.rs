@@ -82,10 +82,7 @@ impl std::fmt::Display for NodeError {
             Self::Key(error) => write!(f, "{error} ({})", error.hint()),
             Self::Origin(error) => write!(f, "this is no origin: {error}"),
             Self::OtherOrigin { found, asked } => {
-                write!(
-                    f,
-                    "the directory holds the log {found}, not {asked}; leave --origin out or name another directory"
-                )
+                write!(f, "the directory holds the log {found}, not {asked}; leave --origin out or name another directory")
             }
             Self::OtherKey(name) => write!(
                 f,

@@ -84,10 +84,8 @@ impl Node {
                 }
                 // The same links may have been on their way twice: if so, they are logged now.
                 Err(SubmitError::Refused(refused))
-                    if matches!(
-                        refused.refusal,
-                        Refusal::Conflict(_) | Refusal::NameTaken(_) | Refusal::KeyInUse(_)
-                    ) && self.is_logged(&identity, &links[skipped]) => {}
+                    if matches!(refused.refusal, Refusal::Conflict(_) | Refusal::NameTaken(_) | Refusal::KeyInUse(_))
+                        && self.is_logged(&identity, &links[skipped]) => {}
                 Err(error) => return Err(engine_error(error, skipped, identity)),
             }
         }
@@ -95,7 +93,12 @@ impl Node {
     }
 
     /// The places of those links at the front that are logged.
-    fn logged_prefix(&self, view: &View, identity: &Identity, links: &[Submitted]) -> Result<Vec<Position>, ReadError> {
+    fn logged_prefix(
+        &self,
+        view: &View,
+        identity: &Identity,
+        links: &[Submitted],
+    ) -> Result<Vec<Position>, ReadError> {
         let log = self.engine.reader(view);
         let Some(state) = view.state().identity(identity) else { return Ok(Vec::new()) };
         let head = state.record.head;

@@ -93,9 +93,9 @@ struct AgentSummary {
 pub(super) async fn run(args: ImportArgs, out: &Output) -> CliResult<()> {
     let mut reader = Reader::open(&args.file, args.names.clone(), args.agent.clone(), args.prefix.clone())?;
     if args.dry_run {
-        return dry_run(reader, out);
+        return dry_run(&reader, out);
     }
-    let (shared, standings) = prepare(&args, &mut reader, out).await?;
+    let (shared, standings) = prepare(&args, &reader, out).await?;
     let mut summary =
         Summary { logged_before: standings.values().map(|standing| standing.count).sum(), ..Summary::default() };
     let mut workers = BTreeMap::new();
@@ -117,7 +117,7 @@ pub(super) async fn run(args: ImportArgs, out: &Output) -> CliResult<()> {
 
 async fn prepare(
     args: &ImportArgs,
-    reader: &mut Reader,
+    reader: &Reader,
     out: &Output,
 ) -> CliResult<(Arc<Shared>, BTreeMap<String, Standing>)> {
     let client = args.node.patient_client(8)?;
@@ -143,7 +143,7 @@ async fn prepare(
 }
 
 /// By the log and by how the file begins: it may be moved, and may grow.
-fn default_state(log: &KnownLog, reader: &mut Reader, prefix: &str) -> CliResult<PathBuf> {
+fn default_state(log: &KnownLog, reader: &Reader, prefix: &str) -> CliResult<PathBuf> {
     let first_line = reader.first_line()?;
     let id = sha256(&[log.id().as_ref(), prefix.as_bytes(), b"\n", first_line.as_bytes()]);
     Ok(home()?.join("imports").join(hex_encode(&id[..8])))
@@ -176,7 +176,7 @@ async fn resume(
     Ok((worker, now_logged))
 }
 
-fn dry_run(mut reader: Reader, out: &Output) -> CliResult<()> {
+fn dry_run(reader: &Reader, out: &Output) -> CliResult<()> {
     let (counts, agents, first) = reader.survey()?;
     let first = first.map(|action| String::from_utf8_lossy(&action.body().to_bytes()).into_owned());
     let json = serde_json::json!({ "counts": counts, "agents": agents, "first": first });
@@ -217,7 +217,7 @@ fn tell_counts(out: &Output, counts: &Counts) {
 
 impl CliError {
     /// Says where in the import it happened.
-    fn within(self, place: String) -> Self {
-        self.prefixed(&place).and_hint("run the same command again to go on from here")
+    fn within(self, place: &str) -> Self {
+        self.prefixed(place).and_hint("run the same command again to go on from here")
     }
 }
