@@ -59,7 +59,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 async fn run(engine: Engine<Opaque>, sign: Sign, listen: SocketAddr) -> std::io::Result<()> {
     let publisher = tokio::spawn(publish_every(engine.clone(), sign, PUBLISH_INTERVAL));
-    let add = Router::new().route("/add", post(add)).layer(DefaultBodyLimit::max(MAX_ENTRY_LEN)).with_state(engine.clone());
+    let add =
+        Router::new().route("/add", post(add)).layer(DefaultBodyLimit::max(MAX_ENTRY_LEN)).with_state(engine.clone());
     let (stop, stopping) = watch::channel(false);
     let listener = TcpListener::bind(listen).await?;
     let server = tokio::spawn(serve(listener, tile_router(engine).merge(add), ServerLimits::default(), stopping));

@@ -1,12 +1,13 @@
 //! Agents and their links: directory, record, chain, proofs, bodies.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde::Deserialize;
 
 use super::app::{Shared, fresh, tlog_proof};
 use super::body_access;
+use super::extract::{InPath, InQuery};
 use super::problem::{HttpError, HttpResult, head_of};
 use crate::encoding::{b64_encode, parse_decimal};
 use crate::merkle::LeafIndex;
@@ -43,9 +44,8 @@ pub(crate) struct DirectoryQuery {
     responses((status = 200, body = AgentPage), (status = "4XX", body = Problem)))]
 pub(crate) async fn directory(
     State(app): Shared,
-    query: Result<Query<DirectoryQuery>, axum::extract::rejection::QueryRejection>,
+    InQuery(query): InQuery<DirectoryQuery>,
 ) -> HttpResult<Response> {
-    let Query(query) = query.map_err(|error| HttpError::malformed(error.body_text()))?;
     let below = match query.cursor.as_deref() {
         None => None,
         Some(cursor) => {
@@ -100,7 +100,7 @@ fn row(agent: &IdentityState, profile: Option<&Profile>) -> AgentRow {
 #[utoipa::path(get, path = "/v1/agents/{agent}", tag = "agents",
     params(("agent" = String, Path, description = "Identity in hex, handle or domain name")),
     responses((status = 200, body = AgentView), (status = 404, body = Problem)))]
-pub(crate) async fn agent(State(app): Shared, Path(name): Path<String>) -> HttpResult<Response> {
+pub(crate) async fn agent(State(app): Shared, InPath(name): InPath<String>) -> HttpResult<Response> {
     let view = app.node.view();
     let agent = app.agent(&view, &name)?;
     let (record, standing) = (&agent.record, &agent.record.standing);
@@ -138,10 +138,9 @@ pub(crate) struct ChainQuery {
     responses((status = 200, body = LinkPage), (status = "4XX", body = Problem)))]
 pub(crate) async fn chain(
     State(app): Shared,
-    Path(name): Path<String>,
-    query: Result<Query<ChainQuery>, axum::extract::rejection::QueryRejection>,
+    InPath(name): InPath<String>,
+    InQuery(query): InQuery<ChainQuery>,
 ) -> HttpResult<Response> {
-    let Query(query) = query.map_err(|error| HttpError::malformed(error.body_text()))?;
     let link_type = match query.link_type.as_deref() {
         None => None,
         Some(name) => {
@@ -176,7 +175,7 @@ pub(crate) fn link_view(found: &FoundLink) -> LinkView {
 #[utoipa::path(get, path = "/v1/agents/{agent}/links/{seqno}", tag = "agents",
     params(("agent" = String, Path, description = "Identity in hex, handle or domain name"), ("seqno" = u64, Path)),
     responses((status = 200, body = LinkView), (status = 404, body = Problem)))]
-pub(crate) async fn link(State(app): Shared, Path((name, seqno)): Path<(String, String)>) -> HttpResult<Response> {
+pub(crate) async fn link(State(app): Shared, InPath((name, seqno)): InPath<(String, String)>) -> HttpResult<Response> {
     let seqno = parse_seqno(&seqno)?;
     let view = app.node.view();
     let agent = app.agent(&view, &name)?;
@@ -198,10 +197,9 @@ pub(crate) struct ProofQuery {
     responses((status = 200, content_type = "text/plain", description = "C2SP tlog-proof@v1"), (status = 404, body = Problem)))]
 pub(crate) async fn link_proof(
     State(app): Shared,
-    Path((name, seqno)): Path<(String, String)>,
-    query: Result<Query<ProofQuery>, axum::extract::rejection::QueryRejection>,
+    InPath((name, seqno)): InPath<(String, String)>,
+    InQuery(query): InQuery<ProofQuery>,
 ) -> HttpResult<Response> {
-    let Query(query) = query.map_err(|error| HttpError::malformed(error.body_text()))?;
     let seqno = parse_seqno(&seqno)?;
     let view = app.node.view();
     let agent = app.agent(&view, &name)?;
@@ -213,7 +211,7 @@ pub(crate) async fn link_proof(
 #[utoipa::path(get, path = "/v1/agents/{agent}/state", tag = "proofs",
     params(("agent" = String, Path, description = "Identity in hex, handle or domain name")),
     responses((status = 200, content_type = "text/plain", description = "C2SP tlog-proof@v1 of the trailer")))]
-pub(crate) async fn state_proof(State(app): Shared, Path(name): Path<String>) -> HttpResult<Response> {
+pub(crate) async fn state_proof(State(app): Shared, InPath(name): InPath<String>) -> HttpResult<Response> {
     let view = app.node.view();
     let proof = app.node.state_proof(&view, &AgentKey::parse(&name))?;
     Ok(tlog_proof(proof, "state"))
@@ -225,7 +223,7 @@ pub(crate) async fn state_proof(State(app): Shared, Path(name): Path<String>) ->
     responses((status = 200, body = BodyView), (status = "4XX", body = Problem)))]
 pub(crate) async fn body(
     State(app): Shared,
-    Path((name, seqno)): Path<(String, String)>,
+    InPath((name, seqno)): InPath<(String, String)>,
     uri: Uri,
     headers: HeaderMap,
 ) -> HttpResult<Response> {

@@ -5,7 +5,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::Extension;
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -15,8 +16,10 @@ use tokio::sync::watch;
 
 use super::agents::link_view;
 use super::app::{App, Shared};
+use super::extract::InQuery;
 use super::problem::{HttpError, HttpResult};
 use crate::encoding::parse_decimal;
+use crate::log::ReadError;
 use crate::merkle::{LeafIndex, TreeSize};
 use crate::node::FoundLink;
 use crate::soul::{Identity, Link, LinkType};
@@ -36,6 +39,10 @@ pub(crate) struct EventsQuery {
     link_type: Option<String>,
 }
 
+/// Turns true when the server stops; put into each request by it. A stream never ends by itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Stopping(pub(crate) watch::Receiver<bool>);
+
 struct Filter {
     identity: Option<Identity>,
     link_type: Option<LinkType>,
@@ -48,6 +55,7 @@ struct Stream {
     published: TreeSize,
     ready: VecDeque<Event>,
     changes: watch::Receiver<TreeSize>,
+    stop: Option<watch::Receiver<bool>>,
 }
 
 /// New checkpoints and links. `Last-Event-ID`, the index of an entry, goes on after it.
@@ -55,21 +63,23 @@ struct Stream {
     responses((status = 200, content_type = "text/event-stream", description = "`link` and `checkpoint` events")))]
 pub(crate) async fn events(
     State(app): Shared,
-    query: Result<Query<EventsQuery>, axum::extract::rejection::QueryRejection>,
+    InQuery(query): InQuery<EventsQuery>,
+    stop: Option<Extension<Stopping>>,
     headers: HeaderMap,
 ) -> HttpResult<Response> {
-    let Query(query) = query.map_err(|error| HttpError::malformed(error.body_text()))?;
     let filter = filter(&query)?;
     let changes = app.node.engine().changes();
     let size = app.node.view().size().get();
     let next = match headers.get("last-event-id").and_then(|id| id.to_str().ok()) {
         None => size,
         Some(id) => {
-            let seen = parse_decimal(id).ok_or_else(|| HttpError::malformed("`Last-Event-ID` is the index of an entry"))?;
+            let seen =
+                parse_decimal(id).ok_or_else(|| HttpError::malformed("`Last-Event-ID` is the index of an entry"))?;
             seen.saturating_add(1).min(size)
         }
     };
-    let stream = Stream { app, filter, next, published: TreeSize::ZERO, ready: VecDeque::new(), changes };
+    let stop = stop.map(|Extension(Stopping(stop))| stop);
+    let stream = Stream { app, filter, next, published: TreeSize::ZERO, ready: VecDeque::new(), changes, stop };
     let events = unfold(stream, |mut stream| async move {
         let event = stream.next_event().await?;
         Some((Ok::<_, Infallible>(event), stream))
@@ -79,38 +89,49 @@ pub(crate) async fn events(
 
 fn filter(query: &EventsQuery) -> HttpResult<Filter> {
     let malformed = |what: &str| HttpError::malformed(what);
-    let identity = query.identity.as_deref().map(|text| {
-        Identity::from_hex(text).ok_or_else(|| malformed("`identity` is 64 hex digits"))
-    });
-    let link_type = query.link_type.as_deref().map(|name| {
-        LinkType::from_name(name).ok_or_else(|| malformed("there is no such `type`"))
-    });
+    let identity = query
+        .identity
+        .as_deref()
+        .map(|text| Identity::from_hex(text).ok_or_else(|| malformed("`identity` is 64 hex digits")));
+    let link_type = query
+        .link_type
+        .as_deref()
+        .map(|name| LinkType::from_name(name).ok_or_else(|| malformed("there is no such `type`")));
     Ok(Filter { identity: identity.transpose()?, link_type: link_type.transpose()? })
 }
 
 impl Stream {
-    /// The next event; `None` when the node stops.
+    /// The next event; `None` when the server stops, or when an entry cannot be read.
     async fn next_event(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
             }
-            self.look();
+            self.look().ok()?;
             if self.ready.is_empty() && self.next >= self.app.node.view().size().get() {
-                self.changes.changed().await.ok()?;
+                self.change().await?;
             } else {
                 tokio::task::yield_now().await;
             }
         }
     }
 
-    fn look(&mut self) {
+    /// Waits for a new size or checkpoint; `None` when the server stops.
+    async fn change(&mut self) -> Option<()> {
+        let Some(stop) = &mut self.stop else { return self.changes.changed().await.ok() };
+        tokio::select! {
+            changed = self.changes.changed() => changed.ok(),
+            _ = stop.wait_for(|stop| *stop) => None,
+        }
+    }
+
+    fn look(&mut self) -> Result<(), ReadError> {
         let node = self.app.node.clone();
         let view = node.view();
         let log = node.reader(&view);
         let end = view.size().get().min(self.next + STEP);
         for index in self.next..end {
-            let Ok(entry) = log.entry(LeafIndex::new(index)) else { break };
+            let entry = log.entry(LeafIndex::new(index))?;
             if let Ok(link) = Link::parse_entry(&entry) {
                 self.show(FoundLink { index: LeafIndex::new(index), link });
             }
@@ -121,6 +142,7 @@ impl Stream {
             let note = String::from_utf8_lossy(&published.note).into_owned();
             self.ready.push_back(Event::default().event("checkpoint").data(note));
         }
+        Ok(())
     }
 
     fn show(&mut self, found: FoundLink) {

@@ -14,7 +14,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use super::app::App;
 use super::problem::{HttpError, HttpResult};
-use crate::soul::{Identity, Link};
+use crate::soul::Identity;
 
 /// Rates; `None` is no limit.
 #[derive(Clone, Debug)]
@@ -77,21 +77,27 @@ impl Limits {
         check(self.registrations.as_ref(), peer.0, 1, "registrations")
     }
 
-    pub(crate) fn check_identity(&self, first: &Link, count: usize) -> HttpResult<()> {
-        let identity = first.header().identity;
-        check(self.links.as_ref(), Some(identity).filter(|id| !id.is_zero()), count as u32, "links of this identity")
+    pub(crate) fn check_identity(&self, identity: &Identity, count: usize) -> HttpResult<()> {
+        check(self.links.as_ref(), Some(*identity), count as u32, "links of this identity")
     }
 
     fn peer(&self, addr: Option<SocketAddr>, headers: &HeaderMap) -> Peer {
         let Some(addr) = addr else { return Peer(None) };
         let ip = addr.ip().to_canonical();
         if self.trusted_proxies.contains(&ip) {
-            let forwarded = headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
-            // The last address is the one that the trusted proxy itself saw.
-            let last = forwarded.and_then(|list| list.rsplit(',').next()).and_then(|text| text.trim().parse().ok());
-            return Peer(Some(last.map_or(ip, group)));
+            return Peer(Some(self.forwarded(headers).map_or(ip, group)));
         }
         Peer(Some(group(ip)).filter(|_| !(ip.is_loopback() && self.trusted_proxies.is_empty())))
+    }
+
+    /// The last address that is no trusted proxy: the one that the first of them saw itself.
+    fn forwarded(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        let lines = headers.get_all("x-forwarded-for").iter().rev().filter_map(|value| value.to_str().ok());
+        let mut seen = lines.flat_map(|line| line.rsplit(',')).map(|text| text.trim().parse::<IpAddr>());
+        seen.find_map(|ip| match ip {
+            Ok(ip) if self.trusted_proxies.contains(&ip.to_canonical()) => None,
+            other => Some(other.ok()),
+        })?
     }
 }
 

@@ -4,21 +4,24 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::app::{App, Shared, b64_hashes};
+use super::extract::InQuery;
 use super::limits::Peer;
 use super::prepare;
 use super::problem::{HttpError, HttpResult};
 use crate::log::LogReader;
 use crate::node::{Position, Receipt, Submitted};
-use crate::soul::LinkType;
+use crate::soul::{Identity, LinkType};
 use crate::wire::{
     Appended, LINKS_MEDIA_TYPE, LinkJson, LinkReadError, MAX_LINKS, Placed, Prepare, Prepared, Problem, read_links,
 };
+
+const JSON: &str = "application/json";
 
 /// Which proof the answer brings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
@@ -50,11 +53,10 @@ pub(crate) struct AppendQuery {
 pub(crate) async fn append(
     State(app): Shared,
     peer: Peer,
-    query: Result<Query<AppendQuery>, axum::extract::rejection::QueryRejection>,
+    InQuery(query): InQuery<AppendQuery>,
     headers: HeaderMap,
     body: Bytes,
 ) -> HttpResult<Response> {
-    let Query(query) = query.map_err(|error| HttpError::malformed(error.body_text()))?;
     if query.proof == ProofWanted::Witnessed {
         return Err(HttpError::unsupported("this log has no witnesses"));
     }
@@ -63,20 +65,26 @@ pub(crate) async fn append(
     if links.iter().any(|(link, _)| link.header().link_type == LinkType::Genesis) {
         app.limits.check_registration(&peer)?;
     }
-    app.limits.check_identity(&links[0].0, links.len())?;
     let started = std::time::Instant::now();
-    let receipt = app.node.append(links).await.map_err(HttpError::append)?;
+    // Counted after the signatures were checked, so that nobody uses up the share of another.
+    let permit = |identity: &Identity, count| app.limits.check_identity(identity, count);
+    let receipt = app.node.append(links, permit).await.map_err(HttpError::append)?;
     app.metrics.appended(receipt.placed.len(), receipt.repeated, started.elapsed());
     answer(&app, &receipt, query.proof)
 }
 
 fn read(headers: &HeaderMap, body: &Bytes) -> HttpResult<Vec<Submitted>> {
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    match media_type.split(';').next().unwrap_or_default().trim() {
+    match media_type(headers).as_str() {
         LINKS_MEDIA_TYPE => Ok(read_links(body)?),
-        "application/json" => read_json(body),
+        JSON => read_json(body),
         _ => Err(HttpError::media_type()),
     }
+}
+
+/// Without parameters, in lower case.
+fn media_type(headers: &HeaderMap) -> String {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 fn read_json(body: &[u8]) -> HttpResult<Vec<Submitted>> {
@@ -117,8 +125,12 @@ fn placed(log: LogReader<'_>, position: &Position, wanted: ProofWanted) -> HttpR
     responses((status = 200, body = Prepared), (status = "4XX", body = Problem)))]
 pub(crate) async fn prepare(
     State(app): Shared,
-    body: Result<Json<Prepare>, axum::extract::rejection::JsonRejection>,
+    headers: HeaderMap,
+    body: Bytes,
 ) -> HttpResult<Json<Prepared>> {
-    let Json(request) = body.map_err(|error| HttpError::malformed(error.body_text()))?;
+    if media_type(&headers) != JSON {
+        return Err(HttpError::media_type());
+    }
+    let request: Prepare = serde_json::from_slice(&body).map_err(|error| HttpError::malformed(error.to_string()))?;
     prepare::build(&app, &request).map(Json)
 }

@@ -1,11 +1,12 @@
 //! The log itself: what it is, its entries, proofs between its sizes.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 
 use super::agents::link_view;
 use super::app::{Shared, b64_hashes, fresh};
+use super::extract::{InPath, InQuery};
 use super::problem::{HttpError, HttpResult};
 use crate::encoding::{b64_encode, hex_encode, parse_decimal};
 use crate::merkle::{LeafIndex, TreeSize, leaf_hash};
@@ -36,7 +37,7 @@ pub(crate) async fn log(State(app): Shared) -> HttpResult<Response> {
 /// One entry, decoded.
 #[utoipa::path(get, path = "/v1/log/entries/{index}", tag = "log", params(("index" = u64, Path)),
     responses((status = 200, body = EntryView), (status = 404, body = Problem)))]
-pub(crate) async fn entry(State(app): Shared, Path(index): Path<String>) -> HttpResult<Response> {
+pub(crate) async fn entry(State(app): Shared, InPath(index): InPath<String>) -> HttpResult<Response> {
     let index = parse_decimal(&index).ok_or_else(|| HttpError::malformed("an index is a decimal"))?;
     let view = app.node.view();
     let bytes = app.node.reader(&view).entry(LeafIndex::new(index))?;
@@ -65,9 +66,8 @@ pub(crate) struct InclusionQuery {
     responses((status = 200, body = InclusionView), (status = "4XX", body = Problem)))]
 pub(crate) async fn inclusion(
     State(app): Shared,
-    query: Result<Query<InclusionQuery>, axum::extract::rejection::QueryRejection>,
+    InQuery(query): InQuery<InclusionQuery>,
 ) -> HttpResult<Response> {
-    let Query(query) = query.map_err(|error| HttpError::malformed(error.body_text()))?;
     let view = app.node.view();
     let log = app.node.reader(&view);
     let published = app.node.published().map_or(view.size(), |published| published.size);
@@ -97,9 +97,8 @@ pub(crate) struct ConsistencyQuery {
     responses((status = 200, body = ConsistencyView), (status = "4XX", body = Problem)))]
 pub(crate) async fn consistency(
     State(app): Shared,
-    query: Result<Query<ConsistencyQuery>, axum::extract::rejection::QueryRejection>,
+    InQuery(query): InQuery<ConsistencyQuery>,
 ) -> HttpResult<Response> {
-    let Query(query) = query.map_err(|error| HttpError::malformed(error.body_text()))?;
     let view = app.node.view();
     let log = app.node.reader(&view);
     let published = app.node.published().map_or(view.size(), |published| published.size);

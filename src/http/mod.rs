@@ -8,6 +8,7 @@ mod app;
 mod body_access;
 mod body_limit;
 mod events;
+mod extract;
 mod limits;
 mod links;
 mod log;

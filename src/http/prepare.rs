@@ -2,24 +2,25 @@
 
 use super::app::App;
 use super::problem::{HttpError, HttpResult};
-use crate::encoding::b64_encode;
+use crate::encoding::{UnixMillis, b64_encode};
 use crate::node::ADMITTED_TYPES;
 use crate::registry::Refusal;
-use crate::soul::{
-    Beside, Body, ChainPosition, Draft, Kid, LinkType, Outcome, Salt, Unsigned,
-};
+use crate::soul::{Beside, Body, ChainPosition, Draft, Kid, LinkType, Outcome, Salt, Unsigned};
 use crate::wire::{HeaderJson, Prepare, Prepared, to_profile};
 
 pub(crate) fn build(app: &App, request: &Prepare) -> HttpResult<Prepared> {
-    let link_type = LinkType::from_name(&request.link_type)
-        .filter(|link_type| ADMITTED_TYPES.contains(link_type))
-        .ok_or_else(|| HttpError::unsupported(format!("links of type {:?} are not admitted here", request.link_type)))?;
+    let link_type =
+        LinkType::from_name(&request.link_type).filter(|link_type| ADMITTED_TYPES.contains(link_type)).ok_or_else(
+            || HttpError::unsupported(format!("links of type {:?} are not admitted here", request.link_type)),
+        )?;
     let kid = Kid::from_hex(&request.kid).ok_or_else(|| HttpError::malformed("`kid` is 64 hex digits"))?;
     let outcome = outcome(request.outcome.as_deref())?;
+    let (position, previous) = position(app, link_type, request)?;
     let draft = Draft {
         log_id: app.node.log_id(),
-        position: position(app, link_type, request)?,
-        ctime: crate::clock::now(),
+        position,
+        // Not before the link before, whose signer's clock may be ahead.
+        ctime: crate::clock::now().max(previous),
         anchor: None,
         outcome,
         kid,
@@ -33,22 +34,27 @@ fn outcome(name: Option<&str>) -> HttpResult<Outcome> {
     Outcome::from_name(name).ok_or_else(|| HttpError::malformed("`outcome` is success, failure or denied"))
 }
 
-fn position(app: &App, link_type: LinkType, request: &Prepare) -> HttpResult<ChainPosition> {
-    let named = request.identity.as_deref().or(request.name.as_deref());
+/// Where the link stands, and the time that the one before it claims.
+fn position(app: &App, link_type: LinkType, request: &Prepare) -> HttpResult<(ChainPosition, UnixMillis)> {
+    let named = match (request.identity.as_deref(), request.name.as_deref()) {
+        (Some(_), Some(_)) => return Err(HttpError::malformed("`identity` or `name` says whose chain it is, not both")),
+        (identity, name) => identity.or(name),
+    };
     match (link_type, named) {
-        (LinkType::Genesis, None) => Ok(ChainPosition::GENESIS),
+        (LinkType::Genesis, None) => Ok((ChainPosition::GENESIS, UnixMillis::ZERO)),
         (LinkType::Genesis, Some(_)) => Err(HttpError::malformed("a genesis founds its identity; name none")),
         (_, None) => Err(HttpError::malformed("`identity` or `name` says whose chain it is")),
         (_, Some(named)) => {
             let view = app.node.view();
             let agent = app.agent(&view, named)?;
             let head = agent.record.head;
-            Ok(ChainPosition {
+            let position = ChainPosition {
                 identity: agent.record.identity,
                 seqno: head.seqno.next(),
                 prev: head.curr,
                 auth: agent.record.standing.key_head,
-            })
+            };
+            Ok((position, agent.ctime))
         }
     }
 }
@@ -57,7 +63,8 @@ fn draft_link(draft: &Draft, link_type: LinkType, request: &Prepare) -> HttpResu
     let text = match &request.body {
         None => None,
         Some(body) => {
-            let value = to_profile(body).ok_or_else(|| HttpError::bad_body("numbers are integers; put others in a string"))?;
+            let value =
+                to_profile(body).ok_or_else(|| HttpError::bad_body("numbers are integers; put others in a string"))?;
             Some(value.to_bytes())
         }
     };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, header};
 use axum::middleware::from_fn;
 use tower_http::cors::{Any, CorsLayer};
@@ -19,6 +20,8 @@ use super::{agents, events, links, log, ops, tlog};
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Soulchain", description = "A transparency log for AI agents. Formats: docs/formats.md"),
+    // Its route takes a path of several parts, which the document cannot say.
+    paths(tlog::tile),
     tags(
         (name = "links", description = "Append signed links"),
         (name = "agents", description = "Agents and their chains"),
@@ -51,6 +54,8 @@ fn described() -> OpenApiRouter<Arc<App>> {
     let writes = OpenApiRouter::new()
         .routes(routes!(links::append))
         .routes(routes!(links::prepare))
+        // The one limit is that of `whole_body`.
+        .layer(DefaultBodyLimit::disable())
         .layer(from_fn(whole_body));
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(writes)

@@ -14,6 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt as _;
 
+use super::body_limit::BodyTimeout;
+use super::events::Stopping;
 use super::limits::PeerAddr;
 use crate::metrics::{CONNECTIONS, RESPONSES};
 
@@ -24,6 +26,8 @@ pub struct ServerLimits {
     pub connections: usize,
     /// Time for a request's head to arrive; also how long an idle connection is kept.
     pub head_timeout: Duration,
+    /// Time for a request's body to arrive.
+    pub body_timeout: Duration,
     /// Time for requests to end when the server stops.
     pub drain_timeout: Duration,
 }
@@ -33,6 +37,7 @@ impl Default for ServerLimits {
         Self {
             connections: 16_384,
             head_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
         }
     }
@@ -46,9 +51,13 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, 
     let slots = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let accept = async {
+            let slot = Arc::clone(&slots).acquire_owned().await;
+            (slot, listener.accept().await)
+        };
+        // Also where no slot is free, the end is seen at once.
+        let (slot, accepted) = tokio::select! {
+            accepted = accept => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
         };
         let (stream, peer) = match accepted {
@@ -60,7 +69,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, 
                 continue;
             }
         };
-        let connection = connection(stream, peer, router.clone(), limits);
+        let connection = connection(stream, peer, router.clone(), limits, stop.clone());
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             metrics::gauge!(CONNECTIONS).increment(1);
@@ -81,14 +90,17 @@ fn connection(
     peer: SocketAddr,
     router: Router,
     limits: ServerLimits,
+    stop: watch::Receiver<bool>,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> {
     // Answers are small and wanted at once.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let router = router.clone();
+        let (router, stop) = (router.clone(), stop.clone());
         async move {
             let mut request: Request = request.map(axum::body::Body::new);
             request.extensions_mut().insert(PeerAddr(peer));
+            request.extensions_mut().insert(BodyTimeout(limits.body_timeout));
+            request.extensions_mut().insert(Stopping(stop));
             let response = router.oneshot(request).await;
             if let Ok(response) = &response {
                 metrics::counter!(RESPONSES, "class" => class(response.status().as_u16())).increment(1);

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::app::{Shared, takes_gzip};
+use super::extract::InPath;
 use super::problem::{HttpError, HttpResult};
 use crate::log::LogReader;
 use crate::tlog::{TileId, TileKind};
@@ -28,7 +29,10 @@ pub(crate) async fn checkpoint(State(app): Shared, headers: HeaderMap) -> HttpRe
 
 /// A note with its ETag.
 pub(crate) fn note(note: &[u8], etag: &str, headers: &HeaderMap) -> Response {
-    let unchanged = headers.get(header::IF_NONE_MATCH).is_some_and(|seen| seen.as_bytes() == etag.as_bytes());
+    let seen = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let mut seen = seen.flat_map(|list| list.split(',')).map(str::trim);
+    // A weak comparison (RFC 9110, section 13.1.2).
+    let unchanged = seen.any(|seen| seen == "*" || seen.strip_prefix("W/").unwrap_or(seen) == etag);
     let caching = [(header::CACHE_CONTROL, "no-cache".to_owned()), (header::ETAG, etag.to_owned())];
     if unchanged {
         return (StatusCode::NOT_MODIFIED, caching).into_response();
@@ -41,7 +45,7 @@ pub(crate) fn note(note: &[u8], etag: &str, headers: &HeaderMap) -> Response {
     params(("path" = String, Path, description = "`<L>/<N>[.p/<W>]` or `entries/<N>[.p/<W>]` (C2SP tlog-tiles)")),
     responses((status = 200, content_type = "application/octet-stream", description = "Hashes, or length-prefixed entries"),
         (status = 404, description = "Past the end of the log")))]
-pub(crate) async fn tile(State(app): Shared, Path(path): Path<String>, headers: HeaderMap) -> HttpResult<Response> {
+pub(crate) async fn tile(State(app): Shared, InPath(path): InPath<String>, headers: HeaderMap) -> HttpResult<Response> {
     let id = TileId::parse_path(&format!("tile/{path}")).map_err(|_| HttpError::not_found("this is no path of a tile"))?;
     let node = app.node.clone();
     let view = node.view();

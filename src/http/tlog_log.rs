@@ -1,12 +1,13 @@
 //! The C2SP read routes of any log, for programs that embed the engine without the registry.
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::get;
 
 use super::app::takes_gzip;
+use super::extract::InPath;
 use super::problem::{HttpError, HttpResult};
 use super::tlog::{note, serve_tile};
 use crate::log::{Engine, Machine};
@@ -24,10 +25,11 @@ async fn checkpoint<M: Machine>(State(engine): State<Engine<M>>, headers: Header
 
 async fn tile<M: Machine>(
     State(engine): State<Engine<M>>,
-    Path(path): Path<String>,
+    InPath(path): InPath<String>,
     headers: HeaderMap,
 ) -> HttpResult<Response> {
-    let id = TileId::parse_path(&format!("tile/{path}")).map_err(|_| HttpError::not_found("this is no path of a tile"))?;
+    let id =
+        TileId::parse_path(&format!("tile/{path}")).map_err(|_| HttpError::not_found("this is no path of a tile"))?;
     let view = engine.view();
     serve_tile(engine.reader(&view), &id, takes_gzip(&headers))
 }

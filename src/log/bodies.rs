@@ -14,6 +14,7 @@
 
 use bytes::Bytes;
 
+use super::batch::MAX_BODY_LEN;
 use super::names;
 use super::tail::SideBody;
 use crate::encoding::{Reader, Writer};
@@ -21,8 +22,6 @@ use crate::storage::{Blobs, StorageError};
 
 const HEAD_LEN: usize = 38;
 const KEPT: u8 = 1;
-/// Longest body that a slot may hold.
-pub(crate) const MAX_BODY_LEN: u32 = 1 << 20;
 
 /// The slot of a body.
 pub(crate) fn slot(at: usize, body: &SideBody) -> Vec<u8> {
@@ -77,5 +76,5 @@ fn parse_head(bytes: &[u8]) -> Option<Head> {
     let at = usize::from(reader.u8()?);
     (reader.u8()? == KEPT).then_some(())?;
     let head = Head { at, salt: reader.array()?, len: reader.u32()? };
-    (head.len <= MAX_BODY_LEN).then_some(head)
+    (head.len as usize <= MAX_BODY_LEN).then_some(head)
 }

@@ -43,10 +43,6 @@ impl Flusher {
         Self { blobs, views, manifest }
     }
 
-    pub(crate) fn mark(&self) -> Mark {
-        self.manifest.mark
-    }
-
     pub(crate) fn flush(&mut self, job: &FlushJob) -> Result<(), StorageError> {
         let (from, to) = (self.manifest.size.get(), job.tail.size().get());
         let bodies_len = self.write_bodies(&job.tail, from, to)?;
@@ -76,10 +72,8 @@ impl Flusher {
     }
 
     /// Whether admission must stop until there is more room.
-    pub(crate) fn is_low_on_space(&self, job: &FlushJob) -> bool {
-        let unflushed = job.tail.bundle(job.tail.size().get() / TILE_WIDTH as u64);
-        let bytes: usize = unflushed.map_or(0, |entries| entries.iter().map(Stored::weight).sum());
-        self.blobs.free().is_ok_and(|free| free < LEAST_FREE + 2 * bytes as u64)
+    pub(crate) fn is_low_on_space(&self, unflushed_bytes: usize) -> bool {
+        self.blobs.free().is_ok_and(|free| free < LEAST_FREE + 2 * unflushed_bytes as u64)
     }
 
     /// Appends the bodies of [from, to), and gives the length of the last file.

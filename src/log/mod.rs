@@ -33,7 +33,7 @@ mod sequencer;
 mod tail;
 mod view;
 
-pub use batch::{Batch, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, MAX_ENTRY_LEN};
+pub use batch::{Batch, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, MAX_BODY_LEN, MAX_ENTRY_LEN};
 pub use directory::{Directory, DirectoryError, OriginFile};
 pub use engine::{Engine, Pending, Sign};
 pub use error::{OpenError, ReadError, SubmitError};

@@ -62,8 +62,7 @@ pub struct Recovery {
 pub fn create(storage: &Storage) -> Result<(), StorageError> {
     let mark = storage.journal.create()?;
     let published = PublishedNote::default();
-    let manifest =
-        Manifest { is_copy: false, size: TreeSize::ZERO, root: EMPTY_ROOT, bodies_len: 0, mark, published };
+    let manifest = Manifest { is_copy: false, size: TreeSize::ZERO, root: EMPTY_ROOT, bodies_len: 0, mark, published };
     storage.blobs.commit(MANIFEST, &manifest.encode())
 }
 

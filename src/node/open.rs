@@ -1,5 +1,6 @@
 //! Opening a node: its directory, its keys, and at the first start the founding of the log.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -82,7 +83,10 @@ impl std::fmt::Display for NodeError {
             Self::Key(error) => write!(f, "{error} ({})", error.hint()),
             Self::Origin(error) => write!(f, "this is no origin: {error}"),
             Self::OtherOrigin { found, asked } => {
-                write!(f, "the directory holds the log {found}, not {asked}; leave --origin out or name another directory")
+                write!(
+                    f,
+                    "the directory holds the log {found}, not {asked}; leave --origin out or name another directory"
+                )
             }
             Self::OtherKey(name) => write!(
                 f,
@@ -155,7 +159,7 @@ impl Node {
         let links = founding_links(self, keys).map_err(|error| failed(&error))?;
         let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| failed(&error))?;
         // Opening is done off any runtime's threads, so this may block.
-        let appended = std::thread::scope(|scope| scope.spawn(|| runtime.block_on(self.append(links))).join());
+        let appended = std::thread::scope(|scope| scope.spawn(|| runtime.block_on(self.append(links, |_, _| Ok::<_, Infallible>(())))).join());
         match appended {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(AppendError::Refused { refusal, .. })) => Err(failed(&refusal)),

@@ -54,7 +54,9 @@ impl Node {
 
     /// The `.tlog-proof` of the state of an agent, or of its absence.
     pub fn state_proof(&self, view: &View, key: &AgentKey) -> Result<Vec<u8>, ReadError> {
-        let anchor = self.anchor(view, LeafIndex::new(0), true);
+        // The published state where it has the agent already; who was registered since is not shown as absent.
+        let founded = self.agent(view, key).map_or(LeafIndex::new(0), |agent| agent.record.standing.genesis_index);
+        let anchor = self.anchor(view, founded, true);
         let state = anchor.state.as_ref().ok_or(ReadError::PastEnd)?;
         let subject = match key {
             AgentKey::Identity(identity) => Subject::Identity(*identity),
@@ -80,11 +82,7 @@ impl Node {
             {
                 Anchor { size: published.size, note: Arc::clone(&published.note), state: published.state.clone() }
             }
-            _ => Anchor {
-                size: view.size(),
-                note: Arc::clone(view.checkpoint()),
-                state: Some(view.state().clone()),
-            },
+            _ => Anchor { size: view.size(), note: Arc::clone(view.checkpoint()), state: Some(view.state().clone()) },
         }
     }
 

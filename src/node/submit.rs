@@ -1,5 +1,6 @@
 //! From links as they arrive to a place in the log: everything that can be done before the sequencer, on all cores.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use super::facts::{Facts, link_at};
@@ -31,7 +32,7 @@ pub struct Receipt {
 /// Why links were not appended.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum AppendError {
+pub enum AppendError<E = Infallible> {
     /// A link breaks a rule.
     Refused {
         /// Which one.
@@ -54,9 +55,11 @@ pub enum AppendError {
         at: usize,
     },
     /// The engine took none of them.
-    Engine(SubmitError<std::convert::Infallible>),
+    Engine(SubmitError<Infallible>),
     /// What the links ask of the past could not be read.
     Read(ReadError),
+    /// The caller did not permit it.
+    Denied(E),
 }
 
 /// How often a submission that lost a race to itself is looked up again.
@@ -64,8 +67,14 @@ const RACES: usize = 3;
 
 impl Node {
     /// Appends consecutive links of one chain. Those at the front that are logged already are answered with their first
-    /// place; the rest is appended whole or not at all.
-    pub async fn append(&self, links: Vec<Submitted>) -> Result<Receipt, AppendError> {
+    /// place; the rest is appended whole or not at all, if the caller permits so many links of that identity: it is asked
+    /// once, after their signatures were checked.
+    pub async fn append<E>(
+        &self,
+        links: Vec<Submitted>,
+        permit: impl FnOnce(&Identity, usize) -> Result<(), E>,
+    ) -> Result<Receipt, AppendError<E>> {
+        let mut permit = Some(permit);
         check_types(&links)?;
         let identity = check_one_chain(&links)?;
         for _ in 0..RACES {
@@ -76,6 +85,9 @@ impl Node {
             }
             let skipped = placed.len();
             let group = self.check(&view, &links[skipped..], skipped, identity)?;
+            if let Some(permit) = permit.take() {
+                permit(&identity, links.len() - skipped).map_err(AppendError::Denied)?;
+            }
             let pending = self.engine.submit(group).map_err(|error| engine_error(error, skipped, identity))?;
             match pending.answer().await {
                 Ok(committed) => {
@@ -84,8 +96,10 @@ impl Node {
                 }
                 // The same links may have been on their way twice: if so, they are logged now.
                 Err(SubmitError::Refused(refused))
-                    if matches!(refused.refusal, Refusal::Conflict(_) | Refusal::NameTaken(_) | Refusal::KeyInUse(_))
-                        && self.is_logged(&identity, &links[skipped]) => {}
+                    if matches!(
+                        refused.refusal,
+                        Refusal::Conflict(_) | Refusal::NameTaken(_) | Refusal::KeyInUse(_)
+                    ) && self.is_logged(&identity, &links[skipped]) => {}
                 Err(error) => return Err(engine_error(error, skipped, identity)),
             }
         }
@@ -93,12 +107,7 @@ impl Node {
     }
 
     /// The places of those links at the front that are logged.
-    fn logged_prefix(
-        &self,
-        view: &View,
-        identity: &Identity,
-        links: &[Submitted],
-    ) -> Result<Vec<Position>, ReadError> {
+    fn logged_prefix(&self, view: &View, identity: &Identity, links: &[Submitted]) -> Result<Vec<Position>, ReadError> {
         let log = self.engine.reader(view);
         let Some(state) = view.state().identity(identity) else { return Ok(Vec::new()) };
         let head = state.record.head;
@@ -134,13 +143,13 @@ impl Node {
     }
 
     /// Reads, verifies, and looks up what the links ask of the past.
-    fn check(
+    fn check<E>(
         &self,
         view: &View,
         links: &[Submitted],
         skipped: usize,
         identity: Identity,
-    ) -> Result<Group, AppendError> {
+    ) -> Result<Group, AppendError<E>> {
         let log = self.engine.reader(view);
         let mut keys = RequestKeys { state: view.state(), newest: None };
         let mut checked = Vec::with_capacity(links.len());
@@ -203,7 +212,7 @@ fn check_early(state: &NodeState, header: &Header, at: usize) -> Result<(), Refu
     Ok(())
 }
 
-fn check_types(links: &[Submitted]) -> Result<(), AppendError> {
+fn check_types<E>(links: &[Submitted]) -> Result<(), AppendError<E>> {
     let unsupported = |(link, _): &Submitted| !ADMITTED_TYPES.contains(&link.header().link_type);
     match links.iter().position(unsupported) {
         Some(at) => Err(AppendError::Unsupported { at, link_type: links[at].0.header().link_type }),
@@ -211,7 +220,7 @@ fn check_types(links: &[Submitted]) -> Result<(), AppendError> {
     }
 }
 
-fn check_one_chain(links: &[Submitted]) -> Result<Identity, AppendError> {
+fn check_one_chain<E>(links: &[Submitted]) -> Result<Identity, AppendError<E>> {
     let Some((first, _)) = links.first() else { return Err(AppendError::NotOneChain { at: 0 }) };
     let identity = chain_of(first);
     for (at, pair) in links.windows(2).enumerate() {
@@ -224,11 +233,11 @@ fn check_one_chain(links: &[Submitted]) -> Result<Identity, AppendError> {
     Ok(identity)
 }
 
-fn engine_error(
+fn engine_error<E>(
     error: SubmitError<<RegistryMachine as crate::log::Machine>::Refusal>,
     skipped: usize,
     identity: Identity,
-) -> AppendError {
+) -> AppendError<E> {
     AppendError::Engine(match error {
         SubmitError::Refused(refused) => {
             return AppendError::Refused { at: refused.at + skipped, refusal: refused.refusal, identity };
