@@ -14,6 +14,7 @@ mod trust;
 
 mod agent;
 mod bench;
+mod demo;
 mod import;
 mod keygen;
 mod log;
@@ -41,6 +42,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show a log at work, in a temporary directory
+    Demo(demo::DemoArgs),
     /// Run a node
     Serve(serve::ServeArgs),
     /// Make a key file
@@ -63,6 +66,7 @@ enum Command {
 
 const EXAMPLES: &str = "\
 Examples:
+  soulchain demo                                    see it work
   soulchain serve                                   a node at http://127.0.0.1:8080
   soulchain agent register scout --unencrypted      a new agent, its keys in ~/.soulchain/keys
   soulchain agent act scout web_search --input '{\"q\":\"weather\"}' --outcome success --proof act.tlog-proof
@@ -86,7 +90,8 @@ pub fn run() -> ExitCode {
 
 fn dispatch(command: Command, out: &Output) -> CliResult<ExitCode> {
     match command {
-        Command::Serve(args) => serve::run(&args).map(done).map_err(|error| CliError::failed(error.to_string())),
+        Command::Demo(args) => demo::run(&args, out),
+        Command::Serve(args) => serve::run(args).map(done).map_err(|error| CliError::failed(error.to_string())),
         Command::Keygen(args) => keygen::run(&args, out).map(done),
         Command::Agent(command) => block_on(agent::run(command, out)).map(done),
         Command::Log(command) => block_on(log::run(command, out)).map(done),

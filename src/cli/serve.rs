@@ -30,7 +30,7 @@ Examples:
 /// Arguments of `serve`.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
-pub struct ServeArgs {
+pub(super) struct ServeArgs {
     /// Data directory; made at the first start [default: ./soulchain-data]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -52,11 +52,12 @@ pub struct ServeArgs {
 }
 
 /// Why the node does not serve, in words for its operator.
-pub type ServeError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type ServeError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs a node until it is told to stop.
-pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
-    let settings = settings(args)?;
+#[expect(clippy::needless_pass_by_value, reason = "a command takes its arguments")]
+pub(super) fn run(args: ServeArgs) -> Result<(), ServeError> {
+    let settings = settings(&args)?;
     if args.check {
         return Ok(());
     }

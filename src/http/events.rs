@@ -133,7 +133,7 @@ impl Stream {
         for index in self.next..end {
             let entry = log.entry(LeafIndex::new(index))?;
             if let Ok(link) = Link::parse_entry(&entry) {
-                self.show(FoundLink { index: LeafIndex::new(index), link });
+                self.show(&FoundLink { index: LeafIndex::new(index), link });
             }
             self.next = index + 1;
         }
@@ -145,8 +145,8 @@ impl Stream {
         Ok(())
     }
 
-    fn show(&mut self, found: FoundLink) {
-        let view = link_view(&found);
+    fn show(&mut self, found: &FoundLink) {
+        let view = link_view(found);
         let wanted_identity = self.filter.identity.is_none_or(|identity| view.header.identity == identity.to_hex());
         let wanted_type = self.filter.link_type.is_none_or(|wanted| wanted == found.link.header().link_type);
         if wanted_identity && wanted_type {

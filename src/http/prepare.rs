@@ -37,7 +37,9 @@ fn outcome(name: Option<&str>) -> HttpResult<Outcome> {
 /// Where the link stands, and the time that the one before it claims.
 fn position(app: &App, link_type: LinkType, request: &Prepare) -> HttpResult<(ChainPosition, UnixMillis)> {
     let named = match (request.identity.as_deref(), request.name.as_deref()) {
-        (Some(_), Some(_)) => return Err(HttpError::malformed("`identity` or `name` says whose chain it is, not both")),
+        (Some(_), Some(_)) => {
+            return Err(HttpError::malformed("`identity` or `name` says whose chain it is, not both"));
+        }
         (identity, name) => identity.or(name),
     };
     match (link_type, named) {

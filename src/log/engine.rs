@@ -32,11 +32,7 @@ pub struct Engine<M: Machine> {
 
 impl<M: Machine> Clone for Engine<M> {
     fn clone(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-            threads: Arc::clone(&self.threads),
-            kept: Arc::clone(&self.kept),
-        }
+        Self { shared: Arc::clone(&self.shared), threads: Arc::clone(&self.threads), kept: Arc::clone(&self.kept) }
     }
 }
 

@@ -67,6 +67,7 @@ pub fn create(storage: &Storage) -> Result<(), StorageError> {
 }
 
 /// Opens a log and starts its threads.
+#[expect(clippy::needless_pass_by_value, reason = "from here on the log alone uses its storage")]
 pub fn open<M: Machine>(
     mut machine: M,
     storage: Storage,

@@ -117,7 +117,7 @@ impl Node {
             if seqno > head.seqno {
                 break;
             }
-            let index = if curr == head.curr { Some(head.index) } else { self.find(view, log, identity, link)? };
+            let index = if curr == head.curr { Some(head.index) } else { Self::find(view, log, identity, link)? };
             match index {
                 Some(index) => placed.push(Position { index, curr, seqno }),
                 None => break,
@@ -127,7 +127,6 @@ impl Node {
     }
 
     fn find(
-        &self,
         view: &View,
         log: crate::log::LogReader<'_>,
         identity: &Identity,

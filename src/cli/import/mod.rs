@@ -25,7 +25,7 @@ use self::reader::{Counts, MAX_UNDER_WAY, Reader};
 use self::worker::{Shared, Worker};
 use super::args::NodeArgs;
 use super::error::{CliError, CliResult};
-use super::key_dir::{KeyArgs, home};
+use super::key_dir::{NewKeyArgs, home};
 use super::output::Output;
 use crate::client::KnownLog;
 use crate::encoding::hex_encode;
@@ -68,7 +68,7 @@ pub(super) struct ImportArgs {
     #[command(flatten)]
     node: NodeArgs,
     #[command(flatten)]
-    keys: KeyArgs,
+    keys: NewKeyArgs,
 }
 
 /// What came of an import.
@@ -100,8 +100,7 @@ pub(super) async fn run(args: ImportArgs, out: &Output) -> CliResult<()> {
         Summary { logged_before: standings.values().map(|standing| standing.count).sum(), ..Summary::default() };
     let mut workers = BTreeMap::new();
     for (label, standing) in standings {
-        let (worker, logged) = resume(&shared, &label, standing, &mut reader).await?;
-        summary.logged += logged;
+        let worker = resume(&shared, &label, standing, &mut reader).await?;
         workers.extend(worker.map(|worker| (label, worker)));
     }
     let (counts, finished) = reader.share_out(&shared, workers).await;
@@ -155,25 +154,22 @@ async fn resume(
     label: &str,
     standing: Standing,
     reader: &mut Reader,
-) -> CliResult<(Option<Worker>, u64)> {
+) -> CliResult<Option<Worker>> {
     let Standing { mut logged, count, pending } = standing;
     shared.bar.inc(count);
     let mut worker = None;
-    let mut now_logged = 0;
     if let Some(batch) = pending {
         let mut started = Worker::start(Arc::clone(shared), label.into()).await?;
         let reached = (batch.upto, batch.line_sha256.clone());
-        let links = batch.links.len() as u64;
         if started.resend(batch).await? {
             logged = Some(reached);
-            now_logged = links;
         }
         worker = Some(started);
     }
     if let Some((place, line_sha256)) = logged {
         reader.pass_over(label, place, line_sha256);
     }
-    Ok((worker, now_logged))
+    Ok(worker)
 }
 
 fn dry_run(reader: &Reader, out: &Output) -> CliResult<()> {
