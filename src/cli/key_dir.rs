@@ -13,12 +13,19 @@ use crate::client::{AgentKeys, Signer};
 use crate::keyfile::{KEY_FILE_EXTENSION, KeyFile, KeyFileError};
 use crate::soul::{Next, is_label, next_commitment};
 
-/// Where keys are, and how they are kept.
+/// Where keys are.
 #[derive(Debug, Args)]
 pub(super) struct KeyArgs {
     /// Directory of the key files [default: ~/.soulchain/keys]
     #[arg(long, env = "SOULCHAIN_KEYS", value_name = "DIR")]
     pub(super) keys: Option<PathBuf>,
+}
+
+/// Where keys are, and how new ones are kept.
+#[derive(Debug, Args)]
+pub(super) struct NewKeyArgs {
+    #[command(flatten)]
+    pub(super) keys: KeyArgs,
     /// Write new key files without a passphrase; else it is taken from `SOULCHAIN_PASSPHRASE`
     #[arg(long)]
     pub(super) unencrypted: bool,
@@ -71,7 +78,13 @@ impl KeyArgs {
             Some(dir) => dir.clone(),
             None => home()?.join("keys"),
         };
-        Ok(KeyDir { dir, passphrase: passphrase(), unencrypted: self.unencrypted })
+        Ok(KeyDir { dir, passphrase: passphrase(), unencrypted: false })
+    }
+}
+
+impl NewKeyArgs {
+    pub(super) fn dir(&self) -> CliResult<KeyDir> {
+        Ok(KeyDir { unencrypted: self.unencrypted, ..self.keys.dir()? })
     }
 }
 
@@ -127,19 +140,25 @@ impl KeyDir {
     pub(super) async fn founding(&self, name: &str, out: &Output) -> CliResult<Founding> {
         check_name(name)?;
         let created = !Role::ALL.iter().any(|role| self.path(name, *role).exists());
-        let keys = if created { self.create(name).await? } else { self.existing(name, out).await? };
+        let keys = if created { self.create(name, out).await? } else { self.existing(name, out).await? };
         let [admin, act, next] = keys;
         let next = next_commitment(next.pk());
         Ok(Founding { admin: Signer::from(&admin), act: Signer::from(&act), next, created })
     }
 
-    async fn create(&self, name: &str) -> CliResult<[KeyFile; 3]> {
+    async fn create(&self, name: &str, out: &Output) -> CliResult<[KeyFile; 3]> {
         let passphrase = passphrase_for_new(self.unencrypted)?;
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&self.dir)
             .map_err(|error| CliError::file(&self.dir, error))?;
+        if passphrase.is_none() {
+            out.warn(format_args!(
+                "the keys of `{name}` are not encrypted: whoever can read {} has them",
+                self.dir.display()
+            ));
+        }
         let paths = Role::ALL.map(|role| self.path(name, role));
         blocking(move || {
             let keys = [KeyFile::generate()?, KeyFile::generate()?, KeyFile::generate()?];

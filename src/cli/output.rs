@@ -20,6 +20,9 @@ pub(super) struct Output {
     json: bool,
 }
 
+/// Names of fields are set at least so wide, so that what several commands print lines up.
+const MIN_NAME_WIDTH: usize = 14;
+
 /// Of what is right.
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
 /// Of what is wrong.
@@ -56,7 +59,7 @@ impl Output {
 
     /// Names and values, one pair a line.
     pub(super) fn fields(&self, fields: &[(&str, String)]) {
-        let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+        let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or_default().max(MIN_NAME_WIDTH);
         for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
             self.line(format_args!("{QUIET}{name:width$}{QUIET:#}  {value}"));
         }
@@ -67,6 +70,9 @@ impl Output {
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_header(header.iter().map(|name| name.to_uppercase()));
         table.add_rows(rows);
+        table.column_iter_mut().for_each(|column| {
+            column.set_padding((0, 2));
+        });
         self.line(table.trim_fmt());
     }
 

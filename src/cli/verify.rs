@@ -14,8 +14,8 @@ use super::trust::read_policy;
 use crate::client::now;
 use crate::registry::Status;
 use crate::soul::Identity;
-use crate::tlog::Policy;
-use crate::verify::{Absent, Asked, Check, Failure, LinkShown, Request, Shown, StateShown, Verdict, verify};
+use crate::tlog::{Policy, Timestamp};
+use crate::verify::{Absent, Asked, Check, Failure, KeyProven, LinkShown, Request, Shown, StateShown, Verdict, verify};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -187,7 +187,7 @@ impl Judged {
                 json["passed"] = steps(verdict.passed().iter().map(|step| (step.check, &step.line)));
                 json["origin"] = verdict.origin().as_str().into();
                 json["tree_size"] = verdict.size().get().into();
-                json["as_of"] = verdict.as_of().map(|time| time.get()).into();
+                json["as_of"] = verdict.as_of().map(Timestamp::get).into();
                 json
             }
             Err(failure) => json!({
@@ -222,7 +222,7 @@ fn shown_json(shown: &Shown) -> Value {
             "outcome": link.header.outcome.as_str(),
             "ctime_ms": link.header.ctime.get(),
             "body": link.body.as_deref().map(String::from_utf8_lossy),
-            "key": link.key.map(|key| key.as_str()),
+            "key": link.key.map(KeyProven::as_str),
             "state": link.state.as_ref().map(state_json),
         }),
         Shown::State(state) => json!({ "kind": "state", "state": state_json(state) }),

@@ -5,7 +5,7 @@ use clap::Args;
 use super::profile::ProfileArgs;
 use crate::cli::args::{NodeArgs, ProofArgs, logged_json, tell_logged};
 use crate::cli::error::{CliError, CliResult};
-use crate::cli::key_dir::{Founding, KeyArgs, KeyDir};
+use crate::cli::key_dir::{Founding, KeyDir, NewKeyArgs};
 use crate::cli::output::Output;
 use crate::client::{Agent, AgentKeys, Client, ClientError, KnownLog, Logged, NewAgent, ProofWanted, now};
 use crate::soul::Identity;
@@ -33,7 +33,7 @@ pub(in crate::cli) struct RegisterArgs {
     #[command(flatten)]
     node: NodeArgs,
     #[command(flatten)]
-    keys: KeyArgs,
+    keys: NewKeyArgs,
     #[command(flatten)]
     proof: ProofArgs,
 }

@@ -194,15 +194,14 @@ impl<'a> Members<'a> {
     /// How it ended, and what went wrong.
     fn outcome(&mut self, names: &FieldNames) -> (Outcome, Option<JsonText<'a>>) {
         let error = self.take(Field::Error, None);
-        let said = match names.outcome_field.as_deref() {
-            Some(path) => self.at(path).and_then(|value| outcome_of("outcome", value)),
-            None => {
-                let understood = |key: &str, value: JsonText<'_>| outcome_of(key, value).is_some();
-                self.position(usual(Field::Outcome), understood).and_then(|at| {
-                    let (key, value) = self.left.remove(at);
-                    outcome_of(&snake(&key), value)
-                })
-            }
+        let said = if let Some(path) = names.outcome_field.as_deref() {
+            self.at(path).and_then(|value| outcome_of("outcome", value))
+        } else {
+            let understood = |key: &str, value: JsonText<'_>| outcome_of(key, value).is_some();
+            self.position(usual(Field::Outcome), understood).and_then(|at| {
+                let (key, value) = self.left.remove(at);
+                outcome_of(&snake(&key), value)
+            })
         };
         let wrong =
             error.filter(|error| !error.is_null() && error.as_bool() != Some(false) && !error.text().is_empty());
@@ -289,7 +288,7 @@ pub(super) fn outcome_of(name: &str, value: JsonText<'_>) -> Option<Outcome> {
 }
 
 /// A number without fraction, of a number or a text that is one; a fraction of a millisecond is rounded.
-#[expect(clippy::cast_sign_loss, reason = "the range was checked")]
+#[expect(clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "the range was checked, its end is exact")]
 fn whole(value: JsonText<'_>) -> Option<u64> {
     const GREATEST: f64 = crate::encoding::MAX_SAFE_INTEGER as f64;
     let number: f64 = value.text().parse().ok()?;

@@ -25,7 +25,7 @@ use self::reader::{Counts, MAX_UNDER_WAY, Reader};
 use self::worker::{Shared, Worker};
 use super::args::NodeArgs;
 use super::error::{CliError, CliResult};
-use super::key_dir::{KeyArgs, home};
+use super::key_dir::{NewKeyArgs, home};
 use super::output::Output;
 use crate::client::KnownLog;
 use crate::encoding::hex_encode;
@@ -68,7 +68,7 @@ pub(super) struct ImportArgs {
     #[command(flatten)]
     node: NodeArgs,
     #[command(flatten)]
-    keys: KeyArgs,
+    keys: NewKeyArgs,
 }
 
 /// What came of an import.
@@ -93,15 +93,14 @@ struct AgentSummary {
 pub(super) async fn run(args: ImportArgs, out: &Output) -> CliResult<()> {
     let mut reader = Reader::open(&args.file, args.names.clone(), args.agent.clone(), args.prefix.clone())?;
     if args.dry_run {
-        return dry_run(reader, out);
+        return dry_run(&reader, out);
     }
-    let (shared, standings) = prepare(&args, &mut reader, out).await?;
+    let (shared, standings) = prepare(&args, &reader, out).await?;
     let mut summary =
         Summary { logged_before: standings.values().map(|standing| standing.count).sum(), ..Summary::default() };
     let mut workers = BTreeMap::new();
     for (label, standing) in standings {
-        let (worker, logged) = resume(&shared, &label, standing, &mut reader).await?;
-        summary.logged += logged;
+        let worker = resume(&shared, &label, standing, &mut reader).await?;
         workers.extend(worker.map(|worker| (label, worker)));
     }
     let (counts, finished) = reader.share_out(&shared, workers).await;
@@ -117,7 +116,7 @@ pub(super) async fn run(args: ImportArgs, out: &Output) -> CliResult<()> {
 
 async fn prepare(
     args: &ImportArgs,
-    reader: &mut Reader,
+    reader: &Reader,
     out: &Output,
 ) -> CliResult<(Arc<Shared>, BTreeMap<String, Standing>)> {
     let client = args.node.patient_client(8)?;
@@ -143,7 +142,7 @@ async fn prepare(
 }
 
 /// By the log and by how the file begins: it may be moved, and may grow.
-fn default_state(log: &KnownLog, reader: &mut Reader, prefix: &str) -> CliResult<PathBuf> {
+fn default_state(log: &KnownLog, reader: &Reader, prefix: &str) -> CliResult<PathBuf> {
     let first_line = reader.first_line()?;
     let id = sha256(&[log.id().as_ref(), prefix.as_bytes(), b"\n", first_line.as_bytes()]);
     Ok(home()?.join("imports").join(hex_encode(&id[..8])))
@@ -155,28 +154,25 @@ async fn resume(
     label: &str,
     standing: Standing,
     reader: &mut Reader,
-) -> CliResult<(Option<Worker>, u64)> {
+) -> CliResult<Option<Worker>> {
     let Standing { mut logged, count, pending } = standing;
     shared.bar.inc(count);
     let mut worker = None;
-    let mut now_logged = 0;
     if let Some(batch) = pending {
         let mut started = Worker::start(Arc::clone(shared), label.into()).await?;
         let reached = (batch.upto, batch.line_sha256.clone());
-        let links = batch.links.len() as u64;
         if started.resend(batch).await? {
             logged = Some(reached);
-            now_logged = links;
         }
         worker = Some(started);
     }
     if let Some((place, line_sha256)) = logged {
         reader.pass_over(label, place, line_sha256);
     }
-    Ok((worker, now_logged))
+    Ok(worker)
 }
 
-fn dry_run(reader: Reader, out: &Output) -> CliResult<()> {
+fn dry_run(reader: &Reader, out: &Output) -> CliResult<()> {
     let (counts, agents, first) = reader.survey()?;
     let first = first.map(|action| String::from_utf8_lossy(&action.body().to_bytes()).into_owned());
     let json = serde_json::json!({ "counts": counts, "agents": agents, "first": first });
@@ -217,7 +213,7 @@ fn tell_counts(out: &Output, counts: &Counts) {
 
 impl CliError {
     /// Says where in the import it happened.
-    fn within(self, place: String) -> Self {
-        self.prefixed(&place).and_hint("run the same command again to go on from here")
+    fn within(self, place: &str) -> Self {
+        self.prefixed(place).and_hint("run the same command again to go on from here")
     }
 }

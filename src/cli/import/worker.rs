@@ -111,6 +111,6 @@ impl Worker {
     }
 
     fn located(&self, error: ClientError, work: &Work) -> CliError {
-        CliError::from(error).within(format!("{}, up to line {}", self.label, work.upto.line))
+        CliError::from(error).within(&format!("{}, up to line {}", self.label, work.upto.line))
     }
 }

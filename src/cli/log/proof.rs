@@ -13,7 +13,7 @@ use crate::client::{Client, ClientError, FalseAnswer};
 use crate::encoding::b64_decode;
 use crate::hash::Hash;
 use crate::merkle::{LeafIndex, leaf_hash, verify_inclusion};
-use crate::soul::Link;
+use crate::soul::{Link, Trailer};
 use crate::tlog::TlogProof;
 use crate::verify::{Extra, LinkExtra};
 
@@ -118,7 +118,8 @@ fn extra(entry: &[u8]) -> Option<Vec<u8>> {
 fn kind(entry: &[u8]) -> String {
     match Link::parse_entry(entry) {
         Ok(link) => format!("link {} ({}, seqno {})", link.curr(), link.header().link_type, link.header().seqno),
-        Err(_) => "no link".into(),
+        Err(_) if Trailer::parse(entry).is_some() => "a trailer: the state of the log at that point".into(),
+        Err(_) => "neither a link nor a trailer".into(),
     }
 }
 
