@@ -1,3 +1,6 @@
 //! The command line.
 
+pub mod backup;
+pub mod fsck;
+mod progress;
 pub mod serve;
