@@ -105,7 +105,7 @@ impl Flusher {
         Ok(if to.is_multiple_of(TILE_WIDTH as u64) { 0 } else { len })
     }
 
-    fn write_bundles(&self, tail: &Tail, from: u64, to: u64) -> Result<(), StorageError> {
+    pub(crate) fn write_bundles(&self, tail: &Tail, from: u64, to: u64) -> Result<(), StorageError> {
         for index in from / TILE_WIDTH as u64..to / TILE_WIDTH as u64 {
             self.blobs
                 .put(&names::tile(TileKind::Entries, index, TILE_WIDTH), &bundle_bytes(bundle_of(tail, index)?))?;
@@ -113,7 +113,7 @@ impl Flusher {
         Ok(())
     }
 
-    fn write_tiles(&self, tail: &Tail, from: u64, to: u64) -> Result<(), StorageError> {
+    pub(crate) fn write_tiles(&self, tail: &Tail, from: u64, to: u64) -> Result<(), StorageError> {
         for level in 0..tail.levels() as u8 {
             for index in tiles_completed(level, from, to) {
                 let tile = tail.tile(level, index).ok_or_else(|| lost(level, index))?;
@@ -123,7 +123,7 @@ impl Flusher {
         Ok(())
     }
 
-    fn write_rows(&self, tail: &Tail, from: u64, to: u64) -> Result<(), StorageError> {
+    pub(crate) fn write_rows(&self, tail: &Tail, from: u64, to: u64) -> Result<(), StorageError> {
         let mut rows = Writer::with_capacity((to - from) as usize * 16);
         for index in from..to {
             let entries = bundle_of(tail, index / TILE_WIDTH as u64)?;
@@ -134,7 +134,7 @@ impl Flusher {
 
     /// Writes the partial bundle and tiles of one size. Of an older size those that are full by now are left out:
     /// readers take the full one.
-    fn write_edge(&self, tail: &Tail, size: u64) -> Result<(), StorageError> {
+    pub(crate) fn write_edge(&self, tail: &Tail, size: u64) -> Result<(), StorageError> {
         let to = tail.size().get();
         let (index, width) = (size / TILE_WIDTH as u64, size as usize % TILE_WIDTH);
         if width > 0 && index == to / TILE_WIDTH as u64 {

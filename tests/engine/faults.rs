@@ -38,7 +38,8 @@ fn first_half(engine: &Engine<Rules>, told: &mut Told) {
     let _ = told.publish(engine);
     let _ = block_on(engine.flush());
     // Sectors of zeros within a frame, and a frame of many sectors.
-    let _ = told.append(engine, &[Line::new("a", 3).with_body(vec![0; 3000]), Line::new("c", 1).with_body(vec![9; 5000])]);
+    let _ =
+        told.append(engine, &[Line::new("a", 3).with_body(vec![0; 3000]), Line::new("c", 1).with_body(vec![9; 5000])]);
     let _ = told.publish(engine);
     let _ = told.append(engine, &one("d", 1));
     let _ = told.append(engine, &one("a", 4));
@@ -323,7 +324,10 @@ fn a_torn_last_frame_is_dropped_and_told() {
         }
     }
     // Gone without a trace; torn; and, with luck, whole.
-    assert!(seen.contains(&(false, false)) && seen.contains(&(true, false)) && !seen.contains(&(true, true)), "{seen:?}");
+    assert!(
+        seen.contains(&(false, false)) && seen.contains(&(true, false)) && !seen.contains(&(true, true)),
+        "{seen:?}"
+    );
 }
 
 #[test]
@@ -331,7 +335,8 @@ fn an_open_that_was_refused_has_changed_nothing() {
     let (world, told) = prepared();
     let before = world.copy();
     world.disk.poke(&format!("tile/0/000.p/{}", told.heads.last().unwrap().0), None);
-    let names = |world: &World| world.disk.names().into_iter().map(|name| (world.disk.peek(&name), name)).collect::<Vec<_>>();
+    let names =
+        |world: &World| world.disk.names().into_iter().map(|name| (world.disk.peek(&name), name)).collect::<Vec<_>>();
     let damaged = names(&world);
     assert!(matches!(world.open(), Err(OpenError::Storage(_) | OpenError::Inconsistent { .. })));
     assert_eq!(names(&world), damaged);
