@@ -8,6 +8,7 @@
 //! ```
 
 use std::error::Error;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         })?;
     }
     let directory = Directory::open(&path)?;
-    println!("{}", directory.origin().vkeys[0]);
+    writeln!(std::io::stdout(), "{}", directory.origin().vkeys[0])?;
     let sign = checkpoints(origin.clone(), signer(&origin, &KeyFile::read(&key_path, None)?.key));
     let storage = directory.storage_with(Arc::new(MemoryViews::default()))?;
     let clock = Arc::new(SystemClock::new());
@@ -59,7 +60,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 async fn run(engine: Engine<Opaque>, sign: Sign, listen: SocketAddr) -> std::io::Result<()> {
     let publisher = tokio::spawn(publish_every(engine.clone(), sign, PUBLISH_INTERVAL));
-    let add = Router::new().route("/add", post(add)).layer(DefaultBodyLimit::max(MAX_ENTRY_LEN)).with_state(engine.clone());
+    let add =
+        Router::new().route("/add", post(add)).layer(DefaultBodyLimit::max(MAX_ENTRY_LEN)).with_state(engine.clone());
     let (stop, stopping) = watch::channel(false);
     let listener = TcpListener::bind(listen).await?;
     let server = tokio::spawn(serve(listener, tile_router(engine).merge(add), ServerLimits::default(), stopping));

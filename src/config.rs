@@ -137,10 +137,7 @@ impl std::error::Error for ConfigError {}
 
 impl Settings {
     /// Reads a file, if one is given, and then the environment.
-    pub fn load(
-        file: Option<&Path>,
-        environment: impl Iterator<Item = (String, String)>,
-    ) -> Result<Self, ConfigError> {
+    pub fn load(file: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
         let mut table = match file {
             Some(path) => read(path)?,
             None => toml::Table::new(),
@@ -150,7 +147,8 @@ impl Settings {
                 set(&mut table, key, &value);
             }
         }
-        let settings: Self = table.try_into().map_err(|error: toml::de::Error| ConfigError::Syntax(error.message().to_owned()))?;
+        let settings: Self =
+            table.try_into().map_err(|error: toml::de::Error| ConfigError::Syntax(error.message().to_owned()))?;
         settings.check()?;
         Ok(settings)
     }
@@ -264,10 +262,10 @@ mod tests {
         let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/soulchain.example.toml"));
         let text = std::fs::read_to_string(path).unwrap();
         // Every commented-out setting is one: uncommented, the file is read and says the defaults.
-        let uncommented: String = text.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line)).fold(
-            String::new(),
-            |all, line| all + line + "\n",
-        );
+        let uncommented: String = text
+            .lines()
+            .map(|line| line.strip_prefix("#: ").unwrap_or(line))
+            .fold(String::new(), |all, line| all + line + "\n");
         let table: toml::Table = uncommented.parse().unwrap();
         let mut read: Settings = table.try_into().unwrap();
         assert_eq!(read.origin.take().as_deref(), Some("log.example/agents"));

@@ -52,6 +52,7 @@ pub(super) fn run(args: &DemoArgs, out: &Output) -> CliResult<ExitCode> {
     done.map(|()| ExitCode::SUCCESS)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` calls")]
 fn failed(error: ServeError) -> CliError {
     CliError::failed(error.to_string())
 }
@@ -93,7 +94,7 @@ async fn show(node: &Node, settings: &Settings, directory: &Path, keep: bool, ou
 
     step(out, 4, "a proof is kept, and checked offline with nothing but a policy file");
     let policy_text = view.policy;
-    let policy = Policy::parse(policy_text.as_bytes())?;
+    let policy = Policy::parse(policy_text.as_bytes()).map_err(|error| CliError::failed(error.to_string()))?;
     let proof = agents[0].proof(&logged[0], true).await?.to_string();
     keep_file(directory, "scribe.tlog-proof", &proof)?;
     keep_file(directory, "policy.txt", &policy_text)?;
@@ -111,7 +112,9 @@ async fn show(node: &Node, settings: &Settings, directory: &Path, keep: bool, ou
     tell(out, &judged);
     expect(judged.result.is_err(), "the forged proof was accepted")?;
 
-    out.line(format_args!("\n{GOOD}All of it holds.{GOOD:#} What each step rests on: README.md and docs/threat-model.md"));
+    out.line(format_args!(
+        "\n{GOOD}All of it holds.{GOOD:#} What each step rests on: README.md and docs/threat-model.md"
+    ));
     if keep {
         linger(&running, directory, out).await?;
     }
@@ -155,7 +158,8 @@ async fn act(agent: &mut Agent, name: &str, command: &[&str], out: &Output) -> C
 }
 
 async fn checkpoint(client: &Client) -> CliResult<SignedCheckpoint> {
-    Ok(SignedCheckpoint::parse(client.checkpoint().await?.as_bytes())?)
+    let note = client.checkpoint().await?;
+    SignedCheckpoint::parse(note.as_bytes()).map_err(|error| CliError::failed(error.to_string()))
 }
 
 /// Checks the growth from an earlier checkpoint to one that holds everything since.
@@ -175,7 +179,12 @@ async fn consistency(client: &Client, before: &SignedCheckpoint, out: &Output) -
     let path = path.collect::<CliResult<Vec<_>>>()?;
     verify_consistency(old.size(), new.size(), &old.root(), &new.root(), &path)
         .map_err(|error| CliError::failed(error.to_string()))?;
-    out.line(format_args!("  size {} to size {}: {} hashes, and both roots follow", old.size(), new.size(), path.len()));
+    out.line(format_args!(
+        "  size {} to size {}: {} hashes, and both roots follow",
+        old.size(),
+        new.size(),
+        path.len()
+    ));
     Ok(())
 }
 

@@ -21,9 +21,16 @@ use crate::node::{Node, NodeOptions};
 /// Where the passphrase of the node's keys comes from.
 const PASSPHRASE: &str = "SOULCHAIN_PASSPHRASE";
 
+const EXAMPLES: &str = "\
+Examples:
+  soulchain serve
+  soulchain serve --data /var/lib/soulchain --listen 0.0.0.0:8080 --origin log.example/agents
+  soulchain serve --config soulchain.toml --check";
+
 /// Arguments of `serve`.
 #[derive(Args, Debug)]
-pub struct ServeArgs {
+#[command(after_help = EXAMPLES)]
+pub(super) struct ServeArgs {
     /// Data directory; made at the first start [default: ./soulchain-data]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -45,10 +52,11 @@ pub struct ServeArgs {
 }
 
 /// Why the node does not serve, in words for its operator.
-pub type ServeError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type ServeError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs a node until it is told to stop.
-pub fn run(args: ServeArgs) -> Result<(), ServeError> {
+#[expect(clippy::needless_pass_by_value, reason = "a command takes its arguments")]
+pub(super) fn run(args: ServeArgs) -> Result<(), ServeError> {
     let settings = settings(&args)?;
     if args.check {
         return Ok(());
@@ -129,11 +137,8 @@ pub(super) async fn start(node: Node, settings: &Settings) -> Result<Running, Se
     let address = listener.local_addr()?;
     let interval = Duration::from_millis(settings.publish_interval_ms);
     let publisher = tokio::spawn(publish_every(node.engine().clone(), node.publication_signer(), interval));
-    let app = App {
-        limits: Limits::new(&settings.limit_settings()),
-        metrics: Recorder::new(MetricsHandle::install()),
-        node,
-    };
+    let app =
+        App { limits: Limits::new(&settings.limit_settings()), metrics: Recorder::new(MetricsHandle::install()), node };
     let (stop, stopping) = watch::channel(false);
     let server = tokio::spawn(serve(listener, router(Arc::new(app)), settings.server_limits(), stopping));
     Ok(Running { address, stop, server, publisher })

@@ -8,14 +8,14 @@ use super::known_log::KnownLog;
 use super::logged::{Logged, SignedLink};
 use super::registration::random_salt;
 use super::transport::Client;
-use crate::encoding::{UnixMillis, b64_decode};
+use crate::encoding::UnixMillis;
 use crate::hash::Hash;
 use crate::merkle::TreeSize;
-use crate::soul::jcs::Value;
 use crate::soul::{
     Beside, Body, ChainPosition, Curr, Draft, Identity, Link, LinkType, Outcome, Profile, Seqno, Unsigned,
 };
 use crate::tlog::TlogProof;
+use crate::verify::Extra;
 use crate::wire::{AgentView, HeadJson};
 
 /// An agent whose keys are at hand. One of them at a time writes to a chain.
@@ -188,12 +188,8 @@ impl Agent {
     ) -> Result<(&Signer, Draft), ClientError> {
         let (signer, role) = self.keys.for_type(link_type);
         let signer = signer.ok_or(ClientError::NoKey { role })?;
-        let position = ChainPosition {
-            identity: self.identity,
-            seqno: end.seqno.next(),
-            prev: end.curr,
-            auth: end.auth,
-        };
+        let position =
+            ChainPosition { identity: self.identity, seqno: end.seqno.next(), prev: end.curr, auth: end.auth };
         let ctime = now.max(self.last_ctime);
         Ok((signer, Draft { log_id: self.log.id(), position, ctime, anchor: self.seen, outcome, kid: signer.kid() }))
     }
@@ -202,15 +198,13 @@ impl Agent {
     async fn ask_key_events(&self) -> Result<Option<Vec<Vec<u8>>>, ClientError> {
         let bytes = self.client.proof(&self.identity.to_hex(), self.end.seqno.get(), false).await?;
         let proof = TlogProof::parse(&bytes)?;
-        let extra = Value::parse_canonical(proof.extra().unwrap_or_default())
-            .map_err(|error| FalseAnswer::form("extra of the proof", error))?;
-        let events = match extra.get("key_events").and_then(Value::as_array) {
-            Some(events) => events,
-            None if self.end.seqno == Seqno::FIRST => std::slice::from_ref(extra.get("entry").unwrap_or(&Value::Null)),
-            None => return Ok(None),
+        let Ok(Extra::Link(extra)) = Extra::parse(proof.extra().unwrap_or_default()) else {
+            return Err(FalseAnswer::other("a proof"));
         };
-        let events: Option<Vec<_>> = events.iter().map(|entry| b64_decode(entry.as_str()?)).collect();
-        let events = events.ok_or_else(|| FalseAnswer::form("key_events", "not base64"))?;
+        let events = if self.end.seqno == Seqno::FIRST { vec![extra.entry] } else { extra.key_events };
+        if events.is_empty() {
+            return Ok(None);
+        }
         let newest = events.last().and_then(|entry| Link::parse_entry(entry).ok());
         if newest.is_none_or(|link| link.curr() != self.end.auth) {
             return Err(FalseAnswer::other("the key events of a chain"));

@@ -82,7 +82,7 @@ impl ProofWanted {
 impl Client {
     /// Appends links of one chain, in their order.
     pub async fn append(&self, links: &[SignedLink], form: Form, proof: ProofWanted) -> Result<Appended, ClientError> {
-        let request = self.request(Method::POST, &["v1", "links"]).query("proof", proof.name());
+        let request = self.request(Method::POST, &["v1", "links"]).query("proof", &proof.name());
         let request = match (form, links) {
             (Form::Binary, links) => {
                 let links = links.iter().map(|signed| (&signed.link, signed.beside.as_ref()));
@@ -133,7 +133,7 @@ impl Client {
     /// The `.tlog-proof` file of a link, with the signer's state if that is wanted.
     pub async fn proof(&self, who: &str, seqno: u64, with_state: bool) -> Result<Vec<u8>, ClientError> {
         let request = self.read(&["v1", "agents", who, "links", &seqno.to_string(), "proof"]);
-        let request = if with_state { request.query("state", true) } else { request };
+        let request = if with_state { request.query("state", &true) } else { request };
         Ok(self.send(&request).await?.bytes)
     }
 
@@ -171,13 +171,13 @@ impl Client {
 
     /// The path of an entry, in the tree of the published checkpoint if no size is given.
     pub async fn inclusion(&self, index: u64, size: Option<u64>) -> Result<InclusionView, ClientError> {
-        let request = self.read(&["v1", "log", "proof", "inclusion"]).query("index", index);
+        let request = self.read(&["v1", "log", "proof", "inclusion"]).query("index", &index);
         self.json(&request.query_if("size", size)).await
     }
 
     /// The path from one tree to a later one; to that of the published checkpoint if no size is given.
     pub async fn consistency(&self, old: u64, new: Option<u64>) -> Result<ConsistencyView, ClientError> {
-        let request = self.read(&["v1", "log", "proof", "consistency"]).query("old", old);
+        let request = self.read(&["v1", "log", "proof", "consistency"]).query("old", &old);
         self.json(&request.query_if("new", new)).await
     }
 

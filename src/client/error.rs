@@ -111,7 +111,9 @@ impl ClientError {
             Self::False(_) => "do not rely on this answer; keep it, and ask another monitor or mirror of the log",
             Self::Unsendable(_) => "change what you want to say; the formats are in formats.md §2 to §4",
             Self::NoKey { .. } => "put the agent's key file into the directory of the keys, or name another directory",
-            Self::KeyNotListed { .. } => "is this the right log, and is the name yours? `soulchain agent show` lists its keys",
+            Self::KeyNotListed { .. } => {
+                "is this the right log, and is the name yours? `soulchain agent show` lists its keys"
+            }
             Self::Overtaken => "let one program at a time write to a chain",
             Self::Refused(_) | Self::Key(_) => "",
         }

@@ -3,12 +3,12 @@
 use super::calls::ProofWanted;
 use super::error::{ClientError, FalseAnswer};
 use super::known_log::KnownLog;
-use crate::encoding::{b64_decode, b64_encode};
+use crate::encoding::b64_decode;
 use crate::hash::Hash;
 use crate::merkle::{LeafIndex, leaf_hash, verify_inclusion};
-use crate::soul::jcs::Value;
 use crate::soul::{Beside, Link};
 use crate::tlog::{SignedCheckpoint, TlogProof};
+use crate::verify::{Extra, LinkExtra};
 use crate::wire::{Appended, Placed};
 
 /// A signed link, and the body that goes with it where that is kept beside the log.
@@ -94,20 +94,14 @@ impl Logged {
     /// `key_events` are the entries of the chain's key events up to the one that the link names: with them a verifier
     /// finds the signer's key from the identity alone.
     pub fn proof(&self, disclose: bool, key_events: Option<&[Vec<u8>]>) -> Result<TlogProof, ClientError> {
-        let extra = self.extra(disclose, key_events).to_bytes();
-        Ok(TlogProof::new(Some(extra), self.index, self.path.clone(), self.checkpoint.clone())?)
-    }
-
-    fn extra(&self, disclose: bool, key_events: Option<&[Vec<u8>]>) -> Value {
-        let mut members = vec![("v", Value::Int(1)), ("entry", b64_encode(self.link().entry()).into())];
-        if let Some(beside) = self.signed.beside.as_ref().filter(|_| disclose) {
-            members.push(("body", b64_encode(&beside.body).into()));
-            members.push(("salt", beside.salt.to_hex().into()));
-        }
-        if let Some(events) = key_events.filter(|_| !self.link().header().begins_chain()) {
-            members.push(("key_events", events.iter().map(|entry| b64_encode(entry)).collect::<Vec<_>>().into()));
-        }
-        Value::object(members)
+        let genesis = self.link().header().begins_chain();
+        let extra = Extra::Link(LinkExtra {
+            entry: self.link().entry().to_vec(),
+            disclosed: self.signed.beside.clone().filter(|_| disclose),
+            key_events: key_events.filter(|_| !genesis).unwrap_or_default().to_vec(),
+            state: None,
+        });
+        Ok(TlogProof::new(Some(extra.to_bytes()), self.index, self.path.clone(), self.checkpoint.clone())?)
     }
 }
 

@@ -148,7 +148,8 @@ impl Client {
     }
 
     async fn send_once(&self, request: &Request) -> Result<Answer, ClientError> {
-        let mut builder = self.http.request(request.method.clone(), request.url.clone()).headers(request.headers.clone());
+        let mut builder =
+            self.http.request(request.method.clone(), request.url.clone()).headers(request.headers.clone());
         if !request.body.is_empty() {
             builder = builder.body(request.body.clone());
         }
@@ -157,14 +158,14 @@ impl Client {
 }
 
 impl Request {
-    pub(super) fn query(mut self, name: &str, value: impl ToString) -> Self {
+    pub(super) fn query(mut self, name: &str, value: &impl ToString) -> Self {
         self.url.query_pairs_mut().append_pair(name, &value.to_string());
         self
     }
 
     pub(super) fn query_if(self, name: &str, value: Option<impl ToString>) -> Self {
         match value {
-            Some(value) => self.query(name, value),
+            Some(value) => self.query(name, &value),
             None => self,
         }
     }

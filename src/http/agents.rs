@@ -42,10 +42,7 @@ pub(crate) struct DirectoryQuery {
 /// The directory, newest first.
 #[utoipa::path(get, path = "/v1/agents", tag = "agents", params(DirectoryQuery),
     responses((status = 200, body = AgentPage), (status = "4XX", body = Problem)))]
-pub(crate) async fn directory(
-    State(app): Shared,
-    InQuery(query): InQuery<DirectoryQuery>,
-) -> HttpResult<Response> {
+pub(crate) async fn directory(State(app): Shared, InQuery(query): InQuery<DirectoryQuery>) -> HttpResult<Response> {
     let below = match query.cursor.as_deref() {
         None => None,
         Some(cursor) => {

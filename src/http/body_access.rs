@@ -40,10 +40,12 @@ pub(crate) fn check_read(
     let authority = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let base = signature_base("GET", authority, uri.path(), &signed.parameters);
     let readers = readers(state, agent);
-    let key = readers.iter().filter_map(|identity| state.identity(identity)).find_map(|reader| {
-        reader.record.key(&signed.kid).filter(|key| key.is_live())
-    });
-    let key = key.ok_or_else(|| HttpError::unauthorised("keyid is no live key of the agent, its controller or the registrar"))?;
+    let key = readers
+        .iter()
+        .filter_map(|identity| state.identity(identity))
+        .find_map(|reader| reader.record.key(&signed.kid).filter(|key| key.is_live()));
+    let key = key
+        .ok_or_else(|| HttpError::unauthorised("keyid is no live key of the agent, its controller or the registrar"))?;
     if ed25519::verify(&key.pk, base.as_bytes(), &signed.sig) {
         Ok(())
     } else {
@@ -71,7 +73,8 @@ fn read(headers: &HeaderMap) -> HttpResult<Signed> {
     let missing = || HttpError::unsigned("the request has no Signature-Input and Signature with the label sig1");
     let parameters = text("signature-input").and_then(|input| input.strip_prefix(LABEL)).ok_or_else(missing)?;
     let sig = text("signature").and_then(|sig| sig.strip_prefix(LABEL)).ok_or_else(missing)?;
-    parse(parameters, sig).ok_or_else(|| HttpError::unsigned("Signature-Input or Signature is not of the expected form"))
+    parse(parameters, sig)
+        .ok_or_else(|| HttpError::unsigned("Signature-Input or Signature is not of the expected form"))
 }
 
 fn parse(parameters: &str, sig: &str) -> Option<Signed> {

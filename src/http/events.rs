@@ -73,7 +73,8 @@ pub(crate) async fn events(
     let next = match headers.get("last-event-id").and_then(|id| id.to_str().ok()) {
         None => size,
         Some(id) => {
-            let seen = parse_decimal(id).ok_or_else(|| HttpError::malformed("`Last-Event-ID` is the index of an entry"))?;
+            let seen =
+                parse_decimal(id).ok_or_else(|| HttpError::malformed("`Last-Event-ID` is the index of an entry"))?;
             seen.saturating_add(1).min(size)
         }
     };
@@ -88,12 +89,14 @@ pub(crate) async fn events(
 
 fn filter(query: &EventsQuery) -> HttpResult<Filter> {
     let malformed = |what: &str| HttpError::malformed(what);
-    let identity = query.identity.as_deref().map(|text| {
-        Identity::from_hex(text).ok_or_else(|| malformed("`identity` is 64 hex digits"))
-    });
-    let link_type = query.link_type.as_deref().map(|name| {
-        LinkType::from_name(name).ok_or_else(|| malformed("there is no such `type`"))
-    });
+    let identity = query
+        .identity
+        .as_deref()
+        .map(|text| Identity::from_hex(text).ok_or_else(|| malformed("`identity` is 64 hex digits")));
+    let link_type = query
+        .link_type
+        .as_deref()
+        .map(|name| LinkType::from_name(name).ok_or_else(|| malformed("there is no such `type`")));
     Ok(Filter { identity: identity.transpose()?, link_type: link_type.transpose()? })
 }
 
@@ -130,7 +133,7 @@ impl Stream {
         for index in self.next..end {
             let entry = log.entry(LeafIndex::new(index))?;
             if let Ok(link) = Link::parse_entry(&entry) {
-                self.show(FoundLink { index: LeafIndex::new(index), link });
+                self.show(&FoundLink { index: LeafIndex::new(index), link });
             }
             self.next = index + 1;
         }
@@ -142,8 +145,8 @@ impl Stream {
         Ok(())
     }
 
-    fn show(&mut self, found: FoundLink) {
-        let view = link_view(&found);
+    fn show(&mut self, found: &FoundLink) {
+        let view = link_view(found);
         let wanted_identity = self.filter.identity.is_none_or(|identity| view.header.identity == identity.to_hex());
         let wanted_type = self.filter.link_type.is_none_or(|wanted| wanted == found.link.header().link_type);
         if wanted_identity && wanted_type {

@@ -123,11 +123,7 @@ fn placed(log: LogReader<'_>, position: &Position, wanted: ProofWanted) -> HttpR
 /// Build the exact bytes to sign. Nothing is stored; compare before you sign.
 #[utoipa::path(post, path = "/v1/links/prepare", tag = "links", request_body = Prepare,
     responses((status = 200, body = Prepared), (status = "4XX", body = Problem)))]
-pub(crate) async fn prepare(
-    State(app): Shared,
-    headers: HeaderMap,
-    body: Bytes,
-) -> HttpResult<Json<Prepared>> {
+pub(crate) async fn prepare(State(app): Shared, headers: HeaderMap, body: Bytes) -> HttpResult<Json<Prepared>> {
     if media_type(&headers) != JSON {
         return Err(HttpError::media_type());
     }

@@ -64,10 +64,7 @@ pub(crate) struct InclusionQuery {
 /// The inclusion path of an entry.
 #[utoipa::path(get, path = "/v1/log/proof/inclusion", tag = "proofs", params(InclusionQuery),
     responses((status = 200, body = InclusionView), (status = "4XX", body = Problem)))]
-pub(crate) async fn inclusion(
-    State(app): Shared,
-    InQuery(query): InQuery<InclusionQuery>,
-) -> HttpResult<Response> {
+pub(crate) async fn inclusion(State(app): Shared, InQuery(query): InQuery<InclusionQuery>) -> HttpResult<Response> {
     let view = app.node.view();
     let log = app.node.reader(&view);
     let published = app.node.published().map_or(view.size(), |published| published.size);
@@ -95,10 +92,7 @@ pub(crate) struct ConsistencyQuery {
 /// The consistency path between two sizes.
 #[utoipa::path(get, path = "/v1/log/proof/consistency", tag = "proofs", params(ConsistencyQuery),
     responses((status = 200, body = ConsistencyView), (status = "4XX", body = Problem)))]
-pub(crate) async fn consistency(
-    State(app): Shared,
-    InQuery(query): InQuery<ConsistencyQuery>,
-) -> HttpResult<Response> {
+pub(crate) async fn consistency(State(app): Shared, InQuery(query): InQuery<ConsistencyQuery>) -> HttpResult<Response> {
     let view = app.node.view();
     let log = app.node.reader(&view);
     let published = app.node.published().map_or(view.size(), |published| published.size);

@@ -17,6 +17,7 @@ impl Recorder {
         Self(handle)
     }
 
+    #[expect(clippy::unused_self, reason = "who holds a recorder has metrics")]
     pub(crate) fn appended(&self, links: usize, repeated: bool, took: Duration) {
         let outcome = if repeated { "repeated" } else { "new" };
         metrics::counter!(LINKS, "outcome" => outcome).increment(links as u64);
@@ -24,7 +25,11 @@ impl Recorder {
     }
 
     /// Reads what is a state and no event.
-    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::unused_self,
+        reason = "a gauge is a float; who holds a recorder has metrics"
+    )]
     pub(crate) fn observe(&self, node: &Node) {
         let view = node.view();
         let engine = node.engine();

@@ -5,15 +5,14 @@ use super::problem::{HttpError, HttpResult};
 use crate::encoding::{UnixMillis, b64_encode};
 use crate::node::ADMITTED_TYPES;
 use crate::registry::Refusal;
-use crate::soul::{
-    Beside, Body, ChainPosition, Draft, Kid, LinkType, Outcome, Salt, Unsigned,
-};
+use crate::soul::{Beside, Body, ChainPosition, Draft, Kid, LinkType, Outcome, Salt, Unsigned};
 use crate::wire::{HeaderJson, Prepare, Prepared, to_profile};
 
 pub(crate) fn build(app: &App, request: &Prepare) -> HttpResult<Prepared> {
-    let link_type = LinkType::from_name(&request.link_type)
-        .filter(|link_type| ADMITTED_TYPES.contains(link_type))
-        .ok_or_else(|| HttpError::unsupported(format!("links of type {:?} are not admitted here", request.link_type)))?;
+    let link_type =
+        LinkType::from_name(&request.link_type).filter(|link_type| ADMITTED_TYPES.contains(link_type)).ok_or_else(
+            || HttpError::unsupported(format!("links of type {:?} are not admitted here", request.link_type)),
+        )?;
     let kid = Kid::from_hex(&request.kid).ok_or_else(|| HttpError::malformed("`kid` is 64 hex digits"))?;
     let outcome = outcome(request.outcome.as_deref())?;
     let (position, previous) = position(app, link_type, request)?;
@@ -38,7 +37,9 @@ fn outcome(name: Option<&str>) -> HttpResult<Outcome> {
 /// Where the link stands, and the time that the one before it claims.
 fn position(app: &App, link_type: LinkType, request: &Prepare) -> HttpResult<(ChainPosition, UnixMillis)> {
     let named = match (request.identity.as_deref(), request.name.as_deref()) {
-        (Some(_), Some(_)) => return Err(HttpError::malformed("`identity` or `name` says whose chain it is, not both")),
+        (Some(_), Some(_)) => {
+            return Err(HttpError::malformed("`identity` or `name` says whose chain it is, not both"));
+        }
         (identity, name) => identity.or(name),
     };
     match (link_type, named) {
@@ -64,7 +65,8 @@ fn draft_link(draft: &Draft, link_type: LinkType, request: &Prepare) -> HttpResu
     let text = match &request.body {
         None => None,
         Some(body) => {
-            let value = to_profile(body).ok_or_else(|| HttpError::bad_body("numbers are integers; put others in a string"))?;
+            let value =
+                to_profile(body).ok_or_else(|| HttpError::bad_body("numbers are integers; put others in a string"))?;
             Some(value.to_bytes())
         }
     };

@@ -47,7 +47,12 @@ impl HttpError {
 
     /// A request that cannot be read.
     pub(crate) fn malformed(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "malformed", detail, "compare the request with /openapi.json and docs/formats.md")
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "malformed",
+            detail,
+            "compare the request with /openapi.json and docs/formats.md",
+        )
     }
 
     pub(crate) fn bad_body(detail: impl Into<String>) -> Self {
@@ -60,11 +65,21 @@ impl HttpError {
     }
 
     pub(crate) fn not_found(what: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", what, "see /docs for the routes, and /v1/log for the size of the log")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            what,
+            "see /docs for the routes, and /v1/log for the size of the log",
+        )
     }
 
     pub(crate) fn unsupported(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "unsupported", detail, "this node does not do that; /openapi.json says what it does")
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "unsupported",
+            detail,
+            "this node does not do that; /openapi.json says what it does",
+        )
     }
 
     pub(crate) fn media_type() -> Self {
@@ -82,17 +97,32 @@ impl HttpError {
 
     pub(crate) fn too_large(limit: usize) -> Self {
         let detail = format!("the request is larger than {limit} bytes");
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail, "send fewer links at a time; log large data by its digest")
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            detail,
+            "send fewer links at a time; log large data by its digest",
+        )
     }
 
     pub(crate) fn timeout() -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the request did not arrive in time", "send it without pauses")
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "timeout",
+            "the request did not arrive in time",
+            "send it without pauses",
+        )
     }
 
     pub(crate) fn rate_limited(what: &str, wait_seconds: u64) -> Self {
         let detail = format!("too many {what} from here");
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail, "wait as Retry-After says, or send links in arrays")
-            .retry_after(wait_seconds.max(1))
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limited",
+            detail,
+            "wait as Retry-After says, or send links in arrays",
+        )
+        .retry_after(wait_seconds.max(1))
     }
 
     pub(crate) fn unsigned(detail: impl Into<String>) -> Self {
@@ -118,8 +148,13 @@ impl HttpError {
     }
 
     pub(crate) fn overloaded() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "the node has no room for more at the moment", "try again")
-            .retry_after(1)
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "overloaded",
+            "the node has no room for more at the moment",
+            "try again",
+        )
+        .retry_after(1)
     }
 
     /// Why links were not appended. `head` is where the chain ends now.
@@ -162,12 +197,15 @@ impl HttpError {
                 "send the same links again: what is logged is answered with its first place",
             )
             .retry_after(10),
-            SubmitError::Latched { may_be_logged: false } => {
-                unavailable("latched", "the node takes no writes until it is started again", "send the same links again later")
-                    .retry_after(30)
-            }
+            SubmitError::Latched { may_be_logged: false } => unavailable(
+                "latched",
+                "the node takes no writes until it is started again",
+                "send the same links again later",
+            )
+            .retry_after(30),
             SubmitError::ClockJumped => {
-                unavailable("latched", "the clock of the node has jumped", "send the same links again later").retry_after(60)
+                unavailable("latched", "the clock of the node has jumped", "send the same links again later")
+                    .retry_after(60)
             }
             SubmitError::Closed | SubmitError::Refused(_) => {
                 unavailable("overloaded", "the node is shutting down", "send the same links again").retry_after(5)
@@ -179,7 +217,9 @@ impl HttpError {
     pub(crate) fn read(error: &ReadError) -> Self {
         match error {
             ReadError::PastEnd => Self::not_found("the log is not that large"),
-            ReadError::NoSuchProof => Self::malformed("there is no such proof: a size is above an index, an old size below a new one"),
+            ReadError::NoSuchProof => {
+                Self::malformed("there is no such proof: a size is above an index, an old size below a new one")
+            }
             ReadError::Damaged { .. } | ReadError::Storage(_) => {
                 tracing::error!(%error, "a read failed");
                 Self::internal()
@@ -255,13 +295,19 @@ const fn hint_of(code: Code) -> &'static str {
         Code::BadBody => "the body is canonical JSON (RFC 8785, integers only) with the fields of docs/formats.md §4",
         Code::UnknownIdentity => "register first with a genesis link; GET /v1/agents lists who is there",
         Code::Revoked => "the identity has ended; nothing can be appended to it",
-        Code::Conflict => "build the link anew on `head`: its seqno is one more, prev is its curr, auth the newest key event",
+        Code::Conflict => {
+            "build the link anew on `head`: its seqno is one more, prev is its curr, auth the newest key event"
+        }
         Code::Unauthorised => "sign with a live key of the identity that has the role for this type",
-        Code::BadSignature => "sign the exact 274 bytes of the header with Ed25519; every added key signs its proof of possession",
+        Code::BadSignature => {
+            "sign the exact 274 bytes of the header with Ed25519; every added key signs its proof of possession"
+        }
         Code::NameTaken => "choose another name: a handle is held for ever",
         Code::KeyInUse => "make a fresh key: one that was ever listed in this log is never listed again",
         Code::TooManyKeys => "wait: at most 32 keys may be retired in 30 days",
-        Code::Clock => "set the clock: ctime_ms is not before the previous link's, and at most 5 minutes ahead of the log's",
+        Code::Clock => {
+            "set the clock: ctime_ms is not before the previous link's, and at most 5 minutes ahead of the log's"
+        }
         Code::BadAnchor => "anchor to size and root of a checkpoint of this log, or leave both zero",
         Code::BadReference => "what the body names must be there, as docs/formats.md §4 says",
     }

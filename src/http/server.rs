@@ -109,7 +109,11 @@ fn connection(
         }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(limits.head_timeout).max_buf_size(MAX_HEAD_LEN).pipeline_flush(true);
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(MAX_HEAD_LEN)
+        .pipeline_flush(true);
     builder.serve_connection(TokioIo::new(stream), service)
 }
 

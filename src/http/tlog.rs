@@ -46,7 +46,8 @@ pub(crate) fn note(note: &[u8], etag: &str, headers: &HeaderMap) -> Response {
     responses((status = 200, content_type = "application/octet-stream", description = "Hashes, or length-prefixed entries"),
         (status = 404, description = "Past the end of the log")))]
 pub(crate) async fn tile(State(app): Shared, InPath(path): InPath<String>, headers: HeaderMap) -> HttpResult<Response> {
-    let id = TileId::parse_path(&format!("tile/{path}")).map_err(|_| HttpError::not_found("this is no path of a tile"))?;
+    let id =
+        TileId::parse_path(&format!("tile/{path}")).map_err(|_| HttpError::not_found("this is no path of a tile"))?;
     let node = app.node.clone();
     let view = node.view();
     serve_tile(node.reader(&view), &id, takes_gzip(&headers))

@@ -28,7 +28,8 @@ async fn tile<M: Machine>(
     InPath(path): InPath<String>,
     headers: HeaderMap,
 ) -> HttpResult<Response> {
-    let id = TileId::parse_path(&format!("tile/{path}")).map_err(|_| HttpError::not_found("this is no path of a tile"))?;
+    let id =
+        TileId::parse_path(&format!("tile/{path}")).map_err(|_| HttpError::not_found("this is no path of a tile"))?;
     let view = engine.view();
     serve_tile(engine.reader(&view), &id, takes_gzip(&headers))
 }

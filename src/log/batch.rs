@@ -25,6 +25,8 @@ pub const MAX_BATCH_BYTES: usize = 16 << 20;
 pub const MAX_BATCH_ENTRIES: usize = 1 << 15;
 /// Longest entry: its length is a uint16 in an entry bundle.
 pub const MAX_ENTRY_LEN: usize = 65_535;
+/// Longest body that is kept beside an entry.
+pub const MAX_BODY_LEN: usize = 1 << 20;
 /// Bytes before the entries of a payload.
 const HEAD_LEN: usize = 80;
 /// Bytes that an entry with a body takes up beside both.
@@ -57,9 +59,11 @@ impl Batch {
         self.entries.is_empty()
     }
 
-    /// Appends an entry of 1 to 65,535 bytes with what is kept beside it.
+    /// Appends an entry of 1 to 65,535 bytes with what is kept beside it, a body of at most [`MAX_BODY_LEN`]. Anything
+    /// else could not be read back; it is a fault of the machine, and stops the engine before it is written.
     pub fn push(&mut self, entry: Bytes, body: Option<Arc<SideBody>>, row: [u8; 16]) {
-        debug_assert!((1..=MAX_ENTRY_LEN).contains(&entry.len()));
+        assert!((1..=MAX_ENTRY_LEN).contains(&entry.len()), "an entry has 1 to 65,535 bytes");
+        assert!(body.as_ref().is_none_or(|body| body.bytes.len() <= MAX_BODY_LEN), "a body has at most 1 MiB");
         self.entries.push(Stored { entry, body, row });
     }
 

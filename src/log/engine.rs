@@ -1,7 +1,7 @@
 //! The engine: a log that is open for writing and reading.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
@@ -32,11 +32,7 @@ pub struct Engine<M: Machine> {
 
 impl<M: Machine> Clone for Engine<M> {
     fn clone(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-            threads: Arc::clone(&self.threads),
-            kept: Arc::clone(&self.kept),
-        }
+        Self { shared: Arc::clone(&self.shared), threads: Arc::clone(&self.threads), kept: Arc::clone(&self.kept) }
     }
 }
 
@@ -46,12 +42,12 @@ pub struct Pending<M: Machine>(oneshot::Receiver<Answer<M>>);
 impl<M: Machine> Pending<M> {
     /// Waits for the commit that the answer rests on.
     pub async fn answer(self) -> Answer<M> {
-        self.0.await.unwrap_or(Err(SubmitError::Closed))
+        self.0.await.unwrap_or_else(|_| lost())
     }
 
     /// The same on a thread that may block.
     pub fn blocking_answer(self) -> Answer<M> {
-        self.0.blocking_recv().unwrap_or(Err(SubmitError::Closed))
+        self.0.blocking_recv().unwrap_or_else(|_| lost())
     }
 }
 
@@ -93,22 +89,21 @@ impl<M: Machine> Engine<M> {
     /// Publishes the checkpoint of a view, signed by the log key: durable before it is served. One that is older than
     /// the published one is ignored.
     pub async fn publish(&self, view: &LogView<M::State>, note: Vec<u8>) -> Result<(), StorageError> {
-        debug_assert!(note.len() <= MAX_NOTE_LEN);
+        if note.len() > MAX_NOTE_LEN {
+            let source = std::io::Error::other("the note is longer than could be read back");
+            return Err(StorageError::Io { op: "publication", name: "a checkpoint".into(), source });
+        }
         let (answer, done) = oneshot::channel();
         let published = PublishedNote { size: view.size(), root: view.root(), note };
         self.shared.pool.control(Control::Publish(published, view.state().clone(), answer));
-        done.await.unwrap_or(Ok(()))
+        done.await.unwrap_or_else(|_| Err(stopped("publication")))
     }
 
     /// Flushes everything that is committed by now, and returns when it is in the public files.
     pub async fn flush(&self) -> Result<(), StorageError> {
         let (answer, done) = oneshot::channel();
         self.shared.pool.control(Control::Flush(answer));
-        done.await.unwrap_or_else(|_| Err(StorageError::Io {
-            op: "flush",
-            name: "the log".into(),
-            source: std::io::Error::other("the engine has stopped"),
-        }))
+        done.await.unwrap_or_else(|_| Err(stopped("flush")))
     }
 
     /// Tells of every new view, and of every publication.
@@ -126,6 +121,11 @@ impl<M: Machine> Engine<M> {
         self.shared.latch.is_low_on_space()
     }
 
+    /// Whether it was told to stop.
+    pub fn is_closed(&self) -> bool {
+        self.shared.pool.is_closed()
+    }
+
     /// What waits in the pool.
     pub fn waiting(&self) -> Weight {
         self.shared.pool.waiting()
@@ -139,12 +139,24 @@ impl<M: Machine> Engine<M> {
     /// Sequences what is queued, flushes, and stops. Returns when everything is on disk.
     pub fn close(&self) {
         self.shared.pool.close();
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        for thread in threads {
+        // Whoever else closes it waits here.
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
             // A thread that panicked has latched the engine; there is nothing left to wait for.
             let _ = thread.join();
         }
     }
+}
+
+/// The answer where the sequencer broke off while it had the group.
+fn lost<M: Machine>() -> Answer<M> {
+    Err(SubmitError::Latched { may_be_logged: true })
+}
+
+/// The answer to an order that the sequencer does not take any more.
+pub(crate) fn stopped(op: &'static str) -> StorageError {
+    let source = std::io::Error::other("the engine has stopped writing");
+    StorageError::Io { op, name: "the log".into(), source }
 }
 
 /// What all handles and threads of an engine share.
@@ -156,6 +168,7 @@ pub(crate) struct Shared<M: Machine> {
     published: ArcSwap<Option<Arc<Published<M::State>>>>,
     sizes: watch::Sender<TreeSize>,
     flushed: AtomicU64,
+    unflushed_bytes: AtomicUsize,
 }
 
 impl<M: Machine> Shared<M> {
@@ -174,6 +187,7 @@ impl<M: Machine> Shared<M> {
             published: ArcSwap::new(Arc::new(published.map(Arc::new))),
             sizes: watch::Sender::new(size),
             flushed: AtomicU64::new(size.get()),
+            unflushed_bytes: AtomicUsize::new(0),
         }
     }
 
@@ -195,6 +209,14 @@ impl<M: Machine> Shared<M> {
     pub(crate) fn set_published(&self, published: Published<M::State>) {
         self.published.store(Arc::new(Some(Arc::new(published))));
         self.sizes.send_modify(|_| {});
+    }
+
+    pub(crate) fn set_unflushed(&self, bytes: usize) {
+        self.unflushed_bytes.store(bytes, Ordering::Release);
+    }
+
+    pub(crate) fn unflushed(&self) -> usize {
+        self.unflushed_bytes.load(Ordering::Acquire)
     }
 
     pub(crate) fn set_flushed(&self, size: TreeSize) {
@@ -229,7 +251,9 @@ impl Latch {
     }
 
     pub(crate) fn set_low_on_space(&self, low: bool) {
-        self.low_on_space.store(low, Ordering::Release);
+        if self.low_on_space.swap(low, Ordering::AcqRel) != low {
+            tracing::warn!(low, "the room on disk decides whether entries are admitted");
+        }
     }
 
     pub(crate) fn is_low_on_space(&self) -> bool {

@@ -119,8 +119,9 @@ impl std::fmt::Display for OpenError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         const RESTORE: &str = "nothing was changed; `soulchain fsck` tells what is left, or restore a backup";
         match self {
-            Self::Storage(error @ StorageError::Damaged { .. }) => write!(f, "{error}; {RESTORE}"),
-            Self::Storage(error @ StorageError::Missing { .. }) => write!(f, "{error}; {RESTORE}"),
+            Self::Storage(error @ (StorageError::Damaged { .. } | StorageError::Missing { .. })) => {
+                write!(f, "{error}; {RESTORE}")
+            }
             Self::Storage(error) => error.fmt(f),
             Self::Manifest => write!(f, "the manifest is damaged; {RESTORE}"),
             Self::Inconsistent { what } => write!(f, "{what}; {RESTORE}"),
@@ -131,8 +132,8 @@ impl std::fmt::Display for OpenError {
             ),
             Self::Replay { index, what } => write!(f, "entry {index} breaks the rules of this log: {what}; {RESTORE}"),
             Self::IsCopy => f.write_str(
-                "this directory is a copy made by `soulchain backup`: it is open for reads only, since a later state of \
-                 the log may exist. Start it with --confirm-newest once you know that nothing later exists",
+                "this directory is a copy made by `soulchain backup`, and a later state of \
+                 the log may exist: it was not opened. Start it with --confirm-newest once you know that nothing later exists",
             ),
         }
     }

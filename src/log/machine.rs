@@ -12,7 +12,7 @@ use crate::storage::{StorageError, ViewBatch, Views};
 pub struct Weight {
     /// Entries that it may become.
     pub entries: usize,
-    /// Their bytes, with bodies.
+    /// Their bytes, with bodies: the most that they may become, since room is made for no more.
     pub bytes: usize,
 }
 
@@ -55,7 +55,7 @@ pub trait Machine: Send + 'static {
     /// answered without appending anything.
     fn admit(&mut self, group: Self::Group, batch: &mut Batch) -> Result<Self::Answer, Self::Refusal>;
 
-    /// Ends a batch that is not empty; may append entries of its own.
+    /// Ends a batch that is not empty; may append entries of its own, 60 KiB of them.
     fn seal(&mut self, batch: &mut Batch);
 
     /// A batch without entries is given up; nothing was changed.

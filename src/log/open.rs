@@ -62,12 +62,12 @@ pub struct Recovery {
 pub fn create(storage: &Storage) -> Result<(), StorageError> {
     let mark = storage.journal.create()?;
     let published = PublishedNote::default();
-    let manifest =
-        Manifest { is_copy: false, size: TreeSize::ZERO, root: EMPTY_ROOT, bodies_len: 0, mark, published };
+    let manifest = Manifest { is_copy: false, size: TreeSize::ZERO, root: EMPTY_ROOT, bodies_len: 0, mark, published };
     storage.blobs.commit(MANIFEST, &manifest.encode())
 }
 
 /// Opens a log and starts its threads.
+#[expect(clippy::needless_pass_by_value, reason = "from here on the log alone uses its storage")]
 pub fn open<M: Machine>(
     mut machine: M,
     storage: Storage,
@@ -256,7 +256,7 @@ fn replay<M: Machine>(machine: &mut M, store: &Store, tail: &Tail, from: TreeSiz
 }
 
 /// Integrates the frames of the journal as the sequencer did, and checks that they lead where they say.
-fn apply_frames<M: Machine>(
+pub(crate) fn apply_frames<M: Machine>(
     machine: &mut M,
     tail: &mut Tail,
     scan: &Scan,

@@ -51,8 +51,10 @@ pub(crate) enum Control<M: Machine> {
     Publish(PublishedNote, M::State, oneshot::Sender<Result<(), StorageError>>),
     /// Everything that is committed is to be flushed.
     Flush(oneshot::Sender<Result<(), StorageError>>),
-    /// A flush has ended.
+    /// A flush has ended well.
     Flushed { size: TreeSize, mark: Mark },
+    /// A flush was given up; the journal still holds what it was to write.
+    FlushFailed,
 }
 
 pub(crate) struct Pool<M: Machine> {
@@ -66,6 +68,19 @@ struct Inner<M: Machine> {
     controls: VecDeque<Control<M>>,
     waiting: Weight,
     closed: bool,
+    /// Nobody takes anything any more.
+    ended: bool,
+}
+
+/// For what the sequencer waits.
+#[derive(Clone, Copy)]
+pub(crate) struct Wait {
+    /// Submissions are taken; otherwise they are left where they are.
+    pub(crate) take: bool,
+    /// Once closed and empty there is nothing more to wait for.
+    pub(crate) may_end: bool,
+    /// Then at the latest.
+    pub(crate) deadline: Option<Instant>,
 }
 
 /// What the sequencer takes from the pool at once.
@@ -82,6 +97,7 @@ impl<M: Machine> Pool<M> {
             controls: VecDeque::new(),
             waiting: Weight { entries: 0, bytes: 0 },
             closed: false,
+            ended: false,
         };
         Self { inner: Mutex::new(inner), wake: Condvar::new(), limits }
     }
@@ -93,7 +109,9 @@ impl<M: Machine> Pool<M> {
 
     /// Queues a group, or says at once why not.
     pub(crate) fn submit(&self, group: M::Group) -> Result<oneshot::Receiver<Answer<M>>, SubmitError<M::Refusal>> {
-        let weight = M::weight(&group);
+        let mut weight = M::weight(&group);
+        // A group that appends nothing takes up a place too.
+        weight.entries = weight.entries.max(1);
         if encoded_len(weight) > MAX_BATCH_BYTES - SEAL_RESERVE || weight.entries > MAX_BATCH_ENTRIES / 2 {
             return Err(SubmitError::TooLarge);
         }
@@ -117,9 +135,14 @@ impl<M: Machine> Pool<M> {
         Ok(receiver)
     }
 
+    /// Tells the sequencer something. When that has ended the order is dropped, which answers who waits for it.
     pub(crate) fn control(&self, control: Control<M>) {
-        self.lock().controls.push_back(control);
-        self.wake.notify_one();
+        let mut inner = self.lock();
+        if !inner.ended {
+            inner.controls.push_back(control);
+            drop(inner);
+            self.wake.notify_one();
+        }
     }
 
     /// Entries and bytes that wait.
@@ -137,23 +160,23 @@ impl<M: Machine> Pool<M> {
         self.lock().closed
     }
 
-    /// Waits for something to do, at most until `deadline`. Submissions are left where they are unless `take`.
-    pub(crate) fn work(&self, take: bool, deadline: Option<Instant>) -> Work<M> {
+    /// Waits for something to do.
+    pub(crate) fn work(&self, wait: Wait) -> Work<M> {
         let mut inner = self.lock();
         loop {
-            let ready = !inner.controls.is_empty() || (take && !inner.queue.is_empty());
-            if ready || inner.closed {
+            let ready = !inner.controls.is_empty() || (wait.take && !inner.queue.is_empty());
+            if ready || (wait.may_end && inner.closed && inner.queue.is_empty()) {
                 break;
             }
-            let left = deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
+            let left = wait.deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 break;
             }
             // A wait without a deadline is cut into long ones.
-            let step = left.min(Duration::from_secs(60));
+            let step = left.min(Duration::from_mins(1));
             inner = self.wake.wait_timeout(inner, step).unwrap_or_else(PoisonError::into_inner).0;
         }
-        let submissions = if take { inner.take_batch() } else { Vec::new() };
+        let submissions = if wait.take { inner.take_batch() } else { Vec::new() };
         Work {
             submissions,
             controls: std::mem::take(&mut inner.controls),
@@ -165,6 +188,7 @@ impl<M: Machine> Pool<M> {
     pub(crate) fn drain(&self) -> Vec<Submission<M>> {
         let mut inner = self.lock();
         inner.closed = true;
+        inner.ended = true;
         inner.waiting = Weight { entries: 0, bytes: 0 };
         inner.controls.clear();
         inner.queue.drain(..).collect()

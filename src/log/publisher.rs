@@ -9,11 +9,12 @@ use crate::merkle::TreeSize;
 /// How often the newest root is published if it changed.
 pub const PUBLISH_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Publishes the newest root at every interval in which it changed. Ends with the runtime, or when the engine latches.
+/// Publishes the newest root at every interval in which it changed. Ends with the runtime, and
+/// when the engine latches or is closed.
 pub async fn publish_every<M: Machine>(engine: Engine<M>, sign: Sign, interval: Duration) {
     let mut changes = engine.changes();
     let mut published = engine.published().map_or(TreeSize::ZERO, |published| published.size);
-    while engine.latched().is_none() {
+    while engine.latched().is_none() && !engine.is_closed() {
         let view = engine.view();
         if view.size() > published {
             let note = sign(view.size(), &view.root());

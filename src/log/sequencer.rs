@@ -4,18 +4,18 @@
 //! timer and no batch age: under load batches grow by themselves. What a crash leaves behind at each step is said there.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::batch::{self, Batch, Transition};
-use super::engine::{Shared, Sign};
+use super::engine::{Shared, Sign, stopped};
 use super::error::SubmitError;
 use super::flush::{FlushJob, Flusher};
 use super::machine::Machine;
 use super::manifest::PublishedNote;
-use super::pool::{Answer, Control, Submission, room_for};
+use super::pool::{Answer, Control, Submission, Wait, room_for};
 use super::tail::Tail;
 use super::view::{LogView, Published};
 use crate::clock::{Clock, Reading};
@@ -37,6 +37,8 @@ const FLUSH_AFTER: Duration = Duration::from_secs(1);
 const FLUSH_AT_BYTES: usize = 32 << 20;
 /// And here the sequencer waits for it.
 const WAIT_AT_BYTES: usize = 128 << 20;
+/// How often the room on disk is looked at, and how long a flush that found none waits before it is done again.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
 
 pub(crate) struct Sequencer<M: Machine> {
     pub(crate) shared: Arc<Shared<M>>,
@@ -64,7 +66,14 @@ pub(crate) struct FlushQueue {
 
 impl FlushQueue {
     pub(crate) fn new(jobs: SyncSender<FlushJob>) -> Self {
-        Self { jobs, in_flight: false, unflushed_bytes: 0, in_flight_bytes: 0, first_unflushed: None, waiting: Vec::new() }
+        Self {
+            jobs,
+            in_flight: false,
+            unflushed_bytes: 0,
+            in_flight_bytes: 0,
+            first_unflushed: None,
+            waiting: Vec::new(),
+        }
     }
 
     fn is_due(&self) -> bool {
@@ -77,17 +86,21 @@ impl FlushQueue {
         if self.in_flight { None } else { self.first_unflushed.map(|at| at + FLUSH_AFTER) }
     }
 
-    fn is_full(&self) -> bool {
-        self.unflushed_bytes + self.in_flight_bytes >= WAIT_AT_BYTES
+    fn bytes(&self) -> usize {
+        self.unflushed_bytes + self.in_flight_bytes
     }
 
     /// Tells those who wait for it that everything up to `mark` is flushed.
     fn flushed(&mut self, mark: &Mark) {
-        self.in_flight = false;
-        self.in_flight_bytes = 0;
+        self.ended();
         for (_, waiter) in self.waiting.extract_if(.., |(number, _)| *number <= mark.number) {
             let _ = waiter.send(Ok(()));
         }
+    }
+
+    fn ended(&mut self) {
+        self.in_flight = false;
+        self.in_flight_bytes = 0;
     }
 
     fn grew(&mut self, bytes: usize) {
@@ -101,8 +114,7 @@ impl<M: Machine> Sequencer<M> {
         // However this thread ends, nobody waits for it for ever.
         let guard = Guard(Arc::clone(&self.shared));
         loop {
-            let take = !self.flushes.is_full() && self.gap_is_over();
-            let work = self.shared.pool.work(take, self.deadline());
+            let work = self.shared.pool.work(self.wait());
             for control in work.controls {
                 self.control(control);
             }
@@ -112,24 +124,29 @@ impl<M: Machine> Sequencer<M> {
             if self.flushes.is_due() || (work.closed && self.flushes.first_unflushed.is_some()) {
                 self.start_flush();
             }
+            self.shared.set_unflushed(self.flushes.bytes());
+            let is_latched = self.shared.latch.is_set();
+            if is_latched && !self.flushes.in_flight {
+                self.flushes.waiting.clear();
+            }
             let idle = !self.flushes.in_flight && self.flushes.first_unflushed.is_none();
-            if work.closed && (idle || self.shared.latch.is_set()) {
+            if work.closed && (idle || is_latched) {
                 break;
             }
         }
         drop(guard);
     }
 
-    fn gap_is_over(&self) -> bool {
-        self.last_batch.is_none_or(|at| at.elapsed() >= M::LEAST_GAP)
-    }
-
-    /// When there may be something to do though nobody says so.
-    fn deadline(&self) -> Option<Instant> {
-        let gap = self.last_batch.map(|at| at + M::LEAST_GAP).filter(|at| *at > Instant::now());
-        match (gap, self.flushes.deadline()) {
-            (Some(gap), Some(flush)) => Some(gap.min(flush)),
-            (gap, flush) => gap.or(flush),
+    /// For what to wait. Once latched there is nothing to flush, and submissions are taken to be refused.
+    fn wait(&self) -> Wait {
+        if self.shared.latch.is_set() {
+            return Wait { take: true, may_end: true, deadline: None };
+        }
+        let gap_ends = self.last_batch.map(|at| at + M::LEAST_GAP).filter(|at| *at > Instant::now());
+        Wait {
+            take: gap_ends.is_none() && self.flushes.bytes() < WAIT_AT_BYTES,
+            may_end: !self.flushes.in_flight,
+            deadline: gap_ends.into_iter().chain(self.flushes.deadline()).min(),
         }
     }
 
@@ -138,6 +155,12 @@ impl<M: Machine> Sequencer<M> {
             Control::Publish(note, state, answer) => {
                 // Nobody waiting for it changes nothing.
                 let _ = answer.send(self.publish(note, state));
+            }
+            // Whoever waits is told by the answer being dropped.
+            Control::Flush(_) if self.shared.latch.is_set() => {}
+            Control::FlushFailed => {
+                self.flushes.ended();
+                self.flushes.waiting.clear();
             }
             Control::Flush(answer) if self.flushes.in_flight || self.flushes.first_unflushed.is_some() => {
                 self.flushes.waiting.push((self.commits.last().number, answer));
@@ -186,7 +209,7 @@ impl<M: Machine> Sequencer<M> {
             return answer_all(answers, &view);
         }
         self.machine.seal(&mut batch);
-        match self.commit(batch) {
+        match self.commit(&batch) {
             Ok(view) => answer_all(answers, &view),
             Err(error) => {
                 self.shared.latch.set(&error);
@@ -199,7 +222,7 @@ impl<M: Machine> Sequencer<M> {
     }
 
     /// Makes a batch durable and publishes its view.
-    fn commit(&mut self, batch: Batch) -> Result<Arc<LogView<M::State>>, StorageError> {
+    fn commit(&mut self, batch: &Batch) -> Result<Arc<LogView<M::State>>, StorageError> {
         let weight = batch.weight();
         let before = (self.tail.size(), self.root);
         let mut tail = self.tail.clone();
@@ -213,7 +236,7 @@ impl<M: Machine> Sequencer<M> {
         self.signer.start(after.0, after.1);
         // A crash during the append leaves a torn frame or a whole one. Nobody has been told yet; both are right.
         let appended = self.commits.append(FrameKind::Batch, frame);
-        let checkpoint = self.signer.finish();
+        let checkpoint = self.signer.finish(after.0, after.1);
         appended?;
         // From here on the batch is durable.
         self.tail = tail;
@@ -227,21 +250,20 @@ impl<M: Machine> Sequencer<M> {
     /// Makes a published checkpoint durable before it is served, so that `/checkpoint` never goes back.
     fn publish(&mut self, note: PublishedNote, state: M::State) -> Result<(), StorageError> {
         if self.shared.latch.is_set() {
-            return Err(StorageError::Io {
-                op: "append",
-                name: "the journal".into(),
-                source: std::io::Error::other("the engine has latched"),
-            });
+            return Err(stopped("publication"));
         }
         if note.size < self.published.size || note.size > self.tail.size() {
             return Ok(());
         }
         let payload = note.encode();
-        self.commits.reserve(payload.len())?;
         let mut frame = FrameBuffer::with_capacity(payload.len());
         frame.raw(&payload);
-        if let Err(error) = self.commits.append(FrameKind::Published, frame) {
-            self.shared.latch.set(&error);
+        let appended =
+            self.commits.reserve(payload.len()).and_then(|()| self.commits.append(FrameKind::Published, frame));
+        if let Err(error) = appended {
+            if !error.outcome_is_known() {
+                self.shared.latch.set(&error);
+            }
             return Err(error);
         }
         self.shared.set_published(Published {
@@ -316,7 +338,6 @@ pub(crate) struct SignerThread {
     orders: SyncSender<(TreeSize, Hash)>,
     notes: Receiver<Arc<[u8]>>,
     sign: Sign,
-    ordered: Option<(TreeSize, Hash)>,
 }
 
 impl SignerThread {
@@ -331,46 +352,68 @@ impl SignerThread {
                 }
             }
         })?;
-        Ok(Self { orders, notes, sign, ordered: None })
+        Ok(Self { orders, notes, sign })
     }
 
     fn start(&mut self, size: TreeSize, root: Hash) {
-        self.ordered = self.orders.send((size, root)).is_err().then_some((size, root));
+        // Without the thread `finish` does it.
+        let _ = self.orders.send((size, root));
     }
 
-    fn finish(&mut self) -> Arc<[u8]> {
-        match self.ordered.take() {
-            // Without the thread it is done here: later, not wrong.
-            Some((size, root)) => (self.sign)(size, &root).into(),
-            None => self.notes.recv().unwrap_or_else(|_| Arc::from([])),
+    /// The note that was started for this size and root.
+    fn finish(&mut self, size: TreeSize, root: Hash) -> Arc<[u8]> {
+        // Without the thread it is done here: later, not wrong.
+        self.notes.recv().unwrap_or_else(|_| (self.sign)(size, &root).into())
+    }
+}
+
+/// Runs flushes, one after the other, reports each to the sequencer, and looks now and then how much room is left.
+pub(crate) fn run_flushes<M: Machine>(shared: &Arc<Shared<M>>, mut flusher: Flusher, jobs: &Receiver<FlushJob>) {
+    loop {
+        shared.latch.set_low_on_space(flusher.is_low_on_space(shared.unflushed()));
+        match jobs.recv_timeout(LOOK_AFTER) {
+            Ok(job) => {
+                let mut guard = FlushGuard { shared, ended: Control::FlushFailed };
+                if run_flush(shared, &mut flusher, &job) {
+                    guard.ended = Control::Flushed { size: job.tail.size(), mark: job.mark };
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }
 
-/// Runs flushes, one after the other, and reports each to the sequencer.
-pub(crate) fn run_flushes<M: Machine>(shared: &Arc<Shared<M>>, mut flusher: Flusher, jobs: &Receiver<FlushJob>) {
-    /// How long a flush that found no room waits before it is done again.
-    const RETRY_AFTER: Duration = Duration::from_secs(1);
-    while let Ok(job) = jobs.recv() {
-        loop {
-            match flusher.flush(&job) {
-                Ok(()) => break,
-                Err(error) if error.outcome_is_known() => {
-                    shared.latch.set_low_on_space(true);
-                    tracing::warn!(%error, "the flush is tried again");
-                    if shared.pool.is_closed() {
-                        return shared.pool.control(Control::Flushed { size: TreeSize::ZERO, mark: flusher.mark() });
-                    }
-                    std::thread::sleep(RETRY_AFTER);
-                }
-                Err(error) => {
-                    shared.latch.set(&error);
-                    return;
-                }
-            }
+/// Whether it came to its end.
+fn run_flush<M: Machine>(shared: &Arc<Shared<M>>, flusher: &mut Flusher, job: &FlushJob) -> bool {
+    while let Err(error) = flusher.flush(job) {
+        if !error.outcome_is_known() {
+            shared.latch.set(&error);
+            return false;
         }
-        shared.latch.set_low_on_space(flusher.is_low_on_space(&job));
-        shared.set_flushed(job.tail.size());
-        shared.pool.control(Control::Flushed { size: job.tail.size(), mark: job.mark });
+        tracing::warn!(%error, "a flush found no room");
+        shared.latch.set_low_on_space(true);
+        if shared.pool.is_closed() {
+            // What it was to write is in the journal.
+            return false;
+        }
+        std::thread::sleep(LOOK_AFTER);
+    }
+    shared.set_flushed(job.tail.size());
+    true
+}
+
+/// However a flush ends, the sequencer hears of it.
+struct FlushGuard<'a, M: Machine> {
+    shared: &'a Arc<Shared<M>>,
+    ended: Control<M>,
+}
+
+impl<M: Machine> Drop for FlushGuard<'_, M> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.latch.set_reason("a flush stopped unexpectedly".into());
+        }
+        self.shared.pool.control(std::mem::replace(&mut self.ended, Control::FlushFailed));
     }
 }

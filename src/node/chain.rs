@@ -118,7 +118,10 @@ fn check_order(from: LeafIndex, to: Option<LeafIndex>) -> Result<Option<LeafInde
 }
 
 pub(crate) fn damaged() -> ReadError {
-    ReadError::Damaged { name: "chain.idx".into(), what: "it does not lead to the link; `soulchain fsck --repair` rebuilds it" }
+    ReadError::Damaged {
+        name: "chain.idx".into(),
+        what: "it does not lead to the link; `soulchain fsck --repair` rebuilds it",
+    }
 }
 
 #[cfg(test)]

@@ -75,13 +75,7 @@ impl NodeKeys {
             Err(KeyFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        Ok(Self {
-            log: read(NAMES[0])?,
-            instant: read(NAMES[1])?,
-            admin: read(NAMES[2])?,
-            act: read(NAMES[3])?,
-            next,
-        })
+        Ok(Self { log: read(NAMES[0])?, instant: read(NAMES[1])?, admin: read(NAMES[2])?, act: read(NAMES[3])?, next })
     }
 }
 

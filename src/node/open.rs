@@ -83,7 +83,10 @@ impl std::fmt::Display for NodeError {
             Self::Key(error) => write!(f, "{error} ({})", error.hint()),
             Self::Origin(error) => write!(f, "this is no origin: {error}"),
             Self::OtherOrigin { found, asked } => {
-                write!(f, "the directory holds the log {found}, not {asked}; leave --origin out or name another directory")
+                write!(
+                    f,
+                    "the directory holds the log {found}, not {asked}; leave --origin out or name another directory"
+                )
             }
             Self::OtherKey(name) => write!(
                 f,
@@ -116,6 +119,7 @@ impl From<KeyFileError> for NodeError {
 
 impl Node {
     /// Opens a node, making its directory at the first start. Returns when the log is founded and its state recovered.
+    #[expect(clippy::needless_pass_by_value, reason = "the passphrase in it is not kept")]
     pub fn open(options: NodeOptions) -> Result<(Self, Recovery), NodeError> {
         let passphrase = options.passphrase.as_ref();
         if !Directory::exists(&options.data) {
@@ -156,7 +160,9 @@ impl Node {
         let links = founding_links(self, keys).map_err(|error| failed(&error))?;
         let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| failed(&error))?;
         // Opening is done off any runtime's threads, so this may block.
-        let appended = std::thread::scope(|scope| scope.spawn(|| runtime.block_on(self.append(links, |_, _| Ok::<_, Infallible>(())))).join());
+        let appended = std::thread::scope(|scope| {
+            scope.spawn(|| runtime.block_on(self.append(links, |_, _| Ok::<_, Infallible>(())))).join()
+        });
         match appended {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(AppendError::Refused { refusal, .. })) => Err(failed(&refusal)),

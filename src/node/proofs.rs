@@ -82,11 +82,7 @@ impl Node {
             {
                 Anchor { size: published.size, note: Arc::clone(&published.note), state: published.state.clone() }
             }
-            _ => Anchor {
-                size: view.size(),
-                note: Arc::clone(view.checkpoint()),
-                state: Some(view.state().clone()),
-            },
+            _ => Anchor { size: view.size(), note: Arc::clone(view.checkpoint()), state: Some(view.state().clone()) },
         }
     }
 

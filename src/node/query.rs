@@ -143,7 +143,13 @@ impl Node {
     }
 
     /// A page of the directory, newest first, below the genesis index `below`.
-    pub fn directory(&self, view: &View, filter: &AgentFilter, below: Option<LeafIndex>, limit: usize) -> DirectoryPage {
+    pub fn directory(
+        &self,
+        view: &View,
+        filter: &AgentFilter,
+        below: Option<LeafIndex>,
+        limit: usize,
+    ) -> DirectoryPage {
         let state = view.state();
         let total = filter.is_empty().then(|| state.snapshot.identities());
         let mut agents = Vec::new();

@@ -78,9 +78,18 @@ pub(crate) fn load(views: &dyn Views) -> Result<Loaded, StorageError> {
         Ok(())
     })?;
     let id = |key: &[u8]| key.get(1..).and_then(|id| id.try_into().ok()).ok_or_else(damaged);
-    views.scan(b"k", &mut |key, _| Ok(parts.used_keys.push(Kid::from_bytes(id(key)?))))?;
-    views.scan(b"r", &mut |key, _| Ok(parts.retracted.push(Curr::from_bytes(id(key)?))))?;
-    views.scan(b"s", &mut |key, _| Ok(parts.statements.push(statement(key).ok_or_else(damaged)?)))?;
+    views.scan(b"k", &mut |key, _| {
+        parts.used_keys.push(Kid::from_bytes(id(key)?));
+        Ok(())
+    })?;
+    views.scan(b"r", &mut |key, _| {
+        parts.retracted.push(Curr::from_bytes(id(key)?));
+        Ok(())
+    })?;
+    views.scan(b"s", &mut |key, _| {
+        parts.statements.push(statement(key).ok_or_else(damaged)?);
+        Ok(())
+    })?;
     if let Some(value) = views.read(b"x")? {
         (parts.log_time, parts.size, parts.office) = read_general(&value).ok_or_else(damaged)?;
     }

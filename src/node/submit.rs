@@ -96,8 +96,10 @@ impl Node {
                 }
                 // The same links may have been on their way twice: if so, they are logged now.
                 Err(SubmitError::Refused(refused))
-                    if matches!(refused.refusal, Refusal::Conflict(_) | Refusal::NameTaken(_) | Refusal::KeyInUse(_))
-                        && self.is_logged(&identity, &links[skipped]) => {}
+                    if matches!(
+                        refused.refusal,
+                        Refusal::Conflict(_) | Refusal::NameTaken(_) | Refusal::KeyInUse(_)
+                    ) && self.is_logged(&identity, &links[skipped]) => {}
                 Err(error) => return Err(engine_error(error, skipped, identity)),
             }
         }
@@ -105,12 +107,7 @@ impl Node {
     }
 
     /// The places of those links at the front that are logged.
-    fn logged_prefix(
-        &self,
-        view: &View,
-        identity: &Identity,
-        links: &[Submitted],
-    ) -> Result<Vec<Position>, ReadError> {
+    fn logged_prefix(&self, view: &View, identity: &Identity, links: &[Submitted]) -> Result<Vec<Position>, ReadError> {
         let log = self.engine.reader(view);
         let Some(state) = view.state().identity(identity) else { return Ok(Vec::new()) };
         let head = state.record.head;
@@ -120,7 +117,7 @@ impl Node {
             if seqno > head.seqno {
                 break;
             }
-            let index = if curr == head.curr { Some(head.index) } else { self.find(view, log, identity, link)? };
+            let index = if curr == head.curr { Some(head.index) } else { Self::find(view, log, identity, link)? };
             match index {
                 Some(index) => placed.push(Position { index, curr, seqno }),
                 None => break,
@@ -130,7 +127,6 @@ impl Node {
     }
 
     fn find(
-        &self,
         view: &View,
         log: crate::log::LogReader<'_>,
         identity: &Identity,

@@ -10,7 +10,9 @@ use super::record::{Head, KeyRecord, KeyRoles, Overlay, OverlayKind, Record, Sta
 use crate::encoding::{b64u_decode, b64u_encode};
 use crate::merkle::LeafIndex;
 use crate::soul::jcs::{JcsError, Value};
-use crate::soul::{Curr, Guardians, Identity, Kid, Next, RawKey, Roles, Seqno, is_domain_name, is_label, kid as kid_of};
+use crate::soul::{
+    Curr, Guardians, Identity, Kid, Next, RawKey, Roles, Seqno, is_domain_name, is_label, kid as kid_of,
+};
 
 /// Why bytes are no record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

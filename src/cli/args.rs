@@ -1,0 +1,130 @@
+//! Flags that commands share.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use super::error::{CliError, CliResult};
+use super::output::{Output, mark};
+use crate::client::{Client, Logged, Patience, ProofWanted};
+use crate::soul::Outcome;
+
+/// Which node.
+#[derive(Debug, Args)]
+pub(super) struct NodeArgs {
+    /// Address of the node
+    #[arg(long, env = "SOULCHAIN_NODE", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    pub(super) node: String,
+}
+
+/// Which proof to ask for, and where to keep it.
+#[derive(Debug, Args)]
+pub(super) struct ProofArgs {
+    /// Write the proof to this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) proof: Option<PathBuf>,
+    /// Leave the body out of the proof file: only its commitment is shown
+    #[arg(long, requires = "proof")]
+    pub(super) undisclosed: bool,
+    /// Wait until witnesses have cosigned
+    #[arg(long)]
+    pub(super) witnessed: bool,
+}
+
+/// How an action ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(super) enum OutcomeArg {
+    /// It succeeded
+    Success,
+    /// It failed
+    Failure,
+    /// It was not allowed
+    Denied,
+    /// Nothing is said
+    None,
+}
+
+impl NodeArgs {
+    pub(super) fn client(&self) -> CliResult<Client> {
+        Ok(Client::new(&self.node)?)
+    }
+
+    pub(super) fn patient_client(&self, attempts: u32) -> CliResult<Client> {
+        Ok(Client::with_patience(&self.node, Patience { attempts, ..Patience::default() })?)
+    }
+}
+
+impl ProofArgs {
+    pub(super) const fn wanted(&self) -> ProofWanted {
+        if self.witnessed { ProofWanted::Witnessed } else { ProofWanted::Log }
+    }
+}
+
+impl From<OutcomeArg> for Outcome {
+    fn from(outcome: OutcomeArg) -> Self {
+        match outcome {
+            OutcomeArg::Success => Self::Success,
+            OutcomeArg::Failure => Self::Failure,
+            OutcomeArg::Denied => Self::Denied,
+            OutcomeArg::None => Self::None,
+        }
+    }
+}
+
+/// A text given as it is, or as `@FILE`; `@-` is standard input.
+pub(super) fn text_or_file(text: &str) -> CliResult<String> {
+    match text.strip_prefix('@') {
+        None => Ok(text.into()),
+        Some(path) => {
+            let bytes = read_file(Path::new(path))?;
+            String::from_utf8(bytes).map_err(|_| CliError::usage(format!("{path}: not UTF-8")))
+        }
+    }
+}
+
+/// Reads a file, or standard input for `-`.
+pub(super) fn read_file(path: &Path) -> CliResult<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = if path == Path::new("-") {
+        std::io::Read::read_to_end(&mut std::io::stdin(), &mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(path)
+    };
+    read.map_err(|error| CliError::file(path, error))
+}
+
+/// Writes a file, and the directories that it is in.
+pub(super) fn write_file(path: &Path, bytes: &[u8]) -> CliResult<()> {
+    let dirs = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    dirs.and_then(|()| std::fs::write(path, bytes)).map_err(|error| CliError::file(path, error))
+}
+
+/// Says where a link was put.
+pub(super) fn tell_logged(out: &Output, what: &str, logged: &Logged) {
+    let link = logged.link();
+    let claim = logged.checkpoint().claim();
+    let (mark, style) = mark(true);
+    out.line(format_args!("{style}{mark}{style:#} {what}: entry {} of {}", logged.index(), claim.origin()));
+    out.fields(&[
+        ("link", link.curr().to_hex()),
+        ("seqno", link.header().seqno.to_string()),
+        ("tree size", claim.size().to_string()),
+        ("proof", "included under a checkpoint that the log signed (checked)".into()),
+    ]);
+    if logged.witnessed() == Some(false) {
+        out.warn("witnesses did not cosign in time: this is the log's own word; fetch the proof again later");
+    }
+}
+
+/// The members that say where a link was put.
+pub(super) fn logged_json(logged: &Logged) -> serde_json::Value {
+    let (link, claim) = (logged.link(), logged.checkpoint().claim());
+    serde_json::json!({
+        "index": logged.index().get(),
+        "curr": link.curr().to_hex(),
+        "seqno": link.header().seqno.get(),
+        "origin": claim.origin().as_str(),
+        "tree_size": claim.size().get(),
+        "witnessed": logged.witnessed(),
+    })
+}

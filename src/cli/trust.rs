@@ -1,0 +1,78 @@
+//! Whose word a check rests on: a policy from elsewhere, or the node's own.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::args::read_file;
+use super::error::{CliError, CliResult};
+use crate::client::{Client, KnownLog};
+use crate::tlog::{Policy, SignedCheckpoint};
+use crate::wire::LogView;
+
+/// Which policy.
+#[derive(Debug, Args)]
+pub(super) struct TrustArgs {
+    /// C2SP policy file to judge by; without it, only that the node's answers fit together is shown
+    #[arg(long, value_name = "FILE")]
+    pub(super) policy: Option<PathBuf>,
+}
+
+/// A log, and the policy that its checkpoints are held against.
+#[derive(Debug)]
+pub(super) struct Trust {
+    pub(super) view: LogView,
+    pub(super) log: KnownLog,
+    pub(super) policy: Policy,
+    given: bool,
+}
+
+impl Trust {
+    /// Asks the node who it is, and holds that against the policy, where one is given.
+    pub(super) async fn establish(client: &Client, args: &TrustArgs) -> CliResult<Self> {
+        let view = client.log().await?;
+        let log = KnownLog::named_by(&view)?;
+        let (policy, given) = match &args.policy {
+            Some(path) => (read_policy(path)?, true),
+            None => (own_word(&view)?, false),
+        };
+        if !log.is_in(&policy) {
+            return Err(CliError::failed(format!(
+                "the log key that the node names for {} is not in the policy",
+                view.origin
+            ))
+            .hint("this node is not the log that the policy means, or the policy is out of date"));
+        }
+        Ok(Self { view, log, policy, given })
+    }
+
+    /// Reads a checkpoint that meets the policy.
+    pub(super) fn check(&self, note: &str) -> CliResult<SignedCheckpoint> {
+        let checkpoint = self.log.check(note)?;
+        let met = self.policy.verify_checkpoint(&checkpoint);
+        met.map_err(|error| CliError::failed(format!("the checkpoint does not meet the policy: {error}")))?;
+        Ok(checkpoint)
+    }
+
+    /// What the checks rest on, in words.
+    pub(super) const fn rests_on(&self) -> &'static str {
+        if self.given { "the policy given" } else { "keys that the node itself names (give --policy for more)" }
+    }
+
+    /// What the checks rest on, for machines.
+    pub(super) const fn source(&self) -> &'static str {
+        if self.given { "policy" } else { "node" }
+    }
+}
+
+/// Reads a policy file.
+pub(super) fn read_policy(path: &Path) -> CliResult<Policy> {
+    let policy = Policy::parse(&read_file(path)?);
+    policy.map_err(|error| CliError::usage(format!("{}: {error}", path.display())))
+}
+
+/// A policy that believes the keys that a node names for itself, and asks for no witness.
+fn own_word(view: &LogView) -> CliResult<Policy> {
+    let text = format!("log {}\nlog {}\nquorum none\n", view.log_vkey, view.instant_vkey);
+    Policy::parse(text.as_bytes()).map_err(|error| CliError::failed(format!("the node's keys: {error}")))
+}
