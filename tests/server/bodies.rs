@@ -98,7 +98,9 @@ fn nobody_else_does() {
     }
     let authority = "other.example".to_owned();
     Reader { authority, ..reader(&agent.act) }.ask(&server, PATH).problem(401, "bad_signature");
-    Reader { path: "/v1/agents/keeper/links/3/body", ..reader(&agent.act) }.ask(&server, PATH).problem(401, "bad_signature");
+    Reader { path: "/v1/agents/keeper/links/3/body", ..reader(&agent.act) }
+        .ask(&server, PATH)
+        .problem(401, "bad_signature");
     for algorithm in [";alg=\"rsa\"", ";alg=ed25519", ";created=1", ";x"] {
         Reader { algorithm, ..reader(&agent.act) }.ask(&server, PATH).problem(401, "bad_signature");
     }

@@ -33,9 +33,12 @@ fn a_log_is_founded_by_its_registrar_who_names_the_instant_key() {
     assert_eq!(profile["link"]["body"]["hashes"]["instant-key"], named.as_str());
     assert_eq!(registrar["profile"]["hashes"]["instant-key"], named.as_str());
     let trailer = server.json("/v1/log/entries/2");
-    assert_eq!(trailer["trailer"], json!({
-        "covers": 2, "identities": 1, "log_time_ms": log["log_time_ms"], "map_root": trailer["trailer"]["map_root"],
-    }));
+    assert_eq!(
+        trailer["trailer"],
+        json!({
+            "covers": 2, "identities": 1, "log_time_ms": log["log_time_ms"], "map_root": trailer["trailer"]["map_root"],
+        })
+    );
     server.get("/v1/log/entries/3").problem(404, "not_found");
     server.audit();
 }
@@ -53,9 +56,12 @@ fn an_agent_registers_and_acts() {
 
     let view = server.json("/v1/agents/worker");
     assert_eq!(view, server.json(&format!("/v1/agents/{}", agent.identity().to_hex())));
-    assert_eq!(view["head"], json!({
-        "seqno": 6, "index": 11, "curr": agent.position.prev.to_hex(), "auth": agent.identity().to_hex(),
-    }));
+    assert_eq!(
+        view["head"],
+        json!({
+            "seqno": 6, "index": 11, "curr": agent.position.prev.to_hex(), "auth": agent.identity().to_hex(),
+        })
+    );
     assert_eq!((view["status"].as_str(), view["verified"].as_bool()), (Some("active"), Some(false)));
     assert_eq!(view["profile"]["display_name"], "Worker");
     assert_eq!(view["record"]["name"], "worker");
@@ -67,8 +73,13 @@ fn an_agent_registers_and_acts() {
 fn arrays_and_binary_carry_the_same_links() {
     let server = Server::start();
     let mut agent = Agent::new(server.node.log_id(), "binary");
-    let links: Vec<Signed> =
-        vec![agent.genesis(), agent.profile(profile("b")), agent.beside(r#"{"v":1}"#), agent.empty(), agent.inline(r#"{"v":1}"#)];
+    let links: Vec<Signed> = vec![
+        agent.genesis(),
+        agent.profile(profile("b")),
+        agent.beside(r#"{"v":1}"#),
+        agent.empty(),
+        agent.inline(r#"{"v":1}"#),
+    ];
     let answer = server.append_binary(&links);
     assert_eq!(answer.status, 201, "{answer:?}");
     assert_eq!(server.check_appended(&answer, &links), [3, 4, 5, 6, 7]);
@@ -79,7 +90,8 @@ fn arrays_and_binary_carry_the_same_links() {
     // As many as one request may carry.
     let full: Vec<Signed> = (0..256).map(|_| agent.empty()).collect();
     assert_eq!(server.append(&full).len(), 256);
-    let large: Vec<Signed> = (0..3).map(|_| agent.beside(&format!(r#"{{"t":"{}","v":1}}"#, "x".repeat(1_000_000)))).collect();
+    let large: Vec<Signed> =
+        (0..3).map(|_| agent.beside(&format!(r#"{{"t":"{}","v":1}}"#, "x".repeat(1_000_000)))).collect();
     assert_eq!(server.append(&large).len(), 3, "a request of almost 4 MiB");
     server.audit();
 }
@@ -173,7 +185,10 @@ fn what_is_prepared_can_be_signed_and_appended() {
     assert_eq!(server.post("/v1/links", JSON, link.to_string().as_bytes()).status, 201);
     let steps = [
         (json!({"type": "profile", "name": "thin", "kid": admin, "body": {"v": 1, "owner": "ops"}}), true),
-        (json!({"type": "action", "name": "thin", "kid": act, "body": {"v": 1, "b": [1, "x"], "a": null}, "outcome": "success"}), false),
+        (
+            json!({"type": "action", "name": "thin", "kid": act, "body": {"v": 1, "b": [1, "x"], "a": null}, "outcome": "success"}),
+            false,
+        ),
         (json!({"type": "action", "identity": founded["curr"], "kid": act, "body": {"v": 1}, "inline": true}), false),
         (json!({"type": "action", "identity": founded["curr"], "kid": act, "outcome": "denied"}), false),
     ];

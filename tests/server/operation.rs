@@ -17,9 +17,18 @@ fn health_readiness_and_metrics() {
     assert_eq!((ready["ready"].as_bool(), ready["tree_size"].as_u64()), (Some(true), Some(7)));
     let metrics = server.get("/metrics");
     assert!(metrics.header("content-type").unwrap().starts_with("text/plain"));
-    for name in ["links_total", "append_seconds_bucket", "http_responses_total", "http_connections", "tree_size",
-        "flushed_size", "published_size", "identities", "pool_entries", "latched"]
-    {
+    for name in [
+        "links_total",
+        "append_seconds_bucket",
+        "http_responses_total",
+        "http_connections",
+        "tree_size",
+        "flushed_size",
+        "published_size",
+        "identities",
+        "pool_entries",
+        "latched",
+    ] {
         assert!(metrics.text().contains(&format!("\nsoulchain_{name}")), "{name}");
     }
     for line in metrics.text().lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
@@ -29,7 +38,10 @@ fn health_readiness_and_metrics() {
 
 /// A path with its variables filled in, of something that is there.
 fn filled(path: &str) -> String {
-    path.replace("{agent}", "registrar").replace("{seqno}", "1").replace("{index}", "0").replace("{path}", "entries/000.p/1")
+    path.replace("{agent}", "registrar")
+        .replace("{seqno}", "1")
+        .replace("{index}", "0")
+        .replace("{path}", "entries/000.p/1")
 }
 
 #[test]
@@ -49,9 +61,16 @@ fn every_route_of_the_document_answers() {
             };
             // A stream has no end: that it is there is shown by its refusal of a wrong query.
             let query = if path == "/v1/events" { "?no=1" } else { query };
-            let answer = server.ask(&method.to_uppercase(), &format!("{target}{query}"), &[("content-type", JSON)],
-                (method == "post").then_some(b"{}".as_slice()));
-            let code = answer.header("content-type").filter(|kind| kind.contains("problem")).map(|_| answer.json()["code"].clone());
+            let answer = server.ask(
+                &method.to_uppercase(),
+                &format!("{target}{query}"),
+                &[("content-type", JSON)],
+                (method == "post").then_some(b"{}".as_slice()),
+            );
+            let code = answer
+                .header("content-type")
+                .filter(|kind| kind.contains("problem"))
+                .map(|_| answer.json()["code"].clone());
             assert!(!matches!(answer.status, 405 | 500..), "{method} {path}: {answer:?}");
             if answer.status == 404 {
                 panic!("{method} {path}: {code:?}");
@@ -64,11 +83,24 @@ fn every_route_of_the_document_answers() {
         .flat_map(|(path, methods)| methods.as_object().unwrap().keys().map(move |method| format!("{method} {path}")))
         .collect();
     let routes = [
-        "get /checkpoint", "get /tile/{path}", "post /v1/links", "post /v1/links/prepare", "get /v1/agents",
-        "get /v1/agents/{agent}", "get /v1/agents/{agent}/state", "get /v1/agents/{agent}/links",
-        "get /v1/agents/{agent}/links/{seqno}", "get /v1/agents/{agent}/links/{seqno}/proof",
-        "get /v1/agents/{agent}/links/{seqno}/body", "get /v1/log", "get /v1/log/entries/{index}",
-        "get /v1/log/proof/inclusion", "get /v1/log/proof/consistency", "get /v1/events", "get /healthz", "get /readyz",
+        "get /checkpoint",
+        "get /tile/{path}",
+        "post /v1/links",
+        "post /v1/links/prepare",
+        "get /v1/agents",
+        "get /v1/agents/{agent}",
+        "get /v1/agents/{agent}/state",
+        "get /v1/agents/{agent}/links",
+        "get /v1/agents/{agent}/links/{seqno}",
+        "get /v1/agents/{agent}/links/{seqno}/proof",
+        "get /v1/agents/{agent}/links/{seqno}/body",
+        "get /v1/log",
+        "get /v1/log/entries/{index}",
+        "get /v1/log/proof/inclusion",
+        "get /v1/log/proof/consistency",
+        "get /v1/events",
+        "get /healthz",
+        "get /readyz",
         "get /metrics",
     ];
     for route in routes {

@@ -76,7 +76,8 @@ fn old_links_are_proven_under_what_is_published_later() {
     server.published(server.size_and_root().0);
     check_proofs(&server, &links, "old");
     // After a restart the published state is not at hand: the proof comes under the instant key.
-    let server = Server::open(server.stop(), Setup { publish: std::time::Duration::from_secs(3_600), ..Setup::default() });
+    let server =
+        Server::open(server.stop(), Setup { publish: std::time::Duration::from_secs(3_600), ..Setup::default() });
     check_proofs(&server, &links, "old");
 }
 
@@ -135,9 +136,15 @@ fn sizes_are_consistent_and_entries_included() {
             assert!(at < size.get() || at != new.size().get() || root == new.root());
         }
     }
-    for query in ["inclusion?index=5&size=5", "inclusion?index=1&size=0", "consistency?old=9&new=8", "inclusion?size=5",
-        "inclusion?index=-1", "consistency?old=x", "consistency?old=1&new=2&more=3"]
-    {
+    for query in [
+        "inclusion?index=5&size=5",
+        "inclusion?index=1&size=0",
+        "consistency?old=9&new=8",
+        "inclusion?size=5",
+        "inclusion?index=-1",
+        "consistency?old=x",
+        "consistency?old=1&new=2&more=3",
+    ] {
         server.get(&format!("/v1/log/proof/{query}")).problem(400, "malformed");
     }
     for query in [format!("inclusion?index=0&size={}", size + 1), format!("consistency?old=1&new={}", size + 1)] {

@@ -122,7 +122,10 @@ fn malformed() {
         ("a body that is not stated", with("body", json!("{\"v\":1}x"))),
         ("a salt of an inline body", with("salt", json!("00".repeat(32)))),
         ("an upper-case salt", with("salt", json!("AA".repeat(32)))),
-        ("a chain that is two", links_text(&[scene.agent.unsent_inline("{\"v\":1}"), scene.agent.unsent_inline("{\"v\":1}")])),
+        (
+            "a chain that is two",
+            links_text(&[scene.agent.unsent_inline("{\"v\":1}"), scene.agent.unsent_inline("{\"v\":1}")]),
+        ),
     ];
     for (what, request) in cases {
         let before = scene.server.size_and_root();
@@ -205,8 +208,12 @@ fn bad_body() {
     scene.refused(forged(agent, &agent.act, LinkType::Action, deep.as_bytes(), |_| ()).to_string(), 400, "bad_body");
     let commit = |header: &mut Header| header.body_commit = BodyCommit::from_bytes([1; 32]);
     scene.refused(forged(agent, &agent.act, LinkType::Action, br#"{"v":1}"#, commit).to_string(), 400, "bad_body");
-    let profiles: [&[u8]; 4] =
-        [br#"{"colour":"red","v":1}"#, br#"{"owner":"","v":1}"#, br#"{"owner":null,"v":1}"#, br#"{"capabilities":["b","a"],"v":1}"#];
+    let profiles: [&[u8]; 4] = [
+        br#"{"colour":"red","v":1}"#,
+        br#"{"owner":"","v":1}"#,
+        br#"{"owner":null,"v":1}"#,
+        br#"{"capabilities":["b","a"],"v":1}"#,
+    ];
     for body in profiles {
         scene.refused(forged(agent, &agent.admin, LinkType::Profile, body, |_| ()).to_string(), 400, "bad_body");
     }
@@ -274,7 +281,12 @@ fn unauthorised() {
     let mut agent = scene.agent.clone();
     (agent.act, agent.admin) = (agent.admin, agent.act);
     scene.refused_links(&[agent.clone().empty()], 0, 403, "unauthorised");
-    scene.refused_links(&[agent.profile(Profile { owner: Some("o".into()), ..Profile::default() })], 0, 403, "unauthorised");
+    scene.refused_links(
+        &[agent.profile(Profile { owner: Some("o".into()), ..Profile::default() })],
+        0,
+        403,
+        "unauthorised",
+    );
     let mut stolen = scene.agent.clone();
     stolen.act = key("of a thief");
     scene.refused_links(&[stolen.empty()], 0, 403, "unauthorised");
@@ -380,7 +392,10 @@ fn unsupported() {
     scene.refused_links(&[link.clone()], 0, 400, "unsupported");
     let first = agent.empty();
     assert_eq!(scene.refused(links_json(&[first, link]), 400, "unsupported")["at"], 1);
-    for request in [json!({"type": "keys", "name": "actor", "kid": "00".repeat(32)}), json!({"type": "deed", "kid": "00".repeat(32)})] {
+    for request in [
+        json!({"type": "keys", "name": "actor", "kid": "00".repeat(32)}),
+        json!({"type": "deed", "kid": "00".repeat(32)}),
+    ] {
         scene.server.post("/v1/links/prepare", JSON, request.to_string().as_bytes()).problem(400, "unsupported");
     }
 }
@@ -412,7 +427,10 @@ fn what_cannot_be_prepared() {
     let cases = [
         (json!({"type": "action", "name": "actor", "kid": "xy"}), "malformed"),
         (json!({"type": "action", "kid": kid}), "malformed"),
-        (json!({"type": "action", "name": "actor", "identity": scene.agent.identity().to_hex(), "kid": kid}), "malformed"),
+        (
+            json!({"type": "action", "name": "actor", "identity": scene.agent.identity().to_hex(), "kid": kid}),
+            "malformed",
+        ),
         (json!({"type": "genesis", "name": "actor", "kid": kid, "body": {"v": 1}}), "malformed"),
         (json!({"type": "action", "name": "actor", "kid": kid, "outcome": "great"}), "malformed"),
         (json!({"type": "action", "name": "actor", "kid": kid, "more": 1}), "malformed"),

@@ -21,12 +21,14 @@ fn too_large() {
         server.post(target, JSON, &vec![b' '; 3 * MIB]).problem(400, "malformed");
         // Announced, and never sent: the answer does not wait.
         let mut stream = server.connect();
-        let head = format!("POST {target} HTTP/1.1\r\nhost: x\r\ncontent-type: {JSON}\r\ncontent-length: 99999999999\r\n\r\n");
+        let head =
+            format!("POST {target} HTTP/1.1\r\nhost: x\r\ncontent-type: {JSON}\r\ncontent-length: 99999999999\r\n\r\n");
         stream.write_all(head.as_bytes()).unwrap();
         read_answer(&mut stream).problem(413, "too_large");
         // Without a length.
         let mut stream = server.connect();
-        let head = format!("POST {target} HTTP/1.1\r\nhost: x\r\ncontent-type: {JSON}\r\ntransfer-encoding: chunked\r\n\r\n");
+        let head =
+            format!("POST {target} HTTP/1.1\r\nhost: x\r\ncontent-type: {JSON}\r\ntransfer-encoding: chunked\r\n\r\n");
         stream.write_all(head.as_bytes()).unwrap();
         let chunk = [b"80000\r\n".as_slice(), &vec![b' '; 512 << 10], b"\r\n"].concat();
         for _ in 0..9 {
@@ -38,7 +40,8 @@ fn too_large() {
     }
     // Each body below its own limit, all of them above that of a request.
     let mut agent = Agent::registered(&server, "large");
-    let links: Vec<Signed> = (0..5).map(|_| agent.beside(&format!(r#"{{"t":"{}","v":1}}"#, "x".repeat(900_000)))).collect();
+    let links: Vec<Signed> =
+        (0..5).map(|_| agent.beside(&format!(r#"{{"t":"{}","v":1}}"#, "x".repeat(900_000)))).collect();
     server.submit(&links).problem(413, "too_large");
     server.append_binary(&links).problem(413, "too_large");
     assert_eq!(server.size_and_root().0, 5);
@@ -50,7 +53,9 @@ fn too_large() {
 fn a_connection_with_broken_framing_ends() {
     let server = Server::start();
     let mut stream = server.connect();
-    let head = format!("POST /v1/links HTTP/1.1\r\nhost: x\r\ncontent-type: {JSON}\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n");
+    let head = format!(
+        "POST /v1/links HTTP/1.1\r\nhost: x\r\ncontent-type: {JSON}\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"
+    );
     stream.write_all(head.as_bytes()).unwrap();
     let mut rest = Vec::new();
     let _ = stream.read_to_end(&mut rest);
@@ -71,7 +76,8 @@ fn media_types() {
 #[test]
 fn routes_and_methods_that_are_not_there() {
     let server = Server::start();
-    for target in ["/v1", "/v1/agent", "/v2/log", "/v1/log/", "/v1/log/proof", "/%2e%2e/keys", "/v1/agents/a/links/1/x"] {
+    for target in ["/v1", "/v1/agent", "/v2/log", "/v1/log/", "/v1/log/proof", "/%2e%2e/keys", "/v1/agents/a/links/1/x"]
+    {
         server.get(target).problem(404, "not_found");
     }
     for (method, target) in [

@@ -80,7 +80,10 @@ fn tiles_never_change_and_bundles_can_be_compressed() {
         for accepted in ["gzip", "br, GZIP;q=0.5", "deflate,gzip"] {
             let packed = server.ask("GET", target, &[("accept-encoding", accepted)], None);
             if target.contains("entries") {
-                assert_eq!((packed.header("content-encoding"), packed.header("vary")), (Some("gzip"), plain.header("vary")));
+                assert_eq!(
+                    (packed.header("content-encoding"), packed.header("vary")),
+                    (Some("gzip"), plain.header("vary"))
+                );
                 let mut unpacked = Vec::new();
                 GzDecoder::new(&packed.body[..]).read_to_end(&mut unpacked).unwrap();
                 assert_eq!(unpacked, plain.body);
