@@ -36,7 +36,12 @@ impl Stream {
 
     fn read_until(&mut self, done: impl Fn(&str) -> bool) -> bool {
         let mut buffer = [0; 16 << 10];
+        let started = Instant::now();
         while !done(&self.seen) {
+            // A stream says now and then that it lives, so a read alone does not time out.
+            if started.elapsed() > Duration::from_secs(20) {
+                return false;
+            }
             match self.socket.read(&mut buffer) {
                 Ok(0) | Err(_) => return false,
                 Ok(count) => self.seen.push_str(std::str::from_utf8(&buffer[..count]).unwrap()),
