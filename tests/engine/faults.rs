@@ -15,7 +15,7 @@ use super::world::{SMALL_SEGMENT, Told, World, block_on, one};
 
 /// What survives a power loss, in several ways.
 fn survivors(case: u64) -> Vec<Survivors> {
-    let seeds = (0..3).map(|number| Survivors::Some(case * 3 + number));
+    let seeds = (0..2).map(|number| Survivors::Some(case * 2 + number));
     [Survivors::Nothing, Survivors::Everything].into_iter().chain(seeds).collect()
 }
 
@@ -81,11 +81,10 @@ fn prepared_in(segment_len: u64) -> (World, Told) {
 /// Opens what a fault left behind, audits it, and goes on with it.
 fn check_recovers(world: &World, told: &Told) {
     let (engine, _) = world.open().unwrap_or_else(|error| panic!("it does not open: {error}"));
-    let before = check_log(&engine, told);
     let mut told = told.clone();
     told.see(&engine.view());
-    let index = told.append(&engine, &one("z", 1)).unwrap();
-    assert_eq!(index, before.len() as u64);
+    let size = engine.view().size();
+    assert_eq!(told.append(&engine, &one("z", 1)).unwrap(), size.get());
     told.publish(&engine).unwrap();
     let entries = check_log(&engine, &told);
     engine.close();
@@ -179,7 +178,7 @@ fn the_power_goes_after_any_operation() {
                 case(|| format!("{survivors:?}"), || check_recovers(&world.after_power_loss(survivors), told));
             }
         });
-        eprintln!("{cases} cases, each with five losses");
+        eprintln!("{cases} cases, each with four losses");
     }
 }
 
