@@ -2,9 +2,7 @@
 
 use soulchain::hash::Hash;
 use soulchain::log::{Engine, LogReader, LogView, Machine};
-use soulchain::merkle::{
-    EMPTY_ROOT, LeafIndex, TreeSize, leaf_hash, node_hash, verify_consistency, verify_inclusion,
-};
+use soulchain::merkle::{EMPTY_ROOT, LeafIndex, TreeSize, leaf_hash, node_hash, verify_consistency, verify_inclusion};
 
 use super::disk::SimDisk;
 use super::rules::Rules;

@@ -234,7 +234,8 @@ fn thread_time() -> u64 {
         let stat = std::fs::read_to_string(path.join("stat")).ok()?;
         let (name, rest) = stat.rsplit_once(')')?;
         let fields: Vec<&str> = rest.split_whitespace().collect();
-        name.contains("soulchain-seque").then(|| fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap())
+        name.contains("soulchain-seque")
+            .then(|| fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap())
     };
     tasks.flatten().filter_map(|task| spent(task.path())).max().unwrap_or(0)
 }
