@@ -15,7 +15,7 @@ use super::world::{SMALL_SEGMENT, Told, World, block_on, one};
 
 /// What survives a power loss, in several ways.
 fn survivors(case: u64) -> Vec<Survivors> {
-    let seeds = (0..3).map(|number| Survivors::Some(case * 3 + number));
+    let seeds = (0..2).map(|number| Survivors::Some(case * 2 + number));
     [Survivors::Nothing, Survivors::Everything].into_iter().chain(seeds).collect()
 }
 
@@ -82,11 +82,10 @@ fn prepared_in(segment_len: u64) -> (World, Told) {
 /// Opens what a fault left behind, audits it, and goes on with it.
 fn check_recovers(world: &World, told: &Told) {
     let (engine, _) = world.open().unwrap_or_else(|error| panic!("it does not open: {error}"));
-    let before = check_log(&engine, told);
     let mut told = told.clone();
     told.see(&engine.view());
-    let index = told.append(&engine, &one("z", 1)).unwrap();
-    assert_eq!(index, before.len() as u64);
+    let size = engine.view().size();
+    assert_eq!(told.append(&engine, &one("z", 1)).unwrap(), size.get());
     told.publish(&engine).unwrap();
     let entries = check_log(&engine, &told);
     engine.close();
@@ -180,8 +179,34 @@ fn the_power_goes_after_any_operation() {
                 case(|| format!("{survivors:?}"), || check_recovers(&world.after_power_loss(survivors), told));
             }
         });
-        eprintln!("{cases} cases, each with five losses");
+        eprintln!("{cases} cases, each with four losses");
     }
+}
+
+/// What was to be written is not relied upon: nothing latches, and the next try does it.
+#[test]
+fn any_file_finds_no_space_once() {
+    let start = prepared();
+    let clean = start.0.copy();
+    short_run(&clean, &mut start.1.clone());
+    let mut kinds = BTreeSet::new();
+    for (at, (op, name)) in (0..).zip(clean.disk.ops()) {
+        let folder = name.rsplit_once('/').map_or(name.clone(), |(folder, _)| folder.to_owned());
+        // A frame goes where zeros lie already; that it finds no space is no known outcome.
+        let is_frame = name == "journal/fresh.tmp";
+        if !["write", "open"].contains(&op) || is_frame || !kinds.insert((op, folder)) {
+            continue;
+        }
+        let (world, mut told) = (start.0.copy(), start.1.clone());
+        world.plan(Plan { at, fate: Fate::NoSpace, dead_after: false });
+        if let Ok((engine, _)) = world.open() {
+            first_half(&engine, &mut told);
+            assert_eq!(engine.latched(), None, "{op} {name}");
+            engine.close();
+        }
+        case(|| format!("{at} {op} {name}"), || check_recovers(&world, &told));
+    }
+    eprintln!("{} cases", kinds.len());
 }
 
 #[test]

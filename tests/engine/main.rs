@@ -14,6 +14,9 @@ mod disk;
 mod rules;
 mod world;
 
+mod alterations;
 mod basics;
 mod faults;
+mod journal;
 mod pressure;
+mod stores;
