@@ -9,12 +9,15 @@ mod error;
 mod json;
 mod key_dir;
 mod output;
+mod progress;
 mod time;
 mod trust;
 
 mod agent;
+mod backup;
 mod bench;
 mod demo;
+mod fsck;
 mod import;
 mod keygen;
 mod log;
@@ -46,6 +49,10 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Run a node
     Serve(serve::ServeArgs),
+    /// Check a data directory, and mend what can be proven
+    Fsck(fsck::FsckArgs),
+    /// Copy the data directory of a running node
+    Backup(backup::BackupArgs),
     /// Make a key file
     Keygen(keygen::KeygenArgs),
     /// An agent's life: register, act, show, list
@@ -92,6 +99,8 @@ fn dispatch(command: Command, out: &Output) -> CliResult<ExitCode> {
     match command {
         Command::Demo(args) => demo::run(&args, out),
         Command::Serve(args) => serve::run(args).map(done).map_err(|error| CliError::failed(error.to_string())),
+        Command::Fsck(args) => fsck::run(&args, out),
+        Command::Backup(args) => backup::run(&args, out),
         Command::Keygen(args) => keygen::run(&args, out).map(done),
         Command::Agent(command) => block_on(agent::run(command, out)).map(done),
         Command::Log(command) => block_on(log::run(command, out)).map(done),

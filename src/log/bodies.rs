@@ -57,6 +57,27 @@ pub(crate) fn find(blobs: &dyn Blobs, bundle: u64, at: usize, end: u64) -> Resul
     Ok(None)
 }
 
+/// A body as it lies in its file.
+pub(crate) struct Slot {
+    /// Place of its entry in the bundle.
+    pub(crate) at: usize,
+    pub(crate) body: SideBody,
+    /// Where the next slot begins.
+    pub(crate) end: u64,
+}
+
+/// The slot that begins at `offset`; `None` at the end of the file, or of the part before `end`.
+pub(crate) fn slot_at(blobs: &dyn Blobs, name: &str, offset: u64, end: u64) -> Result<Option<Slot>, StorageError> {
+    let Some(head) = (if offset < end { head_at(blobs, name, offset)? } else { None }) else { return Ok(None) };
+    let start = offset + HEAD_LEN as u64;
+    let bytes = blobs.read_at(name, start, head.len as usize)?.unwrap_or_default();
+    let slot_end = start + u64::from(head.len);
+    if bytes.len() != head.len as usize || slot_end > end {
+        return Err(StorageError::Damaged { name: name.to_owned(), offset, what: "a body is cut short" });
+    }
+    Ok(Some(Slot { at: head.at, body: SideBody { salt: head.salt, bytes: Bytes::from(bytes) }, end: slot_end }))
+}
+
 fn head_at(blobs: &dyn Blobs, name: &str, offset: u64) -> Result<Option<Head>, StorageError> {
     let Some(bytes) = blobs.read_at(name, offset, HEAD_LEN)? else {
         return Ok(None);

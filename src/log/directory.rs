@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::open::{Storage, create};
 use crate::storage::{ChecksumKey, FileBlobs, FileJournal, FjallViews, OsDisk, SEGMENT_LEN, StorageError, Views};
 
-const ORIGIN: &str = "origin.json";
+pub(crate) const ORIGIN: &str = "origin.json";
 const LOCK: &str = "lock";
-const JOURNAL_KEY: &str = "journal/key";
+pub(crate) const JOURNAL_KEY: &str = "journal/key";
 
 /// Which log a directory holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,42 +83,48 @@ impl Directory {
         origin: &OriginFile,
         fill: impl FnOnce(&Path) -> io::Result<()>,
     ) -> Result<(), DirectoryError> {
+        Self::create_with(path, origin, fill, |storage| Ok(create(storage)?))
+    }
+
+    /// The same with a log that `write` puts into the storage, its manifest last.
+    pub(crate) fn create_with<E: From<DirectoryError>>(
+        path: &Path,
+        origin: &OriginFile,
+        fill: impl FnOnce(&Path) -> io::Result<()>,
+        write: impl FnOnce(&Storage) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut name = path.as_os_str().to_owned();
         name.push(".new");
         let temporary = PathBuf::from(name);
-        let at = |error| DirectoryError::Io(temporary.clone(), error);
-        if temporary.exists() {
-            fs::remove_dir_all(&temporary).map_err(at)?;
-        }
-        fs::DirBuilder::new().recursive(true).mode(0o755).create(temporary.join("journal")).map_err(at)?;
-        fill(&temporary).map_err(at)?;
-        let json = serde_json::to_vec_pretty(origin).map_err(|e| at(e.into()))?;
-        fs::write(temporary.join(ORIGIN), json).map_err(at)?;
-        let mut key = [0; 32];
-        getrandom::fill(&mut key).map_err(|e| at(io::Error::other(e)))?;
-        write_private(&temporary.join(JOURNAL_KEY), &key).map_err(at)?;
-        let storage = storage_at(&temporary, key, Arc::new(crate::storage::MemoryViews::default())).map_err(at)?;
-        create(&storage)?;
-        storage.blobs.barrier()?;
+        let storage = begin(&temporary, origin, fill)?;
+        write(&storage)?;
+        storage.blobs.barrier().map_err(DirectoryError::from)?;
         fs::rename(&temporary, path).map_err(|error| DirectoryError::Io(path.to_owned(), error))?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(parent).and_then(|parent| parent.sync_all()).map_err(|e| DirectoryError::Io(parent.to_owned(), e))
+        let synced = File::open(parent).and_then(|parent| parent.sync_all());
+        Ok(synced.map_err(|e| DirectoryError::Io(parent.to_owned(), e))?)
     }
 
     /// Takes hold of a directory.
     pub fn open(path: &Path) -> Result<Self, DirectoryError> {
         let at = |error| DirectoryError::Io(path.to_owned(), error);
-        let json = fs::read(path.join(ORIGIN)).map_err(at)?;
-        let origin: OriginFile =
-            serde_json::from_slice(&json).map_err(|e| DirectoryError::Origin(path.to_owned(), e.to_string()))?;
-        if origin.v != 1 {
-            return Err(DirectoryError::Origin(path.to_owned(), format!("version {} is not known", origin.v)));
-        }
+        let origin = Self::read_origin(path)?;
         let lock = File::options().create(true).write(true).truncate(false).open(path.join(LOCK)).map_err(at)?;
         match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self { path: path.to_owned(), origin, _lock: lock }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(DirectoryError::InUse(path.to_owned())),
             Err(error) => Err(at(error.into())),
+        }
+    }
+
+    /// Reads which log a directory holds, without taking hold of it.
+    pub(crate) fn read_origin(path: &Path) -> Result<OriginFile, DirectoryError> {
+        let json = fs::read(path.join(ORIGIN)).map_err(|error| DirectoryError::Io(path.to_owned(), error))?;
+        let origin: OriginFile =
+            serde_json::from_slice(&json).map_err(|e| DirectoryError::Origin(path.to_owned(), e.to_string()))?;
+        match origin.v {
+            1 => Ok(origin),
+            v => Err(DirectoryError::Origin(path.to_owned(), format!("version {v} is not known"))),
         }
     }
 
@@ -154,6 +160,26 @@ impl Directory {
         let key = key.try_into().map_err(|_| at(io::Error::other("it does not hold 32 bytes")))?;
         storage_at(&self.path, key, views).map_err(at)
     }
+}
+
+/// Makes everything of a new directory but its log.
+fn begin(
+    temporary: &Path,
+    origin: &OriginFile,
+    fill: impl FnOnce(&Path) -> io::Result<()>,
+) -> Result<Storage, DirectoryError> {
+    let at = |error| DirectoryError::Io(temporary.to_owned(), error);
+    if temporary.exists() {
+        fs::remove_dir_all(temporary).map_err(at)?;
+    }
+    fs::DirBuilder::new().recursive(true).mode(0o755).create(temporary.join("journal")).map_err(at)?;
+    fill(temporary).map_err(at)?;
+    let json = serde_json::to_vec_pretty(origin).map_err(|e| at(e.into()))?;
+    fs::write(temporary.join(ORIGIN), json).map_err(at)?;
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).map_err(|e| at(io::Error::other(e)))?;
+    write_private(&temporary.join(JOURNAL_KEY), &key).map_err(at)?;
+    storage_at(temporary, key, Arc::new(crate::storage::MemoryViews::default())).map_err(at)
 }
 
 fn storage_at(path: &Path, key: [u8; 32], views: Arc<dyn Views>) -> io::Result<Storage> {

@@ -18,6 +18,7 @@ use super::names::{self, TileKind};
 use super::tail::{Stored, TILE_HEIGHT, TILE_WIDTH, Tail};
 use crate::encoding::Writer;
 use crate::hash::Hash;
+use crate::merkle::TreeSize;
 use crate::storage::{Blobs, Mark, StorageError, ViewBatch, Views};
 
 /// Everything up to one frame boundary.
@@ -36,11 +37,14 @@ pub(crate) struct Flusher {
     blobs: Arc<dyn Blobs>,
     views: Arc<dyn Views>,
     manifest: Manifest,
+    /// Sizes whose partial bundle and tiles this flusher has made durable. What an earlier process wrote is no matter:
+    /// of a sync that failed it may be in the page cache only.
+    kept_edges: [Option<TreeSize>; 2],
 }
 
 impl Flusher {
     pub(crate) fn new(blobs: Arc<dyn Blobs>, views: Arc<dyn Views>, manifest: Manifest) -> Self {
-        Self { blobs, views, manifest }
+        Self { blobs, views, manifest, kept_edges: [None; 2] }
     }
 
     pub(crate) fn flush(&mut self, job: &FlushJob) -> Result<(), StorageError> {
@@ -49,10 +53,12 @@ impl Flusher {
         self.write_bundles(&job.tail, from, to)?;
         self.write_tiles(&job.tail, from, to)?;
         self.write_rows(&job.tail, from, to)?;
-        if job.published.size.get() < to {
-            self.write_edge(&job.tail, job.published.size.get())?;
+        let edges = [job.published.size, job.tail.size()];
+        for size in edges {
+            if !self.kept_edges.contains(&Some(size)) {
+                self.write_edge(&job.tail, size.get())?;
+            }
         }
-        self.write_edge(&job.tail, to)?;
         self.blobs.barrier()?;
         let manifest = Manifest {
             is_copy: false,
@@ -64,6 +70,7 @@ impl Flusher {
         };
         self.blobs.commit(MANIFEST, &manifest.encode())?;
         self.manifest = manifest;
+        self.kept_edges = edges.map(Some);
         if !job.published.note.is_empty() {
             self.blobs.commit(CHECKPOINT, &job.published.note)?;
         }
@@ -98,7 +105,7 @@ impl Flusher {
         Ok(if to.is_multiple_of(TILE_WIDTH as u64) { 0 } else { len })
     }
 
-    fn write_bundles(&self, tail: &Tail, from: u64, to: u64) -> Result<(), StorageError> {
+    pub(crate) fn write_bundles(&self, tail: &Tail, from: u64, to: u64) -> Result<(), StorageError> {
         for index in from / TILE_WIDTH as u64..to / TILE_WIDTH as u64 {
             self.blobs
                 .put(&names::tile(TileKind::Entries, index, TILE_WIDTH), &bundle_bytes(bundle_of(tail, index)?))?;
@@ -106,7 +113,7 @@ impl Flusher {
         Ok(())
     }
 
-    fn write_tiles(&self, tail: &Tail, from: u64, to: u64) -> Result<(), StorageError> {
+    pub(crate) fn write_tiles(&self, tail: &Tail, from: u64, to: u64) -> Result<(), StorageError> {
         for level in 0..tail.levels() as u8 {
             for index in tiles_completed(level, from, to) {
                 let tile = tail.tile(level, index).ok_or_else(|| lost(level, index))?;
@@ -116,7 +123,7 @@ impl Flusher {
         Ok(())
     }
 
-    fn write_rows(&self, tail: &Tail, from: u64, to: u64) -> Result<(), StorageError> {
+    pub(crate) fn write_rows(&self, tail: &Tail, from: u64, to: u64) -> Result<(), StorageError> {
         let mut rows = Writer::with_capacity((to - from) as usize * 16);
         for index in from..to {
             let entries = bundle_of(tail, index / TILE_WIDTH as u64)?;
@@ -127,12 +134,12 @@ impl Flusher {
 
     /// Writes the partial bundle and tiles of one size. Of an older size those that are full by now are left out:
     /// readers take the full one.
-    fn write_edge(&self, tail: &Tail, size: u64) -> Result<(), StorageError> {
+    pub(crate) fn write_edge(&self, tail: &Tail, size: u64) -> Result<(), StorageError> {
         let to = tail.size().get();
         let (index, width) = (size / TILE_WIDTH as u64, size as usize % TILE_WIDTH);
         if width > 0 && index == to / TILE_WIDTH as u64 {
             let bytes = bundle_bytes(&bundle_of(tail, index)?[..width]);
-            self.put_once(&names::tile(TileKind::Entries, index, width), &bytes)?;
+            self.blobs.put(&names::tile(TileKind::Entries, index, width), &bytes)?;
         }
         for level in 0..tail.levels() as u8 {
             let at_level = size >> (u32::from(TILE_HEIGHT) * u32::from(level));
@@ -141,15 +148,10 @@ impl Flusher {
             if width > 0 && is_edge {
                 let tile = tail.tile(level, index).ok_or_else(|| lost(level, index))?;
                 let bytes = tile_bytes(&tile.hashes()[..width]);
-                self.put_once(&names::tile(TileKind::Hashes(level), index, width), &bytes)?;
+                self.blobs.put(&names::tile(TileKind::Hashes(level), index, width), &bytes)?;
             }
         }
         Ok(())
-    }
-
-    /// A partial tile is named by its width, so what an earlier flush wrote under the name is the same.
-    fn put_once(&self, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
-        if self.blobs.read(name)?.is_some_and(|there| there == bytes) { Ok(()) } else { self.blobs.put(name, bytes) }
     }
 
     /// Partial tiles may go once the full one is there (tlog-tiles, "Partial Tiles").

@@ -15,12 +15,14 @@
 //! flush disturbs no byte that the manifest rests on; an error whose outcome on disk is unknown stops all writes until
 //! the directory is opened again.
 
+mod backup;
 mod batch;
 mod bodies;
 mod directory;
 mod engine;
 mod error;
 mod flush;
+mod fsck;
 mod machine;
 mod manifest;
 mod names;
@@ -33,10 +35,12 @@ mod sequencer;
 mod tail;
 mod view;
 
+pub use backup::{BackupError, BackupReport, backup};
 pub use batch::{Batch, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, MAX_BODY_LEN, MAX_ENTRY_LEN};
 pub use directory::{Directory, DirectoryError, OriginFile};
 pub use engine::{Engine, Pending, Sign};
 pub use error::{OpenError, ReadError, SubmitError};
+pub use fsck::{EntryCheck, Finding, FsckReport, MAX_FINDINGS, NoCheck, Place, Progress, Severity, Subject, fsck};
 pub use machine::{Machine, ReplayError, Weight};
 pub use opaque::{Opaque, OpaqueGroup};
 pub use open::{Options, Recovery, Storage, create, open};

@@ -256,7 +256,7 @@ fn replay<M: Machine>(machine: &mut M, store: &Store, tail: &Tail, from: TreeSiz
 }
 
 /// Integrates the frames of the journal as the sequencer did, and checks that they lead where they say.
-fn apply_frames<M: Machine>(
+pub(crate) fn apply_frames<M: Machine>(
     machine: &mut M,
     tail: &mut Tail,
     scan: &Scan,

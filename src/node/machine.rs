@@ -140,9 +140,22 @@ impl RegistryMachine {
     fn replay_link(&mut self, index: LeafIndex, entry: &[u8]) -> Result<[u8; 16], String> {
         let link = Link::parse_entry(entry).map_err(|error| error.to_string())?;
         let read = ReadLink::read(link, None, self.log_id).map_err(|error| error.to_string())?;
+        self.check_place(&read)?;
         let admitted = self.registry.trusted(index, &read, &Facts::default());
         self.registry.apply(&admitted);
         Ok(self.take_row(index, read.link(), read.body()))
+    }
+
+    /// Replay trusts what admission judged, but not that every link follows the one before it in its chain: a log of
+    /// other rules must end in an error here.
+    fn check_place(&self, read: &ReadLink) -> Result<(), String> {
+        let header = read.header();
+        let known = self.registry.identity(&chain_of(read.link())).map(|state| state.record.head);
+        let fits = match known {
+            None => header.begins_chain(),
+            Some(head) => !header.begins_chain() && header.seqno == head.seqno.next() && header.prev == head.curr,
+        };
+        if fits { Ok(()) } else { Err("it does not follow the link before it in its chain".to_owned()) }
     }
 
     fn replay_trailer(&mut self, index: LeafIndex, entry: &[u8]) -> Result<[u8; 16], String> {

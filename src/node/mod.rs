@@ -5,6 +5,7 @@
 
 mod chain;
 mod facts;
+mod fsck;
 mod keys;
 mod machine;
 mod open;
@@ -14,6 +15,7 @@ mod rows;
 mod stored;
 mod submit;
 
+pub use fsck::check_directory;
 pub use machine::{Group, NodeState, Position, Refused, RegistryMachine};
 pub use open::{NodeError, NodeOptions, ViewStore};
 pub use query::{AgentFilter, AgentKey, DirectoryPage, FoundLink, MAX_SCAN};

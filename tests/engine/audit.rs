@@ -2,7 +2,7 @@
 
 use soulchain::hash::Hash;
 use soulchain::log::{Engine, LogReader, LogView, Machine};
-use soulchain::merkle::{LeafIndex, TreeSize, leaf_hash, root_of_perfect, verify_consistency, verify_inclusion};
+use soulchain::merkle::{EMPTY_ROOT, LeafIndex, TreeSize, leaf_hash, node_hash, verify_consistency, verify_inclusion};
 
 use super::disk::SimDisk;
 use super::rules::Rules;
@@ -10,8 +10,49 @@ use super::world::{Told, note};
 
 const WIDTH: usize = 256;
 
-/// Checks everything that an open log shows, and that it contradicts nothing that anyone was told.
-pub(crate) fn check_log(engine: &Engine<Rules>, told: &Told) {
+/// A tree made anew from leaves: the twin of what the engine keeps. What is perfect is hashed once.
+struct Tree {
+    /// At level k the roots over 2^k leaves.
+    rows: Vec<Vec<Hash>>,
+}
+
+impl Tree {
+    fn new(entries: &[impl AsRef<[u8]>]) -> Self {
+        let mut rows = vec![entries.iter().map(|entry| leaf_hash(entry.as_ref())).collect::<Vec<Hash>>()];
+        while let Some(row) = rows.last().filter(|row| row.len() > 1) {
+            let above = row.chunks_exact(2).map(|pair| node_hash(&pair[0], &pair[1])).collect();
+            rows.push(above);
+        }
+        Self { rows }
+    }
+
+    /// The root of the first `size` leaves (RFC 6962, section 2.1).
+    fn root(&self, size: TreeSize) -> Hash {
+        if size == TreeSize::ZERO { EMPTY_ROOT } else { self.range(0, size.get() as usize) }
+    }
+
+    fn range(&self, start: usize, end: usize) -> Hash {
+        let len = end - start;
+        if len.is_power_of_two() {
+            return self.rows[len.ilog2() as usize][start / len];
+        }
+        let left = len.next_power_of_two() / 2;
+        node_hash(&self.range(start, start + left), &self.range(start + left, end))
+    }
+
+    fn leaves(&self) -> &[Hash] {
+        &self.rows[0]
+    }
+
+    /// The hashes of each level of tiles in the tree of a size.
+    fn levels(&self, size: usize) -> impl Iterator<Item = &[Hash]> {
+        let rows = self.rows.iter().step_by(8).enumerate();
+        rows.map(move |(level, row)| &row[..size >> (8 * level)]).take_while(|row| !row.is_empty())
+    }
+}
+
+/// Checks everything that an open log shows, and that it contradicts nothing that anyone was told. Gives the entries.
+pub(crate) fn check_log(engine: &Engine<Rules>, told: &Told) -> Vec<Vec<u8>> {
     let view = engine.view();
     let entries = check_tree(engine, &view, told);
     let reader = engine.reader(&view);
@@ -28,6 +69,7 @@ pub(crate) fn check_log(engine: &Engine<Rules>, told: &Told) {
     for told in &told.entries {
         assert_eq!(reader.body(LeafIndex::new(told.index)).unwrap(), told.body, "body {}", told.index);
     }
+    entries
 }
 
 /// The same for entries without meaning. Gives the entries.
@@ -36,25 +78,29 @@ pub(crate) fn check_tree<M: Machine>(engine: &Engine<M>, view: &LogView<M::State
     let size = view.size();
     let entries = read_bundles(&reader, size);
     assert_eq!(entries.len() as u64, size.get());
-    let leaves: Vec<Hash> = entries.iter().map(|entry| leaf_hash(entry)).collect();
-    check_tiles(&reader, &leaves);
-    let root = root_of_perfect(&leaves);
+    let tree = Tree::new(&entries);
+    check_tiles(&reader, &tree);
+    let root = tree.root(size);
     assert_eq!((view.root(), reader.root(size).unwrap()), (root, root), "root of {size}");
     if size > TreeSize::ZERO {
         assert_eq!(**view.checkpoint(), note(size, &root)[..], "checkpoint of {size}");
     }
-    check_heads(&reader, &leaves, &told.heads);
-    for told in &told.entries {
+    check_heads(&reader, &tree, &told.heads);
+    let step = 1.max(told.entries.len() / 16);
+    for (number, told) in told.entries.iter().rev().enumerate() {
         let index = LeafIndex::new(told.index);
         assert!(told.index < size.get(), "entry {} was acknowledged, and the log has {size}", told.index);
         assert_eq!(reader.entry(index).unwrap(), told.entry, "entry {index}");
-        let path = reader.inclusion(index, size).unwrap();
-        verify_inclusion(&leaves[told.index as usize], index, size, &path, &root).unwrap();
+        // Of many entries some stand for the paths of all.
+        if number % step == 0 || number < 4 {
+            let path = reader.inclusion(index, size).unwrap();
+            verify_inclusion(&tree.leaves()[told.index as usize], index, size, &path, &root).unwrap();
+        }
     }
     let published = engine.published();
     assert!(published.as_ref().map_or(TreeSize::ZERO, |published| published.size) >= told.published, "it went back");
     if let Some(published) = published {
-        assert_eq!(published.root, root_of_perfect(&leaves[..published.size.get() as usize]));
+        assert_eq!(published.root, tree.root(published.size));
         assert_eq!(*published.note, note(published.size, &published.root)[..]);
     }
     for past in [reader.entry(size.next_index()).is_err(), reader.root(TreeSize::new(size.get() + 1)).is_err()] {
@@ -90,8 +136,8 @@ pub(crate) fn split_bundle(mut bundle: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// Every tile of every level, the partial one in several widths.
-fn check_tiles(reader: &LogReader<'_>, leaves: &[Hash]) {
-    for (level, hashes) in (0..).zip(levels(leaves)) {
+fn check_tiles(reader: &LogReader<'_>, tree: &Tree) {
+    for (level, hashes) in (0..).zip(tree.levels(reader.size().get() as usize)) {
         for (index, tile) in (0..).zip(hashes.chunks(WIDTH)) {
             for width in [1, tile.len() / 2, tile.len()].into_iter().filter(|width| *width > 0) {
                 let bytes = reader.tile(level, index, width).unwrap();
@@ -107,25 +153,15 @@ fn tile_of(hashes: &[Hash]) -> Vec<u8> {
     hashes.iter().flat_map(|hash| *hash.as_bytes()).collect()
 }
 
-/// The hashes of each level of tiles.
-fn levels(leaves: &[Hash]) -> Vec<Vec<Hash>> {
-    let mut levels = vec![leaves.to_vec()];
-    while let Some(below) = levels.last().filter(|below| below.len() >= WIDTH) {
-        let above = below.chunks_exact(WIDTH).map(root_of_perfect).collect();
-        levels.push(above);
-    }
-    levels
-}
-
-fn check_heads(reader: &LogReader<'_>, leaves: &[Hash], heads: &[(TreeSize, Hash)]) {
+fn check_heads(reader: &LogReader<'_>, tree: &Tree, heads: &[(TreeSize, Hash)]) {
     let size = reader.size();
-    let root = root_of_perfect(leaves);
+    let root = tree.root(size);
     let mut heads = heads.to_vec();
     heads.sort_unstable();
     heads.dedup();
     for (old, old_root) in heads {
         assert!(old <= size, "a checkpoint of {old} was handed out, and the log has {size}");
-        assert_eq!(old_root, root_of_perfect(&leaves[..old.get() as usize]), "the checkpoint of {old}");
+        assert_eq!(old_root, tree.root(old), "the checkpoint of {old}");
         assert_eq!(reader.root(old).unwrap(), old_root);
         let path = reader.consistency(old, size).unwrap();
         verify_consistency(old, size, &old_root, &root, &path).unwrap();
@@ -135,9 +171,9 @@ fn check_heads(reader: &LogReader<'_>, leaves: &[Hash], heads: &[(TreeSize, Hash
 /// The public files of a log that was closed: what a static web server would show.
 pub(crate) fn check_files(disk: &SimDisk, entries: &[impl AsRef<[u8]>], published: TreeSize) {
     let entries: Vec<&[u8]> = entries.iter().map(AsRef::as_ref).collect();
-    let leaves: Vec<Hash> = entries.iter().map(|entry| leaf_hash(entry)).collect();
+    let tree = Tree::new(&entries);
     for size in [entries.len(), published.get() as usize] {
-        for (level, hashes) in levels(&leaves[..size]).into_iter().enumerate() {
+        for (level, hashes) in tree.levels(size).enumerate() {
             for (index, tile) in hashes.chunks(WIDTH).enumerate() {
                 check_file(disk, &format!("tile/{level}"), index, tile.len(), &tile_of(tile));
             }
@@ -147,7 +183,7 @@ pub(crate) fn check_files(disk: &SimDisk, entries: &[impl AsRef<[u8]>], publishe
             check_file(disk, "tile/entries", index, bundle.len(), &bytes.collect::<Vec<u8>>());
         }
     }
-    let root = root_of_perfect(&leaves[..published.get() as usize]);
+    let root = tree.root(published);
     let checkpoint = (published > TreeSize::ZERO).then(|| note(published, &root));
     assert_eq!(disk.peek("checkpoint"), checkpoint);
 }

@@ -86,6 +86,8 @@ pub(crate) struct SimDisk(Arc<Mutex<Inner>>);
 /// How the operation that is being done ends.
 enum Verdict {
     Go,
+    /// The disk is not there any more.
+    Dead(io::Error),
     Stop(io::Error),
     Half(io::Error),
     GoAndFail(io::Error),
@@ -177,7 +179,7 @@ impl SimDisk {
     pub(crate) fn other_op(&self, kind: &'static str, name: &str) -> Result<(), (io::Error, Fate)> {
         match self.inner().begin(kind, name) {
             Verdict::Go => Ok(()),
-            Verdict::Stop(error) => Err((error, Fate::Lost)),
+            Verdict::Dead(error) | Verdict::Stop(error) => Err((error, Fate::Lost)),
             Verdict::Half(error) => Err((error, Fate::Half)),
             Verdict::GoAndFail(error) => Err((error, Fate::Done)),
         }
@@ -193,7 +195,7 @@ impl SimDisk {
         let mut inner = self.inner();
         match inner.begin(kind, name) {
             Verdict::Go => work(&mut inner),
-            Verdict::Stop(error) | Verdict::Half(error) => Err(error),
+            Verdict::Dead(error) | Verdict::Stop(error) | Verdict::Half(error) => Err(error),
             Verdict::GoAndFail(error) => work(&mut inner).and(Err(error)),
         }
     }
@@ -265,7 +267,7 @@ impl Inner {
         let number = self.ops.len() as u64;
         self.ops.push((kind, name.to_owned()));
         if self.is_dead {
-            return Verdict::Stop(io::Error::other("the disk is dead"));
+            return Verdict::Dead(io::Error::other("the disk is dead"));
         }
         let error = || io::Error::other("the disk says no");
         if kind == "write" && self.full.as_ref().is_some_and(|full| name.contains(full.as_str())) {
@@ -380,6 +382,7 @@ impl Disk for SimDisk {
         let result = match inner.begin("sync_fs", "") {
             Verdict::Go => Ok(()),
             Verdict::GoAndFail(error) => Err(error),
+            Verdict::Dead(error) => return Err(error),
             Verdict::Stop(error) | Verdict::Half(error) => {
                 // Their pages are clean now, and no later sync tries again.
                 inner.files.values_mut().for_each(|file| file.dirty.clear());
@@ -410,7 +413,7 @@ impl DiskFile for SimFile {
         let offset = offset as usize;
         match verdict {
             Verdict::Go => file.write(offset, bytes),
-            Verdict::Stop(error) => return Err(error),
+            Verdict::Dead(error) | Verdict::Stop(error) => return Err(error),
             Verdict::Half(error) => {
                 file.write(offset, &bytes[..bytes.len() / 2]);
                 return Err(error);
@@ -444,6 +447,7 @@ impl DiskFile for SimFile {
                 file.sync();
                 Err(error)
             }
+            Verdict::Dead(error) => Err(error),
             Verdict::Stop(error) | Verdict::Half(error) => {
                 file.dirty.clear();
                 Err(error)

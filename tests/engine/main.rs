@@ -15,3 +15,5 @@ mod rules;
 mod world;
 
 mod basics;
+mod faults;
+mod pressure;

@@ -1,0 +1,338 @@
+//! Replay of what the tree proves: entries into the machine, and what is kept or derived beside them against it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::report::{FsckReport, Place};
+use super::{EntryCheck, Progress};
+use crate::log::bodies;
+use crate::log::machine::Machine;
+use crate::log::manifest::{CHAIN_INDEX, Manifest};
+use crate::log::names::{self, TileKind};
+use crate::log::tail::{ROW_LEN, Row, SideBody, TILE_WIDTH};
+use crate::merkle::{LeafIndex, TreeSize};
+use crate::storage::{Blobs, Disk, DiskFile, StorageError, ViewBatch, Views};
+
+const NEW_CHAIN_INDEX: &str = "chain.idx.new";
+/// The folder of the default store of views, for findings.
+pub(super) const VIEWS: &str = "views";
+
+pub(super) struct Replay<'a, M> {
+    pub(super) machine: M,
+    /// The newest entry that the machine took.
+    pub(super) last: Option<Bytes>,
+    /// Rows of the partial bundle.
+    pub(super) edge_rows: Vec<Row>,
+    check: &'a dyn EntryCheck,
+    blobs: &'a dyn Blobs,
+    size: u64,
+    bodies_len: u64,
+    applied: u64,
+    stopped: bool,
+    rows: Rows<'a>,
+    views: ViewsCheck<'a>,
+    progress: &'a mut dyn FnMut(Progress),
+}
+
+impl<'a, M: Machine> Replay<'a, M> {
+    pub(super) fn new(
+        machine: M,
+        check: &'a dyn EntryCheck,
+        blobs: &'a dyn Blobs,
+        manifest: &Manifest,
+        (rows, views): (Rows<'a>, ViewsCheck<'a>),
+        progress: &'a mut dyn FnMut(Progress),
+    ) -> Self {
+        Self {
+            machine,
+            last: None,
+            edge_rows: Vec::new(),
+            check,
+            blobs,
+            size: manifest.size.get(),
+            bodies_len: manifest.bodies_len,
+            applied: 0,
+            stopped: false,
+            rows,
+            views,
+            progress,
+        }
+    }
+
+    /// Takes the next bundle.
+    pub(super) fn bundle(
+        &mut self,
+        report: &mut FsckReport,
+        index: u64,
+        entries: Option<&[Bytes]>,
+    ) -> Result<(), StorageError> {
+        self.bodies(report, index, entries);
+        let start = index * TILE_WIDTH as u64;
+        match entries {
+            Some(entries) if !self.stopped => self.replay(report, start, entries)?,
+            None => self.stop(report, &names::tile(TileKind::Entries, index, TILE_WIDTH), start),
+            Some(_) => {}
+        }
+        let done = (start + TILE_WIDTH as u64).min(self.size);
+        (self.progress)(Progress { entries: TreeSize::new(done), of: TreeSize::new(self.size) });
+        Ok(())
+    }
+
+    /// Whether every entry of the public files was replayed.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.stopped && self.applied == self.size
+    }
+
+    /// Ends the comparison of what is derived, and writes it anew where that was asked for.
+    pub(super) fn finish(&mut self, report: &mut FsckReport) -> Result<(), StorageError> {
+        let whole = self.is_whole();
+        self.rows.finish(report, self.blobs, self.size, whole)?;
+        self.views.finish(report, &mut self.machine, self.size, whole)
+    }
+
+    fn stop(&mut self, report: &mut FsckReport, name: &str, at: u64) {
+        if !self.stopped {
+            let what =
+                "entries from here on are not replayed: the rows, the views and the journal are not held against them";
+            report.note(name, Place::Entry(LeafIndex::new(at)), what);
+        }
+        self.stopped = true;
+    }
+
+    fn replay(&mut self, report: &mut FsckReport, start: u64, entries: &[Bytes]) -> Result<(), StorageError> {
+        let mut rows = Vec::with_capacity(entries.len());
+        for (index, entry) in (start..).map(LeafIndex::new).zip(entries) {
+            self.views.at(report, &mut self.machine, index.get());
+            match self.machine.apply(index, entry) {
+                Ok(row) => rows.push(row),
+                Err(error) => {
+                    let name = names::tile(TileKind::Entries, start / TILE_WIDTH as u64, TILE_WIDTH);
+                    let what = format!("the entry breaks the rules of this log: {}", error.what);
+                    report.damage(&name, Place::Entry(index), what);
+                    self.stop(report, &name, index.get());
+                    break;
+                }
+            }
+            self.applied += 1;
+            self.last = Some(entry.clone());
+        }
+        self.rows.compare(report, self.blobs, start, &rows)?;
+        self.edge_rows = if entries.len() < TILE_WIDTH { rows } else { Vec::new() };
+        Ok(())
+    }
+
+    /// The bodies of a bundle: that the file is made of slots, each for an entry that takes it.
+    fn bodies(&mut self, report: &mut FsckReport, bundle: u64, entries: Option<&[Bytes]>) {
+        let name = names::bodies(bundle);
+        let is_partial = bundle == self.size / TILE_WIDTH as u64;
+        // What lies behind it is being written, or was when a crash came.
+        let end = if is_partial { self.bodies_len } else { u64::MAX };
+        let width = if is_partial { self.size as usize % TILE_WIDTH } else { TILE_WIDTH };
+        if is_partial && end > 0 && !self.blobs.len(&name).is_ok_and(|len| len >= Some(end)) {
+            return report.damage(&name, Place::Whole, format!("it is shorter than the {end} bytes that were written"));
+        }
+        let (mut offset, mut least) = (0, 0);
+        loop {
+            match bodies::slot_at(self.blobs, &name, offset, end) {
+                Ok(None) => return,
+                Ok(Some(slot)) if slot.at < least || slot.at >= width => {
+                    return report.damage(&name, Place::Byte(offset), "a slot for no entry, or out of order");
+                }
+                Ok(Some(slot)) => {
+                    self.body(report, (&name, offset), bundle * TILE_WIDTH as u64, (slot.at, &slot.body), entries);
+                    (offset, least) = (slot.end, slot.at + 1);
+                }
+                Err(error) => return report.storage(&name, error),
+            }
+        }
+    }
+
+    fn body(
+        &self,
+        report: &mut FsckReport,
+        (name, offset): (&str, u64),
+        start: u64,
+        (at, body): (usize, &SideBody),
+        entries: Option<&[Bytes]>,
+    ) {
+        report.bodies += 1;
+        let Some(entry) = entries.and_then(|entries| entries.get(at)) else { return };
+        let index = LeafIndex::new(start + at as u64);
+        if let Err(what) = self.check.body(index, entry, body) {
+            report.damage(name, Place::Byte(offset), format!("the body beside entry {index}: {what}"));
+        }
+    }
+}
+
+/// The rows in chain.idx against those of replay.
+pub(super) struct Rows<'a> {
+    disk: &'a dyn Disk,
+    /// The file made anew, where a repair was asked for.
+    fresh: Option<Box<dyn DiskFile>>,
+    first_wrong: Option<u64>,
+    wrong: u64,
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn new(disk: &'a dyn Disk, repair: bool) -> Result<Self, StorageError> {
+        let mut fresh = None;
+        if repair {
+            let mut file = disk.open(NEW_CHAIN_INDEX).map_err(|e| StorageError::io("open", NEW_CHAIN_INDEX, e))?;
+            file.truncate(0).map_err(|e| StorageError::io("truncate", NEW_CHAIN_INDEX, e))?;
+            fresh = Some(file);
+        }
+        Ok(Self { disk, fresh, first_wrong: None, wrong: 0 })
+    }
+
+    fn compare(
+        &mut self,
+        report: &mut FsckReport,
+        blobs: &dyn Blobs,
+        start: u64,
+        rows: &[Row],
+    ) -> Result<(), StorageError> {
+        let found = blobs.read_at(CHAIN_INDEX, start * ROW_LEN, rows.len() * ROW_LEN as usize);
+        let found = found.unwrap_or_else(|error| {
+            report.storage(CHAIN_INDEX, error);
+            None
+        });
+        let found = found.unwrap_or_default();
+        let (found, _) = found.as_chunks::<{ ROW_LEN as usize }>();
+        for (at, _) in rows.iter().enumerate().filter(|(at, row)| found.get(*at) != Some(row)) {
+            self.first_wrong.get_or_insert(start + at as u64);
+            self.wrong += 1;
+        }
+        if let Some(file) = &mut self.fresh {
+            let written = file.write_at(start * ROW_LEN, rows.as_flattened());
+            written.map_err(|e| StorageError::io("write", NEW_CHAIN_INDEX, e))?;
+        }
+        Ok(())
+    }
+
+    fn finish(
+        &mut self,
+        report: &mut FsckReport,
+        blobs: &dyn Blobs,
+        size: u64,
+        whole: bool,
+    ) -> Result<(), StorageError> {
+        let len = blobs.len(CHAIN_INDEX)?.unwrap_or(0);
+        let repaired = match self.fresh.take() {
+            Some(file) if whole && self.wrong > 0 => self.replace(file)?,
+            Some(_) => {
+                self.disk.remove(NEW_CHAIN_INDEX).map_err(|e| StorageError::io("remove", NEW_CHAIN_INDEX, e))?;
+                false
+            }
+            None => false,
+        };
+        if let Some(first) = self.first_wrong {
+            let what = format!("{} rows are not those that the entries give", self.wrong);
+            let place = Place::Entry(LeafIndex::new(first));
+            if whole {
+                report.repairable(CHAIN_INDEX, place, what, repaired);
+            } else {
+                report.damage(CHAIN_INDEX, place, what);
+            }
+        } else if len < size * ROW_LEN {
+            report.damage(CHAIN_INDEX, Place::Byte(len), "it is shorter than the log");
+        }
+        if len > size * ROW_LEN {
+            let what = "rows behind the last entry, as an interrupted flush leaves them; they are not read";
+            report.note(CHAIN_INDEX, Place::Byte(size * ROW_LEN), what);
+        }
+        Ok(())
+    }
+
+    fn replace(&self, mut file: Box<dyn DiskFile>) -> Result<bool, StorageError> {
+        file.sync().map_err(|e| StorageError::io("sync", NEW_CHAIN_INDEX, e))?;
+        let renamed = self.disk.rename(NEW_CHAIN_INDEX, CHAIN_INDEX).and_then(|()| self.disk.sync_dir(""));
+        renamed.map_err(|e| StorageError::io("rename", CHAIN_INDEX, e))?;
+        Ok(true)
+    }
+}
+
+/// The stored views against those of replay.
+pub(super) struct ViewsCheck<'a> {
+    views: Option<&'a dyn Views>,
+    repair: bool,
+    /// The size that the store says its values belong to.
+    applied: Option<u64>,
+    /// All values that replay gave so far.
+    values: BTreeMap<Vec<u8>, Vec<u8>>,
+    verdict: Option<String>,
+}
+
+impl<'a> ViewsCheck<'a> {
+    pub(super) fn new(views: Option<&'a dyn Views>, repair: bool, size: u64) -> Self {
+        let mut check = Self { views, repair, applied: None, values: BTreeMap::new(), verdict: None };
+        match views.map(Views::state) {
+            None => {}
+            Some(Ok(Some(applied))) if applied.get() <= size => check.applied = Some(applied.get()),
+            Some(Ok(Some(applied))) => {
+                check.verdict = Some(format!("they belong to {applied} entries, the log has {size}"))
+            }
+            Some(Ok(None)) => {}
+            Some(Err(error)) => check.verdict = Some(error.to_string()),
+        }
+        check
+    }
+
+    /// Replay has come to this size.
+    fn at<M: Machine>(&mut self, report: &mut FsckReport, machine: &mut M, size: u64) {
+        let (Some(views), true) = (self.views, self.applied == Some(size)) else { return };
+        self.applied = None;
+        self.take(machine);
+        match self.compare(views) {
+            Ok(0) => {}
+            Ok(count) => self.verdict = Some(format!("{count} values are not those that the entries give")),
+            Err(error) => report.storage(VIEWS, error),
+        }
+    }
+
+    fn take<M: Machine>(&mut self, machine: &mut M) {
+        for (key, value) in machine.changes().changes {
+            match value {
+                Some(value) => drop(self.values.insert(key, value)),
+                None => drop(self.values.remove(&key)),
+            }
+        }
+    }
+
+    /// How many values differ, are too many or are missing.
+    fn compare(&self, views: &dyn Views) -> Result<usize, StorageError> {
+        let (mut right, mut wrong) = (0, 0);
+        views.scan(b"", &mut |key, value| {
+            // Keys with a zero byte in front are the store's own.
+            if key.first() != Some(&0) {
+                let is_right = self.values.get(key).is_some_and(|expected| expected == value);
+                *(if is_right { &mut right } else { &mut wrong }) += 1;
+            }
+            Ok(())
+        })?;
+        Ok(wrong + (self.values.len() - right).saturating_sub(wrong))
+    }
+
+    fn finish<M: Machine>(
+        &mut self,
+        report: &mut FsckReport,
+        machine: &mut M,
+        size: u64,
+        whole: bool,
+    ) -> Result<(), StorageError> {
+        if whole {
+            self.at(report, machine, size);
+        }
+        let (Some(views), Some(verdict)) = (self.views, self.verdict.take()) else { return Ok(()) };
+        let repair = self.repair && whole;
+        if repair {
+            self.take(machine);
+            views.clear()?;
+            let changes = self.values.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
+            views.write(&ViewBatch { changes, applied: TreeSize::new(size) })?;
+        }
+        // Opening makes them anew from the entries; what is needed for that is what is needed for the repair.
+        report.repairable(VIEWS, Place::Whole, verdict, repair);
+        Ok(())
+    }
+}
