@@ -36,7 +36,8 @@ fn import(node: &Node) -> serde_json::Value {
 }
 
 fn numbered(lines: std::ops::Range<u32>) -> String {
-    lines.map(|n| format!("{{\"agent\":\"a-{}\",\"tool\":\"t\",\"arguments\":{{\"n\":{n}}}}}\n", n % 2)).collect()
+    let line = |n| format!("{{\"agent\":\"a-{}\",\"tool\":\"t\",\"arguments\":{{\"n\":{n}}}}}", n % 2);
+    lines.map(line).collect::<Vec<_>>().join("\n") + "\n"
 }
 
 #[test]
