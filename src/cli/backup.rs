@@ -52,7 +52,11 @@ pub fn run(args: &BackupArgs) -> Result<bool, Box<dyn Error + Send + Sync>> {
     }
     writeln!(out, "copied {} entries, root {root}, to {path}", made.size)?;
     if !args.include_keys {
-        writeln!(out, "without key files: keep those of {} safe, the log cannot go on without them", args.dir.display())?;
+        writeln!(
+            out,
+            "without key files: keep those of {} safe, the log cannot go on without them",
+            args.dir.display()
+        )?;
     }
     writeln!(
         out,

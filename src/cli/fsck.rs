@@ -32,7 +32,11 @@ pub fn run(args: &FsckArgs) -> Result<bool, Box<dyn Error + Send + Sync>> {
     let report = check_directory(&args.dir, args.repair, &mut |progress| bar.show(progress))?;
     bar.finish();
     let mut out = io::stdout().lock();
-    if args.json { write_json(&mut out, &report)? } else { write_text(&mut out, &report)? }
+    if args.json {
+        write_json(&mut out, &report)?
+    } else {
+        write_text(&mut out, &report)?
+    }
     Ok(report.is_clean())
 }
 

@@ -147,7 +147,8 @@ fn copy_keys(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         if entry.file_type()?.is_file() {
-            let mut file = fs::File::options().create_new(true).write(true).mode(0o600).open(to.join(entry.file_name()))?;
+            let mut file =
+                fs::File::options().create_new(true).write(true).mode(0o600).open(to.join(entry.file_name()))?;
             file.write_all(&fs::read(entry.path())?)?;
         }
     }

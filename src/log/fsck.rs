@@ -13,7 +13,7 @@ mod replay;
 mod report;
 mod tree;
 
-pub use report::{FsckReport, Finding, MAX_FINDINGS, Place, Severity};
+pub use report::{Finding, FsckReport, MAX_FINDINGS, Place, Severity};
 
 use std::sync::Arc;
 
@@ -101,7 +101,8 @@ pub fn fsck<M: Machine>(
     let rows = Rows::new(&*subject.disk, repair)?;
     let views = ViewsCheck::new(subject.views, repair, manifest.size.get());
     let mut replay = Replay::new(machine, check, &blobs, &manifest, (rows, views), progress);
-    let mut on_bundle = |report: &mut FsckReport, index, entries: Option<&[Bytes]>| replay.bundle(report, index, entries);
+    let mut on_bundle =
+        |report: &mut FsckReport, index, entries: Option<&[Bytes]>| replay.bundle(report, index, entries);
     let mut tree =
         TreeCheck { blobs: &blobs, repair, report: &mut report, nodes: &mut nodes, on_bundle: &mut on_bundle };
     let edge = tree.run(&manifest)?;
@@ -121,7 +122,11 @@ fn read_manifest(blobs: &dyn Blobs, report: &mut FsckReport) -> Option<Manifest>
     match blobs.read(MANIFEST) {
         Ok(Some(bytes)) => match Manifest::decode(&bytes) {
             Some(manifest) => return Some(manifest),
-            None => report.damage(MANIFEST, Place::Whole, "it does not match its checksum; nothing can be checked without it"),
+            None => report.damage(
+                MANIFEST,
+                Place::Whole,
+                "it does not match its checksum; nothing can be checked without it",
+            ),
         },
         Ok(None) => report.damage(MANIFEST, Place::Whole, "it is missing; nothing can be checked without it"),
         Err(error) => report.storage(MANIFEST, error),
@@ -179,7 +184,8 @@ impl Rest<'_> {
             .iter()
             .filter_map(|name| name.parse().ok())
             .chain(published.map(|(_, width)| width))
-            .filter(|width| (1..=edge_width).contains(width))
+            // That of the manifest itself was proven with the tree.
+            .filter(|width| (1..edge_width).contains(width))
             .collect();
         widths.sort_unstable();
         widths.dedup();
@@ -200,11 +206,16 @@ impl Rest<'_> {
     fn journal<M: Machine>(&mut self, replay: &mut Replay<'_, M>, edge: &Edge, scan: Option<&Scan>) -> Option<Tail> {
         let scan = scan?;
         if scan.torn {
-            let what = "a frame that was being written when the machine stopped; nobody was told of it, opening drops it";
+            let what =
+                "a frame that was being written when the machine stopped; nobody was told of it, opening drops it";
             self.report.note(JOURNAL, Place::Whole, what);
         }
         let Some(mut tail) = self.tail(edge, replay) else {
-            self.report.note(JOURNAL, Place::Whole, "its frames are not followed: the tree that they go on from is damaged");
+            self.report.note(
+                JOURNAL,
+                Place::Whole,
+                "its frames are not followed: the tree that they go on from is damaged",
+            );
             return None;
         };
         let mut published = PublishedNote::default();
@@ -247,9 +258,7 @@ impl Rest<'_> {
             return None;
         }
         let mut rows = replay.edge_rows.iter().copied();
-        let stored = |entry: &Bytes| {
-            Stored { entry: entry.clone(), body: None, row: rows.next().unwrap_or_default() }
-        };
+        let stored = |entry: &Bytes| Stored { entry: entry.clone(), body: None, row: rows.next().unwrap_or_default() };
         let entries = edge.entries.iter().flatten().map(stored).collect();
         Some(Tail::from_edge(self.manifest.size, &edge.tiles, entries))
     }
@@ -285,7 +294,8 @@ impl Rest<'_> {
                     self.report.damage(name, Place::Whole, what);
                 }
                 None => {
-                    let what = format!("the published checkpoint of size {} is not checked: tiles are damaged", note.size);
+                    let what =
+                        format!("the published checkpoint of size {} is not checked: tiles are damaged", note.size);
                     self.report.note(name, Place::Whole, what);
                 }
             }

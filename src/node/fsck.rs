@@ -93,7 +93,8 @@ impl RegistryCheck {
     fn of(file: &OriginFile) -> Result<Self, String> {
         let origin = Origin::parse(&file.origin).map_err(|error| format!("its origin is none: {error}"))?;
         let no_key = |error: TlogError| format!("it holds a vkey that is none: {error}");
-        let vkeys: Vec<Vkey> = file.vkeys.iter().map(|text| Vkey::parse(text)).collect::<Result<_, _>>().map_err(no_key)?;
+        let vkeys: Vec<Vkey> =
+            file.vkeys.iter().map(|text| Vkey::parse(text)).collect::<Result<_, _>>().map_err(no_key)?;
         if vkeys.iter().any(|vkey| vkey.name() != origin.key_name()) {
             return Err("its keys are not named as its origin".to_owned());
         }
@@ -107,7 +108,11 @@ impl EntryCheck for RegistryCheck {
     fn body(&self, _: LeafIndex, entry: &[u8], body: &SideBody) -> Result<(), String> {
         let link = Link::parse_entry(entry).map_err(|error| format!("beside what is no link: {error}"))?;
         let beside = Beside { salt: Salt::from_bytes(body.salt), body: body.bytes.to_vec() };
-        if beside.matches(link.header()) { Ok(()) } else { Err("it is not the one that the link commits to".to_owned()) }
+        if beside.matches(link.header()) {
+            Ok(())
+        } else {
+            Err("it is not the one that the link commits to".to_owned())
+        }
     }
 
     fn checkpoint(&self, note: &[u8]) -> Result<Option<(TreeSize, Hash)>, String> {

@@ -93,7 +93,8 @@ impl<'a, M: Machine> Replay<'a, M> {
 
     fn stop(&mut self, report: &mut FsckReport, name: &str, at: u64) {
         if !self.stopped {
-            let what = "entries from here on are not replayed: the rows, the views and the journal are not held against them";
+            let what =
+                "entries from here on are not replayed: the rows, the views and the journal are not held against them";
             report.note(name, Place::Entry(LeafIndex::new(at)), what);
         }
         self.stopped = true;
@@ -266,10 +267,12 @@ impl<'a> ViewsCheck<'a> {
     pub(super) fn new(views: Option<&'a dyn Views>, repair: bool, size: u64) -> Self {
         let mut check = Self { views, repair, applied: None, values: BTreeMap::new(), verdict: None };
         match views.map(Views::state) {
-            None => {}
+            // Without values opening makes them.
+            None | Some(Ok(None)) => {}
             Some(Ok(Some(applied))) if applied.get() <= size => check.applied = Some(applied.get()),
-            Some(Ok(Some(applied))) => check.verdict = Some(format!("they belong to {applied} entries, the log has {size}")),
-            Some(Ok(None)) => {}
+            Some(Ok(Some(applied))) => {
+                check.verdict = Some(format!("they belong to {applied} entries, the log has {size}"));
+            }
             Some(Err(error)) => check.verdict = Some(error.to_string()),
         }
         check
