@@ -1,6 +1,7 @@
 //! fsck and backup against logs that the engine made: nothing is found where nothing is wrong, one flipped bit is found
 //! by the name of its file, and a repair writes what is proven and nothing else.
 #![cfg(feature = "node")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeMap;
 use std::fs;
