@@ -38,8 +38,7 @@ fn open_opaque(path: &Path, confirm_newest: bool) -> Result<Engine<Opaque>, Open
     let directory = Directory::open(path).unwrap();
     let storage = directory.storage_with(Arc::new(MemoryViews::default())).unwrap();
     let options = Options { confirm_newest, ..Options::default() };
-    let (engine, _) =
-        open(Opaque, storage, Arc::new(|size, root| note(size, root)), Arc::new(SystemClock::new()), options)?;
+    let (engine, _) = open(Opaque, storage, Arc::new(note), Arc::new(SystemClock::new()), options)?;
     engine.keep(Box::new(directory));
     Ok(engine)
 }
@@ -304,7 +303,9 @@ fn of_several_damages_what_is_proven_is_mended_and_the_rest_named() {
     let (_folder, path) = opaque_log(ENTRIES, ENTRIES);
     let tiles = ["tile/0/005", "tile/0/200", "tile/1/000", "tile/2/000.p/1"];
     let before = files(&path);
-    tiles.iter().for_each(|name| flip_middle(&path, name));
+    for name in tiles {
+        flip_middle(&path, name);
+    }
     flip(&path, "tile/entries/009", 100);
     let report = check_opaque(&path, true);
     let mut found = names(&report);

@@ -33,9 +33,9 @@ pub fn run(args: &FsckArgs) -> Result<bool, Box<dyn Error + Send + Sync>> {
     bar.finish();
     let mut out = io::stdout().lock();
     if args.json {
-        write_json(&mut out, &report)?
+        write_json(&mut out, &report)?;
     } else {
-        write_text(&mut out, &report)?
+        write_text(&mut out, &report)?;
     }
     Ok(report.is_clean())
 }
