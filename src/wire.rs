@@ -45,6 +45,8 @@ pub enum LinkReadError {
     Link(LinkError),
     /// The binary framing is broken.
     Framing,
+    /// One of several links is not what it should be.
+    At(usize, Box<Self>),
     /// There are none, or too many.
     Count(usize),
 }
@@ -55,6 +57,7 @@ impl std::fmt::Display for LinkReadError {
             Self::Encoding(member) => write!(f, "`{member}` is not in its encoding"),
             Self::Link(error) => error.fmt(f),
             Self::Framing => f.write_str("the binary framing does not add up"),
+            Self::At(_, error) => error.fmt(f),
             Self::Count(count) => write!(f, "{count} links in one request; 1 to {MAX_LINKS} are allowed"),
         }
     }
@@ -112,8 +115,9 @@ pub fn read_links(bytes: &[u8]) -> Result<Vec<(Link, Option<Beside>)>, LinkReadE
         if links.len() == MAX_LINKS {
             return Err(LinkReadError::Count(links.len() + 1));
         }
-        let link = reader.u32().and_then(|len| reader.take(len as usize)).ok_or(LinkReadError::Framing)?;
-        links.push(read_binary(link)?);
+        let framed = reader.u32().and_then(|len| reader.take(len as usize)).ok_or(LinkReadError::Framing);
+        let read = framed.and_then(read_binary);
+        links.push(read.map_err(|error| LinkReadError::At(links.len(), Box::new(error)))?);
     }
     if links.is_empty() { Err(LinkReadError::Count(0)) } else { Ok(links) }
 }

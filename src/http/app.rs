@@ -61,9 +61,19 @@ pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
     accepted.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|coding| {
         let mut parts = coding.split(';').map(str::trim);
         let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+<<<<<<< HEAD
         is_gzip
             && !parts.any(|parameter| parameter.replace(' ', "").trim_end_matches('0').trim_end_matches('.') == "q=")
+=======
+        is_gzip && !parts.any(is_zero_weight)
+>>>>>>> e2e
     })
+}
+
+/// `q=0`, `q=0.`, to `q=0.000` (RFC 9110, section 12.4.2).
+fn is_zero_weight(parameter: &str) -> bool {
+    let weight = parameter.strip_prefix("q=").or(parameter.strip_prefix("Q="));
+    weight.is_some_and(|weight| weight.bytes().all(|byte| matches!(byte, b'0' | b'.')))
 }
 
 /// Hashes as base64.

@@ -243,7 +243,11 @@ impl HttpError {
 
 impl From<LinkReadError> for HttpError {
     fn from(error: LinkReadError) -> Self {
-        Self::malformed(error.to_string())
+        let malformed = Self::malformed(error.to_string());
+        match error {
+            LinkReadError::At(at, _) => malformed.at(at),
+            _ => malformed,
+        }
     }
 }
 

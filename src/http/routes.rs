@@ -6,11 +6,13 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, header};
 use axum::middleware::from_fn;
+use axum::routing::get;
+use bytes::Bytes;
 use tower_http::cors::{Any, CorsLayer};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use utoipa_swagger_ui::SwaggerUi;
+use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::app::App;
 use super::body_limit::whole_body;
@@ -36,9 +38,12 @@ struct Document;
 /// The router of a node.
 pub fn router(app: Arc<App>) -> Router {
     let (router, document) = described().split_for_parts();
-    let docs = SwaggerUi::new("/docs").url("/openapi.json", document);
+    // Written once: it is long.
+    let document = Bytes::from(document.to_json().unwrap_or_default());
+    let described = ([(header::CONTENT_TYPE, "application/json")], document);
     router
-        .merge(docs)
+        .route("/openapi.json", get(|| async move { described }))
+        .merge(SwaggerUi::new("/docs").config(Config::from("/openapi.json")))
         .fallback(|| async { HttpError::not_found("there is no such route") })
         .method_not_allowed_fallback(|| async { HttpError::method_not_allowed() })
         .layer(cors())
@@ -60,7 +65,7 @@ fn described() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(writes)
         .routes(routes!(tlog::checkpoint))
-        .route("/tile/{*path}", axum::routing::get(tlog::tile))
+        .route("/tile/{*path}", get(tlog::tile))
         .routes(routes!(agents::directory))
         .routes(routes!(agents::agent))
         .routes(routes!(agents::state_proof))

@@ -203,8 +203,9 @@ impl Machine for Rules {
         *self = Self::default();
     }
 
-    fn check(&self) -> Result<(), String> {
-        if self.is_ragged {
+    fn check(&self, last_entry: Option<&[u8]>) -> Result<(), String> {
+        let ends_sealed = last_entry.is_none_or(|entry| entry.starts_with(b"!"));
+        if self.is_ragged || !ends_sealed {
             return Err("the newest batch has no trailer".into());
         }
         match &self.digest {
