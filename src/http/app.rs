@@ -61,12 +61,7 @@ pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
     accepted.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|coding| {
         let mut parts = coding.split(';').map(str::trim);
         let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
-<<<<<<< HEAD
-        is_gzip
-            && !parts.any(|parameter| parameter.replace(' ', "").trim_end_matches('0').trim_end_matches('.') == "q=")
-=======
         is_gzip && !parts.any(is_zero_weight)
->>>>>>> e2e
     })
 }
 

@@ -147,7 +147,7 @@ impl soulchain::log::Machine for Bodied {
         Ok(())
     }
     fn reset(&mut self) {}
-    fn check(&self) -> Result<(), String> {
+    fn check(&self, _last_entry: Option<&[u8]>) -> Result<(), String> {
         Ok(())
     }
 }
