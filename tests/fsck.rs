@@ -146,7 +146,7 @@ fn options(path: &Path, confirm_newest: bool) -> NodeOptions {
 }
 
 fn submit(node: &Node, links: Vec<(Link, Option<Beside>)>) {
-    if let Err(error) = wait(node.append(links)) {
+    if let Err(error) = wait(node.append(links, |_, _| Ok::<_, std::convert::Infallible>(()))) {
         panic!("{error:?}");
     }
 }
