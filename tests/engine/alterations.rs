@@ -1,8 +1,10 @@
 //! Bits that flip on the medium and files that are put back to an earlier state: found, with a message that says what to
 //! do, or repaired where the truth can be proved; never served.
 
-use soulchain::log::{Engine, Opaque, OpaqueGroup, OpenError, ReadError};
+use soulchain::hash::Hash;
+use soulchain::log::{Engine, Opaque, OpaqueGroup, OpenError, Options, ReadError};
 use soulchain::merkle::{LeafIndex, TreeSize};
+use soulchain::storage::{FrameBuffer, FrameKind, Mark};
 
 use super::audit::check_log;
 use super::disk::Random;
@@ -253,6 +255,87 @@ fn a_restored_backup_that_lacks_what_was_published_is_refused() {
     let mixed = earlier.copy();
     mixed.disk.poke("manifest", world.disk.peek("manifest"));
     check_refused(&mixed, "", "the manifest of now");
+}
+
+/// The manifest with some bytes replaced and a checksum that fits again.
+fn with_manifest(world: &World, at: usize, bytes: &[u8]) -> World {
+    let world = world.copy();
+    let mut manifest = world.disk.peek("manifest").unwrap();
+    let checked = manifest.len() - 32;
+    manifest[at..at + bytes.len()].copy_from_slice(bytes);
+    let checksum = blake3::hash(&manifest[..checked]);
+    manifest[checked..].copy_from_slice(checksum.as_bytes());
+    world.disk.poke("manifest", Some(manifest));
+    world
+}
+
+/// Offsets of fields of the manifest.
+const MANIFEST_SIZE: usize = 21;
+const MANIFEST_ROOT: usize = 29;
+const MANIFEST_MARK: usize = 69;
+const MANIFEST_PUBLISHED: usize = 125;
+
+#[test]
+fn a_manifest_that_contradicts_the_log_is_refused() {
+    let (_, mut world, told) = killed();
+    // Closed, so that no checkpoint in the journal replaces the manifest's.
+    world.open().unwrap().0.close();
+    world = world.copy();
+    let size = told.heads.iter().map(|head| head.0.get()).max().unwrap();
+    let larger = (size + 1).to_be_bytes();
+    let says = "going on would fork the log";
+    check_refused(&with_manifest(&world, MANIFEST_PUBLISHED, &larger), says, "published: a larger size");
+    check_refused(&with_manifest(&world, MANIFEST_PUBLISHED, &3_u64.to_be_bytes()), says, "published: another size");
+    check_refused(&with_manifest(&world, MANIFEST_PUBLISHED + 8, &[1]), says, "published: another root");
+    check_refused(&with_manifest(&world, MANIFEST_ROOT, &[1]), "do not lead to the root", "another root");
+    check_refused(&with_manifest(&world, MANIFEST_SIZE, &larger), "is missing", "a larger size");
+    check_refused(&with_manifest(&world, MANIFEST_MARK, &2_u64.to_be_bytes()), "is missing", "another segment");
+    check_repaired(&with_manifest(&world, 20, &[0]), &told, "the same again");
+    let copy = with_manifest(&world, 20, &[1]);
+    assert!(matches!(copy.open(), Err(OpenError::IsCopy)));
+    let options = Options { confirm_newest: true, ..copy.options };
+    check_repaired(&World { options, ..copy }, &told, "a copy that is confirmed");
+}
+
+#[test]
+fn a_frame_that_leads_elsewhere_is_refused() {
+    let (_, mut world, told) = killed();
+    world.open().unwrap().0.close();
+    world = world.copy();
+    let manifest = world.disk.peek("manifest").unwrap();
+    let field = |at: usize| u64::from_be_bytes(manifest[at..at + 8].try_into().unwrap());
+    let checksum = manifest[MANIFEST_MARK + 24..MANIFEST_MARK + 56].try_into().unwrap();
+    let [segment, offset, number] = [0, 8, 16].map(|at| field(MANIFEST_MARK + at));
+    let mark = Mark { segment, offset, number, checksum };
+    let size = told.heads.iter().map(|head| head.0).max().unwrap();
+    let root = told.heads.iter().find(|head| head.0 == size).unwrap().1;
+    let payload = |before: (u64, Hash), after: (u64, Hash), entries: &[u8]| {
+        let heads = [before, after].map(|(size, root)| [&size.to_be_bytes()[..], root.as_bytes()].concat());
+        [&heads.concat(), entries].concat()
+    };
+    let entry = b"\0\x04zz=1\0";
+    let (now, next) = ((size.get(), root), (size.get() + 1, root));
+    let cases = [
+        ("another root after", FrameKind::Batch, payload(now, next, entry), "does not lead to the root"),
+        ("another size after", FrameKind::Batch, payload(now, now, entry), "no batch"),
+        ("another root before", FrameKind::Batch, payload((now.0, Hash::ZERO), next, entry), "does not go on"),
+        ("another size before", FrameKind::Batch, payload((now.0 - 1, root), now, entry), "does not go on"),
+        ("half an entry", FrameKind::Batch, payload(now, next, &entry[..5]), "no batch"),
+        ("a body of another kind", FrameKind::Batch, payload(now, next, b"\0\x04zz=1\x02"), "no batch"),
+        ("an entry against the rules", FrameKind::Batch, payload(now, next, b"\0\x03a=1\0"), "breaks the rules"),
+        ("no checkpoint", FrameKind::Published, b"x".to_vec(), "holds no checkpoint"),
+        ("a beginning", FrameKind::Start, Vec::new(), "begins anew"),
+    ];
+    for (case, kind, payload, says) in cases {
+        let world = world.copy();
+        let journal = world.storage().journal;
+        let mut commits = journal.resume(&journal.scan(&mark).unwrap()).unwrap();
+        commits.reserve(payload.len()).unwrap();
+        let mut frame = FrameBuffer::with_capacity(payload.len());
+        frame.raw(&payload);
+        commits.append(kind, frame).unwrap();
+        check_refused(&world, says, case);
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod world;
 
 mod alterations;
 mod basics;
+mod directory;
 mod faults;
 mod journal;
 mod pressure;

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use soulchain::clock::{Clock, Reading};
+use soulchain::encoding::UnixMillis;
 use soulchain::log::{MAX_BATCH_BYTES, Opaque, OpaqueGroup, PoolLimits, SideBody, SubmitError};
 use soulchain::merkle::LeafIndex;
 
@@ -122,10 +124,10 @@ impl soulchain::log::Machine for Bodied {
     fn weight(group: &usize) -> soulchain::log::Weight {
         soulchain::log::Weight { entries: *group, bytes: *group * 500 }
     }
-    fn least_time(&self) -> soulchain::encoding::UnixMillis {
-        soulchain::encoding::UnixMillis::ZERO
+    fn least_time(&self) -> UnixMillis {
+        UnixMillis::ZERO
     }
-    fn begin(&mut self, _: soulchain::encoding::UnixMillis) {}
+    fn begin(&mut self, _: UnixMillis) {}
     fn admit(&mut self, group: usize, batch: &mut soulchain::log::Batch) -> Result<LeafIndex, Self::Refusal> {
         let first = batch.next_index();
         for _ in 0..group {
@@ -366,5 +368,34 @@ fn a_signer_that_dies_leaves_no_empty_checkpoint() {
         told.see(&committed.view);
         check_tree(&engine, &committed.view, &told);
     }
+    engine.close();
+}
+
+#[test]
+fn a_clock_that_jumped_stops_writes_until_somebody_has_looked() {
+    struct Jumpy(AtomicBool);
+    impl Clock for Jumpy {
+        fn read(&self, least: UnixMillis) -> Reading {
+            if self.0.load(Ordering::SeqCst) { Reading::Jumped } else { Reading::Time(least) }
+        }
+    }
+    let world = World::created(8 << 20);
+    let clock = Arc::new(Jumpy(AtomicBool::new(false)));
+    let (engine, _) = soulchain::log::open(
+        super::rules::Rules::default(),
+        world.storage(),
+        super::world::signer(),
+        clock.clone(),
+        world.options,
+    )
+    .unwrap();
+    let mut told = Told::default();
+    told.append(&engine, &one("a", 1)).unwrap();
+    clock.0.store(true, Ordering::SeqCst);
+    assert!(matches!(told.append(&engine, &one("a", 2)), Err(SubmitError::ClockJumped)));
+    check_log(&engine, &told);
+    clock.0.store(false, Ordering::SeqCst);
+    told.append(&engine, &one("a", 2)).unwrap();
+    check_log(&engine, &told);
     engine.close();
 }
