@@ -119,8 +119,9 @@ impl std::fmt::Display for OpenError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         const RESTORE: &str = "nothing was changed; `soulchain fsck` tells what is left, or restore a backup";
         match self {
-            Self::Storage(error @ StorageError::Damaged { .. }) => write!(f, "{error}; {RESTORE}"),
-            Self::Storage(error @ StorageError::Missing { .. }) => write!(f, "{error}; {RESTORE}"),
+            Self::Storage(error @ (StorageError::Damaged { .. } | StorageError::Missing { .. })) => {
+                write!(f, "{error}; {RESTORE}")
+            }
             Self::Storage(error) => error.fmt(f),
             Self::Manifest => write!(f, "the manifest is damaged; {RESTORE}"),
             Self::Inconsistent { what } => write!(f, "{what}; {RESTORE}"),

@@ -102,7 +102,7 @@ impl Flusher {
             }
             len = offset + slots.len() as u64;
         }
-        Ok(if to % TILE_WIDTH as u64 == 0 { 0 } else { len })
+        Ok(if to.is_multiple_of(TILE_WIDTH as u64) { 0 } else { len })
     }
 
     fn write_bundles(&self, tail: &Tail, from: u64, to: u64) -> Result<(), StorageError> {

@@ -67,6 +67,7 @@ pub fn create(storage: &Storage) -> Result<(), StorageError> {
 }
 
 /// Opens a log and starts its threads.
+#[expect(clippy::needless_pass_by_value, reason = "nobody else writes to the storage of a log that is open")]
 pub fn open<M: Machine>(
     mut machine: M,
     storage: Storage,

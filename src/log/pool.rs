@@ -173,7 +173,7 @@ impl<M: Machine> Pool<M> {
                 break;
             }
             // A wait without a deadline is cut into long ones.
-            let step = left.min(Duration::from_secs(60));
+            let step = left.min(Duration::from_mins(1));
             inner = self.wake.wait_timeout(inner, step).unwrap_or_else(PoisonError::into_inner).0;
         }
         let submissions = if wait.take { inner.take_batch() } else { Vec::new() };

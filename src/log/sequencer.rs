@@ -209,7 +209,7 @@ impl<M: Machine> Sequencer<M> {
             return answer_all(answers, &view);
         }
         self.machine.seal(&mut batch);
-        match self.commit(batch) {
+        match self.commit(&batch) {
             Ok(view) => answer_all(answers, &view),
             Err(error) => {
                 self.shared.latch.set(&error);
@@ -222,7 +222,7 @@ impl<M: Machine> Sequencer<M> {
     }
 
     /// Makes a batch durable and publishes its view.
-    fn commit(&mut self, batch: Batch) -> Result<Arc<LogView<M::State>>, StorageError> {
+    fn commit(&mut self, batch: &Batch) -> Result<Arc<LogView<M::State>>, StorageError> {
         let weight = batch.weight();
         let before = (self.tail.size(), self.root);
         let mut tail = self.tail.clone();

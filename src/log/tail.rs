@@ -51,7 +51,7 @@ impl TileNodes {
         self.width += 1;
         for row in 0..TILE_HEIGHT {
             self.nodes[row_start(row) + at] = node;
-            if at % 2 == 0 {
+            if at.is_multiple_of(2) {
                 return None;
             }
             node = node_hash(&self.nodes[row_start(row) + at - 1], &node);
@@ -78,7 +78,7 @@ impl TileNodes {
 }
 
 const fn row_start(row: u8) -> usize {
-    2 * TILE_WIDTH - (2 * TILE_WIDTH >> row)
+    2 * TILE_WIDTH - ((2 * TILE_WIDTH) >> row)
 }
 
 /// A body that is kept beside the log, with the salt of its commitment.

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use soulchain::log::{Engine, OpenError, SubmitError, create};
+use soulchain::merkle::TreeSize;
 
 use super::audit::{check_files, check_log};
 use super::disk::{Fate, Plan, Survivors};
@@ -90,7 +91,7 @@ fn check_recovers(world: &World, told: &Told) {
     let entries = check_log(&engine, &told);
     engine.close();
     check_files(&world.disk, &entries, told.published);
-    assert_eq!(world.views.stand().applied.map(|applied| applied.get()), Some(entries.len() as u64));
+    assert_eq!(world.views.stand().applied.map(TreeSize::get), Some(entries.len() as u64));
 }
 
 /// Says which case failed.
@@ -330,7 +331,7 @@ fn a_torn_last_frame_is_dropped_and_told() {
     let (engine, _) = world.open().unwrap();
     told.append(&engine, &one("a", 1)).unwrap();
     world.disk.plan(None);
-    let long = vec![Line::new("a", 2).with_body((0..9000).map(|byte| 1 + (byte % 250) as u8).collect())];
+    let long = vec![Line::new("a", 2).with_body((0..9000_u32).map(|byte| 1 + (byte % 250) as u8).collect())];
     told.clone().append(&engine, &long).unwrap();
     let write = world.disk.ops().iter().rposition(|(op, _)| *op == "write").unwrap() as u64;
     engine.close();
