@@ -368,6 +368,7 @@ fn large() -> (World, Told) {
     (world, told)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a result is judged where it is made")]
 fn damaged<T: std::fmt::Debug>(result: Result<T, ReadError>, name: &str, case: &str) {
     assert!(matches!(&result, Err(ReadError::Damaged { name: found, .. }) if found == name), "{case}: {result:?}");
 }

@@ -81,8 +81,8 @@ impl Rules {
     }
 
     fn state_digest(&self) -> String {
-        let text: String = self.values.iter().map(|(key, (value, at))| format!("{key}={value}@{at}\n")).collect();
-        hex_encode(&sha256(&[text.as_bytes()]))
+        let lines: Vec<String> = self.values.iter().map(|(key, (value, at))| format!("{key}={value}@{at}")).collect();
+        hex_encode(&sha256(&[lines.join("\n").as_bytes()]))
     }
 }
 
