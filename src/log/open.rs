@@ -67,11 +67,7 @@ pub fn create(storage: &Storage) -> Result<(), StorageError> {
 }
 
 /// Opens a log and starts its threads.
-<<<<<<< HEAD
 #[expect(clippy::needless_pass_by_value, reason = "from here on the log alone uses its storage")]
-=======
-#[expect(clippy::needless_pass_by_value, reason = "nobody else writes to the storage of a log that is open")]
->>>>>>> faults
 pub fn open<M: Machine>(
     mut machine: M,
     storage: Storage,
