@@ -1,0 +1,324 @@
+//! The real program, killed at random moments under load: what was acknowledged is there when it is started again, and
+//! no checkpoint that anybody was ever given contradicts a later one.
+//!
+//! `SOULCHAIN_KILLS` says how often it is killed (5), `SOULCHAIN_SEED` repeats the moments and the load of a run.
+
+#![cfg(feature = "node")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::cast_possible_truncation,
+    reason = "a test that cannot go on panics; sizes here are small"
+)]
+
+#[path = "server/agent.rs"]
+#[allow(dead_code, reason = "the other test program uses the rest")]
+mod agent;
+#[path = "server/support.rs"]
+#[allow(dead_code, reason = "the other test program uses the rest")]
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use soulchain::hash::{Hash, sha256};
+use soulchain::merkle::{Frontier, leaf_hash};
+use soulchain::registry::Replay;
+use soulchain::soul::LogId;
+use soulchain::tlog::{SignedCheckpoint, parse_bundle};
+use soulchain::wire::Appended;
+
+use agent::{Agent, Signed};
+use support::{Answer, ORIGIN, links_json, parse_answer};
+
+const CLIENTS: usize = 4;
+
+/// Everything that clients were told.
+#[derive(Default)]
+struct Told {
+    /// By index: the entry.
+    links: BTreeMap<u64, Vec<u8>>,
+    /// By size: the root.
+    heads: BTreeMap<u64, Hash>,
+    /// The greatest published size.
+    published: u64,
+}
+
+/// Numbers that follow from a seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: u64) -> u64 {
+        let hash = sha256(&[&self.0.to_be_bytes()]);
+        self.0 = u64::from_be_bytes(hash[..8].try_into().unwrap());
+        self.0 % end
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap())
+}
+
+/// The program, serving.
+struct Program {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Program {
+    fn start(data: &Path) -> Self {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_soulchain"));
+        command.env_clear().env("SOULCHAIN_LOG_LEVEL", "error").stdin(Stdio::null()).stdout(Stdio::null());
+        command.args(["serve", "--origin", ORIGIN, "--listen", &address.to_string(), "--data"]).arg(data);
+        let mut program = Self { child: command.spawn().unwrap(), address };
+        let started = Instant::now();
+        while !ask(address, "GET", "/readyz", b"").is_ok_and(|answer| answer.status == 200) {
+            assert!(program.child.try_wait().unwrap().is_none(), "it did not start");
+            assert!(started.elapsed() < Duration::from_secs(30), "it does not get ready");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        program
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn terminate(mut self) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM).unwrap();
+        assert!(self.child.wait().unwrap().success(), "it ends well when it is told to");
+    }
+}
+
+fn ask(address: SocketAddr, method: &str, target: &str, body: &[u8]) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let len = body.len();
+    let head = format!(
+        "{method} {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {len}\r\n\r\n"
+    );
+    stream.write_all(&[head.as_bytes(), body].concat())?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes)?;
+    // An answer that was cut off is none.
+    parse_answer(&bytes, false).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
+impl Told {
+    fn head(&mut self, note: &[u8]) -> u64 {
+        let checkpoint = SignedCheckpoint::parse(note).unwrap();
+        let (size, root) = (checkpoint.claim().size().get(), checkpoint.claim().root());
+        let before = self.heads.insert(size, root);
+        assert!(before.is_none_or(|before| before == root), "two roots of size {size}");
+        size
+    }
+
+    fn appended(&mut self, answer: &Answer, links: &[Signed]) {
+        let appended: Appended = serde_json::from_slice(&answer.body).unwrap();
+        self.head(appended.checkpoint.unwrap().as_bytes());
+        for (placed, (link, _)) in appended.links.iter().zip(links) {
+            assert_eq!(placed.curr, link.curr().to_hex());
+            let before = self.links.insert(placed.index, link.entry().to_vec());
+            assert!(before.is_none_or(|before| before == link.entry()), "two entries at {}", placed.index);
+        }
+    }
+}
+
+/// A client that keeps what it could not send, and sends it again to the next process.
+struct Client {
+    agent: Agent,
+    waiting: Vec<Signed>,
+    dice: Dice,
+}
+
+impl Client {
+    fn new(seed: u64, at: usize) -> Self {
+        let mut agent = Agent::new(LogId::of_origin(ORIGIN), &format!("client-{at}"));
+        let waiting = vec![agent.genesis()];
+        Self { agent, waiting, dice: Dice(seed ^ (at as u64 + 1)) }
+    }
+
+    fn run(&mut self, address: SocketAddr, told: &Mutex<Told>, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            if self.waiting.is_empty() {
+                for _ in 0..=self.dice.below(30) {
+                    let link = match self.dice.below(3) {
+                        0 => self.agent.empty(),
+                        1 => self.agent.inline(r#"{"action":"work","v":1}"#),
+                        _ => self.agent.beside(&format!(r#"{{"n":{},"v":1}}"#, self.dice.below(1 << 40))),
+                    };
+                    self.waiting.push(link);
+                }
+            }
+            let Ok(answer) = ask(address, "POST", "/v1/links", &links_json(&self.waiting)) else { continue };
+            assert!(matches!(answer.status, 200 | 201), "{answer:?}");
+            told.lock().unwrap().appended(&answer, &self.waiting);
+            self.waiting.clear();
+        }
+    }
+}
+
+/// Follows `/checkpoint`: it never goes back.
+fn follow(address: SocketAddr, told: &Mutex<Told>, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        if let Ok(answer) = ask(address, "GET", "/checkpoint", b"")
+            && answer.status == 200
+        {
+            published(&answer, told);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn published(answer: &Answer, told: &Mutex<Told>) {
+    let mut told = told.lock().unwrap();
+    let size = told.head(&answer.body);
+    assert!(size >= told.published, "/checkpoint went back from {} to {size}", told.published);
+    told.published = size;
+}
+
+/// Works on a process until `done`, and gives it back.
+fn load<T>(program: Program, clients: &mut [Client], told: &Mutex<Told>, done: impl FnOnce(Program) -> T) -> T {
+    let stop = AtomicBool::new(false);
+    let address = program.address;
+    std::thread::scope(|scope| {
+        for client in clients {
+            let stop = &stop;
+            scope.spawn(move || client.run(address, told, stop));
+        }
+        scope.spawn(|| follow(address, told, &stop));
+        let result = done(program);
+        stop.store(true, Ordering::Relaxed);
+        result
+    })
+}
+
+/// The log as it was read so far: what was shown once is there for ever.
+struct Log {
+    entries: Vec<Vec<u8>>,
+    /// By size.
+    roots: Vec<Hash>,
+    frontier: Frontier,
+    replay: Replay,
+}
+
+impl Log {
+    fn new() -> Self {
+        let frontier = Frontier::new();
+        let replay = Replay::new(LogId::of_origin(ORIGIN));
+        Self { entries: Vec::new(), roots: vec![frontier.root()], frontier, replay }
+    }
+
+    /// Reads the whole log and holds it against what was told.
+    fn check(&mut self, address: SocketAddr, told: &Mutex<Told>) {
+        // A published checkpoint may be of a size that is not told yet; so it is read first.
+        let answer = ask(address, "GET", "/checkpoint", b"").unwrap();
+        if answer.status == 200 {
+            published(&answer, told);
+        }
+        let told = told.lock().unwrap();
+        assert!(answer.status == 200 || told.published == 0, "the published checkpoint is gone");
+        let entries = entries(address);
+        assert!(entries.starts_with(&self.entries), "what was read before is not there any more");
+        for entry in &entries[self.entries.len()..] {
+            self.frontier.push(leaf_hash(entry));
+            self.roots.push(self.frontier.root());
+            self.replay.push(entry).unwrap();
+        }
+        assert_eq!(self.replay.faults(), []);
+        self.entries = entries;
+        for (index, entry) in &told.links {
+            assert_eq!(self.entries.get(*index as usize), Some(entry), "entry {index} was acknowledged");
+        }
+        for (size, root) in &told.heads {
+            assert_eq!(self.roots.get(*size as usize), Some(root), "the checkpoint of size {size}");
+        }
+    }
+}
+
+fn entries(address: SocketAddr) -> Vec<Vec<u8>> {
+    let log = ask(address, "GET", "/v1/log", b"").unwrap().json();
+    let size = log["tree_size"].as_u64().unwrap();
+    let mut entries = Vec::new();
+    for bundle in 0..size.div_ceil(256) {
+        let width = (size - bundle * 256).min(256);
+        let partial = if width < 256 { format!(".p/{width}") } else { String::new() };
+        let number =
+            if bundle < 1000 { format!("{bundle:03}") } else { format!("x{:03}/{:03}", bundle / 1000, bundle % 1000) };
+        let answer = ask(address, "GET", &format!("/tile/entries/{number}{partial}"), b"").unwrap();
+        assert_eq!(answer.status, 200, "bundle {bundle}");
+        entries.extend(parse_bundle(&answer.body).unwrap().into_iter().map(<[u8]>::to_vec));
+    }
+    entries
+}
+
+#[test]
+fn nothing_that_was_told_is_lost_or_contradicted() {
+    let kills = number("SOULCHAIN_KILLS").unwrap_or(5);
+    let seed = number("SOULCHAIN_SEED").unwrap_or_else(|| {
+        let mut bytes = [0; 8];
+        getrandom::fill(&mut bytes).unwrap();
+        u64::from_be_bytes(bytes)
+    });
+    eprintln!("SOULCHAIN_SEED={seed}");
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let told = Arc::new(Mutex::new(Told::default()));
+    let mut clients: Vec<Client> = (0..CLIENTS).map(|at| Client::new(seed, at)).collect();
+    let mut dice = Dice(seed);
+    let mut log = Log::new();
+    for kill in 0..kills {
+        // Short lives end inside recovery and founding, long ones around flushes.
+        let life = Duration::from_millis([20, 300, 1_500][dice.below(3) as usize] + dice.below(200));
+        let program = Program::start(&data);
+        log.check(program.address, &told);
+        load(program, &mut clients, &told, |program| {
+            std::thread::sleep(life);
+            program.kill();
+        });
+        eprintln!("kill {kill} after {life:?}: {} entries", log.entries.len());
+    }
+    // Told to end under load, it loses nothing either.
+    let program = Program::start(&data);
+    log.check(program.address, &told);
+    load(program, &mut clients, &told, |program| {
+        std::thread::sleep(Duration::from_millis(500));
+        program.terminate();
+    });
+    let program = Program::start(&data);
+    log.check(program.address, &told);
+    program.terminate();
+    let told = told.lock().unwrap();
+    assert!(told.links.len() > 100, "{} links: too little was done", told.links.len());
+    eprintln!("{kills} kills, {} links acknowledged, {} checkpoints", told.links.len(), told.heads.len());
+}
+
+/// Killed while it starts: at a first start the directory is there whole or not at all.
+#[test]
+fn killed_while_it_starts() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let mut dice = Dice(7);
+    for _ in 0..number("SOULCHAIN_KILLS").unwrap_or(5) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_soulchain"));
+        command.env_clear().env("SOULCHAIN_LOG_LEVEL", "error").stdin(Stdio::null()).stdout(Stdio::null());
+        command.args(["serve", "--origin", ORIGIN, "--listen", "127.0.0.1:0", "--data"]).arg(&data);
+        let mut child = command.spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(dice.below(150)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let program = Program::start(&data);
+    Log::new().check(program.address, &Mutex::default());
+    program.terminate();
+}
