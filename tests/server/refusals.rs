@@ -389,7 +389,7 @@ fn unsupported() {
     let keys = Keys { keys: agent.founding().keys, next: None, custodian: None, pop: vec![], suspect_from: None };
     let draft = agent.draft(&agent.admin, Outcome::None);
     let link = draft.inline(&Body::Keys(keys)).unwrap().sign(&agent.admin);
-    scene.refused_links(&[link.clone()], 0, 400, "unsupported");
+    scene.refused_links(std::slice::from_ref(&link), 0, 400, "unsupported");
     let first = agent.empty();
     assert_eq!(scene.refused(links_json(&[first, link]), 400, "unsupported")["at"], 1);
     for request in [
