@@ -7,6 +7,8 @@
 #![cfg(feature = "node")]
 #![allow(
     clippy::unwrap_used,
+    clippy::format_push_string,
+    clippy::needless_pass_by_value,
     clippy::print_stderr,
     clippy::cast_possible_truncation,
     reason = "a test that cannot go on panics; sizes here are small"

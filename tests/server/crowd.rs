@@ -79,7 +79,7 @@ fn ten_thousand_idle_connections() {
     if count < 10_000 {
         eprintln!("only {count} connections: the limit of open files is {room}");
     }
-    let limits = ServerLimits { head_timeout: Duration::from_secs(300), ..Setup::default().server };
+    let limits = ServerLimits { head_timeout: Duration::from_mins(5), ..Setup::default().server };
     let server = Server::with(Setup { server: limits, ..Setup::default() });
     let mut agent = Agent::registered(&server, "patient");
     let children: Vec<Child> = std::thread::scope(|scope| {
@@ -174,15 +174,12 @@ fn a_full_pool_leaves_readers_alone() {
                     let mut next = agent.clone();
                     let links: Vec<Signed> = (0..200).map(|_| next.empty()).collect();
                     let answer = server.append_binary(&links);
-                    match answer.status {
-                        201 => {
-                            agent = next;
-                            taken.fetch_add(1, Ordering::Relaxed);
-                        }
-                        _ => {
-                            answer.problem(503, "overloaded");
-                            refused.fetch_add(1, Ordering::Relaxed);
-                        }
+                    if answer.status == 201 {
+                        agent = next;
+                        taken.fetch_add(1, Ordering::Relaxed);
+                    } else {
+                        answer.problem(503, "overloaded");
+                        refused.fetch_add(1, Ordering::Relaxed);
                     }
                 }
             });

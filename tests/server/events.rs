@@ -50,7 +50,7 @@ impl Stream {
         let mut event = Event::default();
         for line in self.seen.lines().map(|line| line.trim_end_matches('\r')) {
             if let Some(kind) = line.strip_prefix("event: ") {
-                event.kind = kind.to_owned();
+                kind.clone_into(&mut event.kind);
             } else if let Some(id) = line.strip_prefix("id: ") {
                 event.id = id.parse().ok();
             } else if let Some(data) = line.strip_prefix("data: ") {

@@ -8,6 +8,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
+    clippy::format_push_string,
+    clippy::needless_pass_by_value,
     clippy::print_stderr,
     reason = "a test that cannot go on panics; sizes here are small"
 )]

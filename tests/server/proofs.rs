@@ -76,14 +76,13 @@ fn old_links_are_proven_under_what_is_published_later() {
     server.published(server.size_and_root().0);
     check_proofs(&server, &links, "old");
     // After a restart the published state is not at hand: the proof comes under the instant key.
-    let server =
-        Server::open(server.stop(), Setup { publish: std::time::Duration::from_secs(3_600), ..Setup::default() });
+    let server = Server::open(server.stop(), Setup { publish: std::time::Duration::from_hours(1), ..Setup::default() });
     check_proofs(&server, &links, "old");
 }
 
 #[test]
 fn states_and_absences_are_proven() {
-    let setup = Setup { publish: std::time::Duration::from_secs(3_600), ..Setup::default() };
+    let setup = Setup { publish: std::time::Duration::from_hours(1), ..Setup::default() };
     let server = Server::with(setup);
     server.published(3);
     let agent = Agent::registered(&server, "held");

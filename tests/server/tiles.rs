@@ -63,7 +63,7 @@ fn tiles_of_all_widths_lead_to_the_root() {
     }
     let upper = decode_hashes(&server.get("/tile/1/000.p/2").body, 2).unwrap();
     assert_eq!(upper, [root_of_perfect(&leaves[..256]), root_of_perfect(&leaves[256..512])]);
-    let kinds: Vec<_> = right_edge(TreeSize::new(size)).iter().map(|tile| tile.kind()).collect();
+    let kinds: Vec<_> = right_edge(TreeSize::new(size)).iter().map(soulchain::tlog::TileId::kind).collect();
     assert!(kinds.contains(&TileKind::Hashes(0)) && kinds.contains(&TileKind::Hashes(1)));
     server.audit();
 }
