@@ -54,9 +54,11 @@ fn append(c: &mut Criterion) {
         b.iter_batched(
             || (0..CALLS).map(|_| group(&mut seed)).collect::<Vec<_>>(),
             |groups| {
-                let pending = groups.into_iter().map(|group| engine.submit(group).ok().expect("the pool has room"));
+                let pending = groups
+                    .into_iter()
+                    .map(|group| engine.submit(group).unwrap_or_else(|_| panic!("the pool has room")));
                 for answer in pending.collect::<Vec<_>>() {
-                    black_box(answer.blocking_answer().ok().expect("durable"));
+                    assert!(black_box(answer.blocking_answer()).is_ok(), "durable");
                 }
             },
             BatchSize::PerIteration,

@@ -24,7 +24,7 @@ Examples:
   soulchain run --agent builder --hide-arguments --proof run.tlog-proof -- ./deploy --token …
 
 Output passes through as it comes; what is logged of it is its SHA-256 and length. The program ends with the command's
-status. If the command went well and could not be logged, it ends with 1 or 3 instead.";
+status. If the command went well and could not be logged, it ends with 1, 2 or 3 instead.";
 
 /// Flags of `run`.
 #[derive(Debug, Args)]

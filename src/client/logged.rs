@@ -110,3 +110,98 @@ pub(super) fn hashes(path: &[String]) -> Result<Vec<Hash>, ClientError> {
     let hash = |text: &String| b64_decode(text).and_then(|bytes| bytes.try_into().ok()).map(Hash::from_bytes);
     path.iter().map(hash).collect::<Option<_>>().ok_or_else(|| FalseAnswer::form("path", "not base64 of hashes"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{NewAgent, Signer};
+    use crate::ed25519::SigningKey;
+    use crate::encoding::UnixMillis;
+    use crate::merkle::{TreeSize, node_hash};
+    use crate::tlog::{Checkpoint, Ed25519Signer, Origin, sign_checkpoint};
+    use crate::verify::{Request, verify};
+    use crate::wire::LogView;
+
+    fn log_key(seed: u8) -> Ed25519Signer {
+        Ed25519Signer::from_seed(Origin::parse("test.example/log").unwrap().key_name().clone(), &[seed; 32])
+    }
+
+    fn known_log() -> KnownLog {
+        let origin = "test.example/log";
+        KnownLog::named_by(&LogView {
+            origin: origin.into(),
+            log_id: crate::soul::LogId::of_origin(origin).to_hex(),
+            log_vkey: log_key(1).vkey().to_string(),
+            instant_vkey: log_key(2).vkey().to_string(),
+            tree_size: 0,
+            root: String::new(),
+            log_time_ms: 0,
+            identities: 0,
+            published_size: 0,
+            policy: String::new(),
+        })
+        .unwrap()
+    }
+
+    fn genesis() -> SignedLink {
+        let signer = |seed: u8| Signer::from(SigningKey::from_seed(&[seed; 32]));
+        let new = NewAgent { name: None, admin: signer(3), act: signer(4), next: None, controller: None };
+        new.genesis(&known_log(), UnixMillis::new(1)).unwrap()
+    }
+
+    /// What an honest log of two entries answers, whose second is the link.
+    fn answer(link: &SignedLink, log_seed: u8) -> Appended {
+        let (before, leaf) = (leaf_hash(b"before"), leaf_hash(link.link.entry()));
+        let origin = Origin::parse("test.example/log").unwrap();
+        let checkpoint = Checkpoint::new(origin, TreeSize::new(2), node_hash(&before, &leaf)).unwrap();
+        let checkpoint = sign_checkpoint(&checkpoint, &log_key(log_seed)).unwrap();
+        let path = Some(vec![crate::encoding::b64_encode(before.as_bytes())]);
+        let curr = link.link.curr().to_hex();
+        Appended {
+            checkpoint: Some(checkpoint.to_string()),
+            witnessed: None,
+            links: vec![Placed { index: 1, curr, seqno: 1, path }],
+        }
+    }
+
+    #[test]
+    fn an_honest_answer_gives_a_proof_that_verifies() {
+        let link = genesis();
+        let logged = Logged::check(&known_log(), vec![link.clone()], &answer(&link, 2)).unwrap().remove(0);
+        let proof = logged.proof(true, None).unwrap().to_string();
+        let policy = format!("log {}\nquorum none\n", log_key(2).vkey());
+        let policy = crate::tlog::Policy::parse(policy.as_bytes()).unwrap();
+        let request = Request {
+            policy: &policy,
+            proof: proof.as_bytes(),
+            now_seconds: None,
+            max_age_seconds: None,
+            name: None,
+            identity: None,
+            origin: None,
+            state_asked: false,
+        };
+        verify(&request).unwrap();
+    }
+
+    #[test]
+    fn a_false_answer_gives_none() {
+        let (link, log) = (genesis(), known_log());
+        let refused = |change: &dyn Fn(&mut Appended)| {
+            let mut answer = answer(&link, 1);
+            change(&mut answer);
+            matches!(Logged::check(&log, vec![link.clone()], &answer), Err(ClientError::False(_)))
+        };
+        assert!(!refused(&|_| ()));
+        assert!(refused(&|answer| answer.links[0].index = 0), "another place");
+        assert!(refused(&|answer| answer.links[0].path = Some(Vec::new())), "a shorter path");
+        assert!(refused(&|answer| answer.links[0].path.as_mut().unwrap()[0].replace_range(..1, "!")), "no base64");
+        assert!(refused(&|answer| answer.links[0].path = None), "no path");
+        assert!(refused(&|answer| answer.links[0].curr = "00".repeat(32)), "another link");
+        assert!(refused(&|answer| answer.links[0].seqno = 2), "another seqno");
+        assert!(refused(&|answer| answer.links.clear()), "no links");
+        assert!(refused(&|answer| answer.checkpoint = None), "no checkpoint");
+        let stranger = answer(&link, 9).checkpoint;
+        assert!(refused(&|answer| answer.checkpoint.clone_from(&stranger)), "signed by a stranger");
+    }
+}

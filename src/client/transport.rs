@@ -235,4 +235,58 @@ mod tests {
         assert_eq!(client.read(&["v1", "agents", "a b/c"]).path(), "/prefix/v1/agents/a%20b%2Fc");
         assert_eq!(Client::new("https://log.example:443").unwrap().authority(), "log.example");
     }
+
+    /// Answers one connection after the other, and says how many there were.
+    fn server(answers: &'static [&'static str]) -> (String, std::thread::JoinHandle<usize>) {
+        use std::io::{Read as _, Write as _};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let served = std::thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let _ = stream.read(&mut [0; 4096]).unwrap();
+                write!(stream, "HTTP/1.1 {answer}").unwrap();
+            }
+            answers.len()
+        });
+        (url, served)
+    }
+
+    fn ask(url: &str) -> Result<Vec<u8>, ClientError> {
+        let patience = Patience { attempts: 3, ..Patience::default() };
+        let client = Client::with_patience(url, patience).unwrap();
+        let work = async { client.send(&client.read(&["x"])).await.map(|answer| answer.bytes) };
+        tokio::runtime::Runtime::new().unwrap().block_on(work)
+    }
+
+    const BUSY: &str = "503 Busy\r\nretry-after: 0\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    const DONE: &str = "200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok";
+
+    #[test]
+    fn a_node_that_is_busy_is_asked_again_but_not_for_ever() {
+        let (url, served) = server(&[BUSY, "", DONE]);
+        assert_eq!(ask(&url).unwrap(), b"ok");
+        assert_eq!(served.join().unwrap(), 3);
+        let (url, served) = server(&[BUSY, BUSY, BUSY]);
+        assert!(ask(&url).unwrap_err().is_unavailable());
+        assert_eq!(served.join().unwrap(), 3);
+    }
+
+    #[test]
+    fn a_node_that_asks_for_too_much_time_is_not_asked_again() {
+        const LATER: &str = "429 Later\r\nretry-after: 3600\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        let (url, served) = server(&[LATER]);
+        assert!(matches!(ask(&url), Err(ClientError::Status { status: 429, .. })));
+        assert_eq!(served.join().unwrap(), 1);
+    }
+
+    #[test]
+    fn what_is_refused_is_said_as_the_node_says_it() {
+        const NO: &str = "409 No\r\ncontent-type: application/problem+json\r\nconnection: close\r\ncontent-length: 105\r\n\r\n\
+            {\"type\":\"about:blank#conflict\",\"title\":\"conflict\",\"status\":409,\"detail\":\"d\",\"code\":\"conflict\",\"hint\":\"h\"}";
+        let (url, served) = server(&[NO]);
+        let error = ask(&url).unwrap_err();
+        assert_eq!((error.code(), error.hint().as_str(), error.is_unavailable()), ("conflict", "h", false));
+        assert_eq!(served.join().unwrap(), 1);
+    }
 }

@@ -48,7 +48,8 @@ impl StorageError {
     pub(crate) fn io(op: &'static str, name: &str, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::NotFound => Self::Missing { name: name.to_owned() },
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded if op == "write" => {
+            // Of a sync, or of a rename, it is not known what it left behind.
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded if op == "write" || op == "open" => {
                 Self::NoSpace { name: name.to_owned() }
             }
             _ => Self::Io { op, name: name.to_owned(), source },

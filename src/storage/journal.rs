@@ -103,7 +103,7 @@ impl Journal for FileJournal {
     }
 
     fn scan(&self, mark: &Mark) -> Result<Scan, StorageError> {
-        Scan::run(&*self.disk, &self.key, mark)
+        Scan::run(&*self.disk, &self.key, self.segment_len, mark)
     }
 
     fn resume(&self, scan: &Scan) -> Result<Box<dyn Commits>, StorageError> {
@@ -249,6 +249,17 @@ impl Spare {
             // A thread that panicked has made nothing to rely on.
             Some(making) => making.join().unwrap_or_else(|_| fill(&**disk, SPARE, segment_len, FILL_STEP)),
             None => fill(&**disk, SPARE, segment_len, FILL_STEP),
+        }
+    }
+}
+
+impl Drop for Spare {
+    /// A segment that is still being filled may be the file that the next journal takes into use: its zeros would
+    /// replace frames.
+    fn drop(&mut self) {
+        if let Some(making) = self.making.take() {
+            // What became of it is no matter: the next journal fills its own.
+            let _ = making.join();
         }
     }
 }

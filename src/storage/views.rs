@@ -35,7 +35,7 @@ pub trait Views: Send + Sync {
     fn state(&self) -> Result<Option<TreeSize>, StorageError>;
     /// Applies changes and moves the watermark.
     fn write(&self, batch: &ViewBatch) -> Result<(), StorageError>;
-    /// Visits every key that begins with `prefix`, in order.
+    /// Visits every key that begins with `prefix`, in order. No key begins with a zero byte: those are the store's own.
     fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StorageError>;
     /// The value of a key.
     fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError>;

@@ -79,7 +79,9 @@ mod tests {
         for entries in [vec![&b"a"[..]], vec![&b"ab"[..], &longest, b"c"], vec![&b"x"[..]; 256]] {
             let mut writer = BundleWriter::new();
             assert!(writer.is_empty());
-            entries.iter().for_each(|entry| writer.push(entry).unwrap());
+            for entry in &entries {
+                writer.push(entry).unwrap();
+            }
             assert_eq!(writer.len(), entries.len());
             assert_eq!(parse_bundle(&writer.into_bytes()).unwrap(), entries);
         }
@@ -99,7 +101,7 @@ mod tests {
         }
         let mut writer = BundleWriter::new();
         assert_eq!(writer.push(b""), Err(TlogError::EntryLen { len: 0 }));
-        assert_eq!(writer.push(&[0; 65_536]), Err(TlogError::EntryLen { len: 65_536 }));
+        assert_eq!(writer.push(&vec![0; 65_536]), Err(TlogError::EntryLen { len: 65_536 }));
         for _ in 0..256 {
             writer.push(b"a").unwrap();
         }

@@ -83,7 +83,7 @@ fn bodies_are_kept_beside_their_entries() {
     let mut value = 0;
     // Flushed and reopened at places that cut bundles and files of bodies everywhere.
     for round in 0..40 {
-        let lines = (0..1 + round % 23).map(|number| {
+        let lines = (0..=round % 23).map(|number| {
             value += 1;
             let line = Line::new(&format!("k{number}"), value);
             if (value + round) % 3 == 0 { line.with_body(vec![value as u8; (value % 700) as usize]) } else { line }
@@ -286,11 +286,13 @@ mod views {
         }
     }
 
+    type Edit = fn(&mut super::super::rules::Stand);
+
     #[test]
     fn that_are_ahead_or_incomplete_or_wrong_are_made_anew() {
         let (world, told) = flushed();
         let size = told.heads.last().unwrap().0.get();
-        let edits: [(&str, fn(&mut super::super::rules::Stand)); 6] = [
+        let edits: [(&str, Edit); 6] = [
             ("ahead", |stand| stand.applied = stand.applied.map(|size| TreeSize::new(size.get() + 1))),
             ("a bit of a record", |stand| stand.values.get_mut(&b"ka"[..]).unwrap()[7] ^= 1),
             ("a record is missing", |stand| drop(stand.values.remove(&b"kk2"[..]))),

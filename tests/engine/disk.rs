@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use soulchain::storage::{Disk, DiskFile};
 
@@ -77,6 +78,7 @@ struct Inner {
     is_dead: bool,
     free: Option<u64>,
     full: Option<String>,
+    sync_time: Duration,
 }
 
 /// A double of a directory. Clones of the handle are the same disk.
@@ -111,10 +113,6 @@ impl SimDisk {
         self.inner().ops.clone()
     }
 
-    pub(crate) fn count(&self, kind: &str) -> usize {
-        self.inner().ops.iter().filter(|(op, _)| *op == kind).count()
-    }
-
     pub(crate) fn set_free(&self, free: Option<u64>) {
         self.inner().free = free;
     }
@@ -124,11 +122,17 @@ impl SimDisk {
         self.inner().full = names.map(str::to_owned);
     }
 
+    /// Syncs of files take this long.
+    pub(crate) fn set_sync_time(&self, time: Duration) {
+        self.inner().sync_time = time;
+    }
+
     /// The process dies: another disk with the same contents, page cache included, that works.
     pub(crate) fn copy(&self) -> Self {
         let mut inner = self.inner().clone();
         inner.plan = None;
         inner.is_dead = false;
+        inner.sync_time = Duration::ZERO;
         inner.ops.clear();
         Self(Arc::new(Mutex::new(inner)))
     }
@@ -435,6 +439,10 @@ impl DiskFile for SimFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        let time = self.disk.inner().sync_time;
+        if !time.is_zero() {
+            std::thread::sleep(time);
+        }
         let mut inner = self.disk.inner();
         let verdict = inner.begin("sync", &self.name);
         let file = inner.files.get_mut(&self.id).unwrap();

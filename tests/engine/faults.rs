@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use soulchain::log::{Engine, OpenError, SubmitError, create};
+use soulchain::merkle::TreeSize;
 
 use super::audit::{check_files, check_log};
 use super::disk::{Fate, Plan, Survivors};
@@ -15,7 +16,7 @@ use super::world::{SMALL_SEGMENT, Told, World, block_on, one};
 
 /// What survives a power loss, in several ways.
 fn survivors(case: u64) -> Vec<Survivors> {
-    let seeds = (0..3).map(|number| Survivors::Some(case * 3 + number));
+    let seeds = (0..2).map(|number| Survivors::Some(case * 2 + number));
     [Survivors::Nothing, Survivors::Everything].into_iter().chain(seeds).collect()
 }
 
@@ -82,16 +83,18 @@ fn prepared_in(segment_len: u64) -> (World, Told) {
 /// Opens what a fault left behind, audits it, and goes on with it.
 fn check_recovers(world: &World, told: &Told) {
     let (engine, _) = world.open().unwrap_or_else(|error| panic!("it does not open: {error}"));
-    let before = check_log(&engine, told);
     let mut told = told.clone();
+    let size = engine.view().size();
+    let published = engine.published().map_or(TreeSize::ZERO, |published| published.size);
+    assert!(told.published <= published && published <= size, "what is published is there at once");
+    assert!(told.heads.iter().all(|(told, _)| *told <= size), "what was told is there at once");
     told.see(&engine.view());
-    let index = told.append(&engine, &one("z", 1)).unwrap();
-    assert_eq!(index, before.len() as u64);
+    assert_eq!(told.append(&engine, &one("z", 1)).unwrap(), size.get());
     told.publish(&engine).unwrap();
     let entries = check_log(&engine, &told);
     engine.close();
     check_files(&world.disk, &entries, told.published);
-    assert_eq!(world.views.stand().applied.map(|applied| applied.get()), Some(entries.len() as u64));
+    assert_eq!(world.views.stand().applied.map(TreeSize::get), Some(entries.len() as u64));
 }
 
 /// Says which case failed.
@@ -180,8 +183,37 @@ fn the_power_goes_after_any_operation() {
                 case(|| format!("{survivors:?}"), || check_recovers(&world.after_power_loss(survivors), told));
             }
         });
-        eprintln!("{cases} cases, each with five losses");
+        eprintln!("{cases} cases, each with four losses");
     }
+}
+
+/// What was to be written is not relied upon: nothing latches, and the next try does it.
+#[test]
+fn any_file_finds_no_space_once() {
+    let start = prepared();
+    let clean = start.0.copy();
+    let engine = clean.open().unwrap().0;
+    first_half(&engine, &mut start.1.clone());
+    engine.close();
+    let mut kinds = BTreeSet::new();
+    for (at, (op, name)) in (0..).zip(clean.disk.ops()) {
+        let folder = name.rsplit_once('/').map_or(name.clone(), |(folder, _)| folder.to_owned());
+        // A frame goes where zeros lie already; that it finds no space is no known outcome.
+        let is_frame = name == "journal/fresh.tmp";
+        if !["write", "open"].contains(&op) || is_frame || !kinds.insert((op, folder)) {
+            continue;
+        }
+        let (world, mut told) = (start.0.copy(), start.1.clone());
+        world.plan(Plan { at, fate: Fate::NoSpace, dead_after: false });
+        if let Ok((engine, _)) = world.open() {
+            first_half(&engine, &mut told);
+            assert_eq!(engine.latched(), None, "{op} {name}");
+            engine.close();
+        }
+        world.disk.plan(None);
+        case(|| format!("{at} {op} {name}"), || check_recovers(&world, &told));
+    }
+    eprintln!("{} cases", kinds.len());
 }
 
 #[test]
@@ -191,7 +223,7 @@ fn any_operation_of_a_recovery_fails_or_is_the_last() {
     short_run(&clean, &mut start.1.clone());
     let ops = clean.disk.ops().len() as u64;
     let mut cases = 0;
-    for (at, number) in (0..ops).step_by(ops as usize / 17).zip(0..) {
+    for (at, number) in (0..ops).step_by(ops as usize / 9).zip(0..) {
         let (world, mut told) = (start.0.copy(), start.1.clone());
         short_run(world.plan(Plan { at, fate: Fate::PowerCut, dead_after: true }), &mut told);
         let left = match number % 3 {
@@ -302,7 +334,7 @@ fn a_torn_last_frame_is_dropped_and_told() {
     let (engine, _) = world.open().unwrap();
     told.append(&engine, &one("a", 1)).unwrap();
     world.disk.plan(None);
-    let long = vec![Line::new("a", 2).with_body((0..9000).map(|byte| 1 + (byte % 250) as u8).collect())];
+    let long = vec![Line::new("a", 2).with_body((0..9000_u32).map(|byte| 1 + (byte % 250) as u8).collect())];
     told.clone().append(&engine, &long).unwrap();
     let write = world.disk.ops().iter().rposition(|(op, _)| *op == "write").unwrap() as u64;
     engine.close();

@@ -14,6 +14,10 @@ mod disk;
 mod rules;
 mod world;
 
+mod alterations;
 mod basics;
+mod directory;
 mod faults;
+mod journal;
 mod pressure;
+mod stores;

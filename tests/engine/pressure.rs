@@ -1,11 +1,401 @@
 //! Many submitters, a full pool, a full disk, and an end in the middle of it all.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use soulchain::log::{Opaque, OpaqueGroup, PoolLimits, SubmitError};
+use bytes::Bytes;
+use soulchain::clock::{Clock, Reading};
+use soulchain::encoding::UnixMillis;
+use soulchain::log::{MAX_BATCH_BYTES, Opaque, OpaqueGroup, PoolLimits, SideBody, SubmitError};
+use soulchain::merkle::LeafIndex;
 
 use super::audit::{check_files, check_log, check_tree};
-use super::rules::{Line, Rules};
-use super::world::{SMALL_SEGMENT, Told, World, block_on, one};
+use super::disk::{Fate, Plan};
+use super::rules::Line;
+use super::world::{Acknowledged, Told, World, block_on, one};
 
-type Answers = Vec<(Vec<Line>, soulchain::log::Pending<Rules>)>;
+/// Waits for something that another thread does.
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn many_submitters_share_a_sync() {
+    let world = World::created(8 << 20);
+    let (engine, _) = world.open().unwrap();
+    world.disk.plan(None);
+    world.disk.set_sync_time(Duration::from_millis(3));
+    let mut told = Told::default();
+    std::thread::scope(|scope| {
+        let submitters: Vec<_> = (0..16)
+            .map(|number| {
+                let engine = engine.clone();
+                scope.spawn(move || {
+                    let mut told = Told::default();
+                    for value in 1..=20 {
+                        told.append(&engine, &one(&format!("k{number}"), value)).unwrap();
+                    }
+                    told
+                })
+            })
+            .collect();
+        for submitter in submitters {
+            let each = submitter.join().unwrap();
+            told.entries.extend(each.entries);
+            told.heads.extend(each.heads);
+        }
+    });
+    let (groups, size) = (16 * 20, engine.view().size().get());
+    let batches = size - groups;
+    let commits = world.disk.ops().iter().filter(|(op, name)| *op == "sync" && name == "journal/fresh.tmp").count();
+    assert_eq!(commits as u64, batches, "one sync a batch, and a trailer each");
+    assert!(batches <= 60, "{batches} batches of {groups} groups: what waited went together");
+    check_log(&engine, &told);
+    engine.close();
+    let (engine, _) = world.open().unwrap();
+    check_log(&engine, &told);
+    engine.close();
+}
+
+#[test]
+fn a_full_pool_says_so_at_once_and_closing_logs_what_waits() {
+    let mut world = World::created(8 << 20);
+    world.options.pool = PoolLimits { entries: 10, bytes: 100 };
+    let (engine, _) = world.open().unwrap();
+    let mut told = Told::default();
+    told.append(&engine, &one("a", 1)).unwrap();
+    // The first is in flight for long; the rest waits.
+    world.disk.set_sync_time(Duration::from_millis(300));
+    let first = engine.submit(one("a", 2)).unwrap();
+    until("the first is taken", || engine.waiting().entries == 0);
+    let groups: Vec<Vec<Line>> = (0..10).map(|number| one(&format!("k{number}"), 1)).collect();
+    let waiting: Vec<_> = groups.iter().map(|group| engine.submit(group.clone()).unwrap()).collect();
+    assert_eq!(engine.waiting().entries, 10);
+    assert!(matches!(engine.submit(one("b", 1)), Err(SubmitError::Overloaded)));
+    told.acknowledge(&one("a", 2), &first.blocking_answer().ok().unwrap());
+    until("the rest is taken", || engine.waiting().entries == 0);
+    let long = vec![Line::new("c", 1).with_body(vec![1; 100])];
+    assert!(matches!(engine.submit(long), Err(SubmitError::Overloaded)), "bytes are bounded too");
+    let last = engine.submit(one("z", 1)).unwrap();
+    engine.close();
+    assert!(matches!(engine.submit(one("z", 2)), Err(SubmitError::Closed)));
+    for (group, pending) in groups.iter().zip(waiting) {
+        told.acknowledge(group, &pending.blocking_answer().ok().unwrap());
+    }
+    told.acknowledge(&one("z", 1), &last.blocking_answer().ok().unwrap());
+    assert_eq!(engine.flushed(), engine.view().size(), "closing flushes");
+    let entries = check_log(&engine, &told);
+    check_files(&world.disk, &entries, told.published);
+}
+
+#[test]
+fn groups_without_entries_take_up_places_too() {
+    let mut world = World::created(8 << 20);
+    world.options.pool = PoolLimits { entries: 3, bytes: 100 };
+    let (engine, _) = world.open_with(Opaque).unwrap();
+    world.disk.set_sync_time(Duration::from_millis(200));
+    let entry = || OpaqueGroup::new(vec![Bytes::from_static(b"x")]).unwrap();
+    let nothing = || OpaqueGroup::new(Vec::new()).unwrap();
+    let first = engine.submit(entry()).ok().unwrap();
+    until("the first is taken", || engine.waiting().entries == 0);
+    let pending: Vec<_> = (0..3).map(|_| engine.submit(nothing()).ok().unwrap()).collect();
+    assert!(matches!(engine.submit(nothing()), Err(SubmitError::Overloaded)));
+    assert!(first.blocking_answer().is_ok());
+    for pending in pending {
+        assert_eq!(pending.blocking_answer().ok().unwrap().view.size().get(), 1, "it waits for what it rests on");
+    }
+    engine.close();
+}
+
+/// Entries with a body of one byte each: what encodes them weighs more than they do.
+struct Bodied;
+
+impl soulchain::log::Machine for Bodied {
+    type Group = usize;
+    type Answer = LeafIndex;
+    type Refusal = std::convert::Infallible;
+    type State = ();
+    const LEAST_GAP: Duration = Duration::ZERO;
+    fn weight(group: &usize) -> soulchain::log::Weight {
+        soulchain::log::Weight { entries: *group, bytes: *group * 500 }
+    }
+    fn least_time(&self) -> UnixMillis {
+        UnixMillis::ZERO
+    }
+    fn begin(&mut self, _: UnixMillis) {}
+    fn admit(&mut self, group: usize, batch: &mut soulchain::log::Batch) -> Result<LeafIndex, Self::Refusal> {
+        let first = batch.next_index();
+        for _ in 0..group {
+            let body = SideBody { salt: [9; 32], bytes: Bytes::from_static(&[7; 100]) };
+            batch.push(Bytes::from_static(&[5; 400]), Some(Arc::new(body)), [0; 16]);
+        }
+        Ok(first)
+    }
+    fn seal(&mut self, _: &mut soulchain::log::Batch) {}
+    fn abandon(&mut self) {}
+    fn state(&mut self) {}
+    fn apply(&mut self, _: LeafIndex, _: &[u8]) -> Result<[u8; 16], soulchain::log::ReplayError> {
+        Ok([0; 16])
+    }
+    fn changes(&mut self) -> soulchain::storage::ViewBatch {
+        soulchain::storage::ViewBatch::default()
+    }
+    fn load(&mut self, _: &dyn soulchain::storage::Views) -> Result<(), soulchain::storage::StorageError> {
+        Ok(())
+    }
+    fn reset(&mut self) {}
+    fn check(&self, _last_entry: Option<&[u8]>) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_largest_batch_is_read_back() {
+    let world = World::created(24 << 20);
+    let (engine, _) = world.open_with(Bodied).unwrap();
+    let most = 16_384;
+    assert!(matches!(engine.submit(most + 1), Err(SubmitError::TooLarge)), "too many");
+    world.disk.set_sync_time(Duration::from_millis(200));
+    let first = engine.submit(1).ok().unwrap();
+    until("the first is taken", || engine.waiting().entries == 0);
+    // These go together, up to the limits of a batch.
+    let pending: Vec<_> = (0..2).map(|_| engine.submit(most).ok().unwrap()).collect();
+    world.disk.set_sync_time(Duration::ZERO);
+    assert!(first.blocking_answer().is_ok());
+    for pending in pending {
+        assert!(pending.blocking_answer().is_ok());
+    }
+    let size = engine.view().size();
+    assert_eq!(size.get(), 1 + 2 * most as u64);
+    let killed = world.copy();
+    let (again, recovery) = killed.open_with(Bodied).unwrap();
+    assert_eq!((recovery.size, recovery.torn_frame), (size, false));
+    let last = again.reader(&again.view()).body(LeafIndex::new(size.get() - 1)).unwrap();
+    assert_eq!(last.unwrap().bytes, [7; 100][..]);
+    again.close();
+    engine.close();
+    const { assert!(16_384 * (500 + 39) < MAX_BATCH_BYTES && 32_768 * 539 > MAX_BATCH_BYTES) };
+}
+
+#[test]
+fn a_latch_while_many_wait_answers_them_all() {
+    for fate in [Fate::Lost, Fate::Done] {
+        let world = World::created(8 << 20);
+        let (engine, _) = world.open().unwrap();
+        let mut told = Told::default();
+        told.append(&engine, &one("a", 1)).unwrap();
+        world.disk.plan(None);
+        told.append(&engine, &one("a", 2)).unwrap();
+        let sync = world.disk.ops().iter().position(|(op, _)| *op == "sync").unwrap() as u64;
+        world.disk.set_sync_time(Duration::from_millis(200));
+        world.plan(Plan { at: sync, fate, dead_after: false });
+        let first = engine.submit(one("a", 3)).unwrap();
+        until("the first is taken", || engine.waiting().entries == 0);
+        let waiting: Vec<_> = (0..5).map(|number| engine.submit(one(&format!("k{number}"), 1)).unwrap()).collect();
+        assert!(matches!(first.blocking_answer(), Err(SubmitError::Latched { may_be_logged: true })));
+        for pending in waiting {
+            assert!(matches!(pending.blocking_answer(), Err(SubmitError::Latched { may_be_logged: false })));
+        }
+        check_log(&engine, &told);
+        engine.close();
+        let (engine, recovery) = world.copy().open().unwrap();
+        // The page cache has it in either case.
+        assert_eq!(recovery.size.get(), 6);
+        check_log(&engine, &told);
+        engine.close();
+    }
+}
+
+#[test]
+fn a_latched_engine_rests() {
+    let world = World::created(8 << 20);
+    let (engine, _) = world.open().unwrap();
+    let mut told = Told::default();
+    told.append(&engine, &one("a", 1)).unwrap();
+    world.plan(Plan { at: 0, fate: Fate::Lost, dead_after: false });
+    assert!(told.append(&engine, &one("a", 2)).is_err());
+    // Past the time at which a flush would be due.
+    std::thread::sleep(Duration::from_millis(1100));
+    let before = thread_time();
+    std::thread::sleep(Duration::from_millis(300));
+    let spent = thread_time() - before;
+    assert!(spent < 20, "{spent} ticks of 10 ms in 300 ms");
+    engine.close();
+}
+
+/// What the threads of sequencers have used, in ticks. Other tests run beside this one, so only latched engines are
+/// counted: those that have no test thread working for them give next to nothing.
+fn thread_time() -> u64 {
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return 0 };
+    let spent = |path: std::path::PathBuf| {
+        let stat = std::fs::read_to_string(path.join("stat")).ok()?;
+        let (name, rest) = stat.rsplit_once(')')?;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        name.contains("soulchain-seque")
+            .then(|| fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap())
+    };
+    tasks.flatten().filter_map(|task| spent(task.path())).max().unwrap_or(0)
+}
+
+#[test]
+fn a_flush_that_finds_no_room_is_done_again() {
+    let world = World::created(8 << 20);
+    let (engine, _) = world.open().unwrap();
+    let mut told = Told::default();
+    told.append(&engine, &[Line::new("a", 1).with_body(vec![1; 600])]).unwrap();
+    world.disk.set_full(Some("tile/"));
+    let is_flushed = Arc::new(AtomicBool::new(false));
+    let flusher = std::thread::spawn({
+        let (engine, is_flushed) = (engine.clone(), Arc::clone(&is_flushed));
+        move || {
+            block_on(engine.flush()).unwrap();
+            is_flushed.store(true, Ordering::SeqCst);
+        }
+    });
+    until("it finds no room", || engine.is_low_on_space());
+    assert!(matches!(told.append(&engine, &one("a", 2)), Err(SubmitError::NoSpace)));
+    check_log(&engine, &told);
+    assert!(!is_flushed.load(Ordering::SeqCst) && engine.latched().is_none());
+    world.disk.set_full(None);
+    flusher.join().unwrap();
+    until("entries are admitted again", || !engine.is_low_on_space());
+    told.append(&engine, &one("a", 2)).unwrap();
+    check_log(&engine, &told);
+    engine.close();
+    let (engine, _) = world.open().unwrap();
+    let entries = check_log(&engine, &told);
+    engine.close();
+    check_files(&world.disk, &entries, told.published);
+}
+
+#[test]
+fn closing_does_not_wait_for_room() {
+    let world = World::created(8 << 20);
+    let (engine, _) = world.open().unwrap();
+    let mut told = Told::default();
+    told.append(&engine, &[Line::new("a", 1).with_body(vec![1; 600])]).unwrap();
+    world.disk.set_full(Some("bodies/"));
+    engine.close();
+    assert!(engine.latched().is_none());
+    assert!(world.open().is_err(), "opening needs room");
+    world.disk.set_full(None);
+    let (engine, _) = world.open().unwrap();
+    check_log(&engine, &told);
+    engine.close();
+}
+
+#[test]
+fn no_room_for_a_segment_is_no_latch() {
+    let world = World::created(super::world::SMALL_SEGMENT);
+    let (engine, _) = world.open().unwrap();
+    let mut told = Told::default();
+    world.disk.set_full(Some("journal/spare"));
+    let mut value = 0;
+    let refusal = loop {
+        value += 1;
+        if let Err(refusal) = told.append(&engine, &one("a", value)) {
+            break refusal;
+        }
+        assert!(value < 20, "the segment is full some time");
+    };
+    assert!(matches!(refusal, SubmitError::NoSpace), "{refusal:?}");
+    assert!(engine.latched().is_none());
+    check_log(&engine, &told);
+    world.disk.set_full(None);
+    told.append(&engine, &one("a", value)).unwrap();
+    check_log(&engine, &told);
+    engine.close();
+    let (engine, _) = world.open().unwrap();
+    check_log(&engine, &told);
+    engine.close();
+}
+
+#[test]
+fn little_room_stops_admission_and_more_lets_it_go_on() {
+    let world = World::created(8 << 20);
+    let (engine, _) = world.open().unwrap();
+    let mut told = Told::default();
+    told.append(&engine, &one("a", 1)).unwrap();
+    world.disk.set_free(Some(100 << 20));
+    until("it is seen", || engine.is_low_on_space());
+    assert!(matches!(told.append(&engine, &one("a", 2)), Err(SubmitError::NoSpace)));
+    world.disk.set_free(None);
+    until("it is seen", || !engine.is_low_on_space());
+    told.append(&engine, &one("a", 2)).unwrap();
+    check_log(&engine, &told);
+    engine.close();
+}
+
+#[test]
+fn a_flush_that_fails_latches_and_nobody_waits_for_ever() {
+    let world = World::created(8 << 20);
+    let (engine, _) = world.open().unwrap();
+    let mut told = Told::default();
+    told.append(&engine, &one("a", 1)).unwrap();
+    world.plan(Plan { at: 0, fate: Fate::Lost, dead_after: false });
+    assert!(block_on(engine.flush()).is_err());
+    assert!(engine.latched().is_some());
+    assert!(block_on(engine.flush()).is_err());
+    check_log(&engine, &told);
+    engine.close();
+    let (engine, _) = world.copy().open().unwrap();
+    check_log(&engine, &told);
+    engine.close();
+}
+
+#[test]
+fn a_signer_that_dies_leaves_no_empty_checkpoint() {
+    let world = World::created(8 << 20);
+    let calls = Arc::new(AtomicBool::new(false));
+    let signer: soulchain::log::Sign = Arc::new(move |size, root| {
+        assert!(calls.swap(true, Ordering::SeqCst), "the first call dies");
+        super::world::note(size, root)
+    });
+    let clock = Arc::new(soulchain::clock::ManualClock::default());
+    let storage = world.storage();
+    let (engine, _) = soulchain::log::open(Opaque, storage, signer, clock, world.options).unwrap();
+    let mut told = Told::default();
+    for _ in 0..2 {
+        let group = OpaqueGroup::new(vec![Bytes::from_static(b"x")]).unwrap();
+        let committed = engine.submit(group).ok().unwrap().blocking_answer().ok().unwrap();
+        let entry = Acknowledged { index: committed.answer.get(), entry: b"x".to_vec(), body: None };
+        told.entries.push(entry);
+        told.see(&committed.view);
+        check_tree(&engine, &committed.view, &told);
+    }
+    engine.close();
+}
+
+#[test]
+fn a_clock_that_jumped_stops_writes_until_somebody_has_looked() {
+    struct Jumpy(AtomicBool);
+    impl Clock for Jumpy {
+        fn read(&self, least: UnixMillis) -> Reading {
+            if self.0.load(Ordering::SeqCst) { Reading::Jumped } else { Reading::Time(least) }
+        }
+    }
+    let world = World::created(8 << 20);
+    let clock = Arc::new(Jumpy(AtomicBool::new(false)));
+    let (engine, _) = soulchain::log::open(
+        super::rules::Rules::default(),
+        world.storage(),
+        super::world::signer(),
+        clock.clone(),
+        world.options,
+    )
+    .unwrap();
+    let mut told = Told::default();
+    told.append(&engine, &one("a", 1)).unwrap();
+    clock.0.store(true, Ordering::SeqCst);
+    assert!(matches!(told.append(&engine, &one("a", 2)), Err(SubmitError::ClockJumped)));
+    check_log(&engine, &told);
+    clock.0.store(false, Ordering::SeqCst);
+    told.append(&engine, &one("a", 2)).unwrap();
+    check_log(&engine, &told);
+    engine.close();
+}

@@ -81,8 +81,8 @@ impl Rules {
     }
 
     fn state_digest(&self) -> String {
-        let text: String = self.values.iter().map(|(key, (value, at))| format!("{key}={value}@{at}\n")).collect();
-        hex_encode(&sha256(&[text.as_bytes()]))
+        let lines: Vec<String> = self.values.iter().map(|(key, (value, at))| format!("{key}={value}@{at}")).collect();
+        hex_encode(&sha256(&[lines.join("\n").as_bytes()]))
     }
 }
 
@@ -203,8 +203,9 @@ impl Machine for Rules {
         *self = Self::default();
     }
 
-    fn check(&self) -> Result<(), String> {
-        if self.is_ragged {
+    fn check(&self, last_entry: Option<&[u8]>) -> Result<(), String> {
+        let ends_sealed = last_entry.is_none_or(|entry| entry.starts_with(b"!"));
+        if self.is_ragged || !ends_sealed {
             return Err("the newest batch has no trailer".into());
         }
         match &self.digest {

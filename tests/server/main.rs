@@ -3,6 +3,7 @@
 //! Every test ends with an audit through the public routes: the tiles lead to the root that the log tells, and a replay
 //! of the entries finds no fault.
 
+#![allow(clippy::pedantic, reason = "what these lints want makes a test no clearer")]
 #![cfg(feature = "node")]
 #![allow(
     clippy::unwrap_used,

@@ -169,25 +169,26 @@ mod tests {
         }
     }
 
+    fn same(found: JsonText<'_>, twin: &serde_json::Value) {
+        assert_eq!(serde_json::from_str::<serde_json::Value>(found.as_str()).unwrap(), *twin);
+        match twin {
+            serde_json::Value::Object(members) => {
+                assert_eq!(found.members().count(), members.len());
+                found.members().for_each(|(key, value)| same(value, &members[&key]));
+            }
+            serde_json::Value::Array(items) => {
+                assert_eq!(found.items().count(), items.len());
+                found.items().zip(items).for_each(|(item, twin)| same(item, twin));
+            }
+            _ => {}
+        }
+    }
+
     /// A twin: what the parser of all JSON says of the same text.
     #[test]
     fn it_agrees_with_the_parser() {
         let text = r#"{"k":[{"a":[1,{"b":"\\\""}]},"x,y",true],"m":{"n":null,"o":{"p":[[],[[]]]}}}"#;
         let twin: serde_json::Value = serde_json::from_str(text).unwrap();
-        fn check(found: JsonText<'_>, twin: &serde_json::Value) {
-            assert_eq!(serde_json::from_str::<serde_json::Value>(found.as_str()).unwrap(), *twin);
-            match twin {
-                serde_json::Value::Object(members) => {
-                    assert_eq!(found.members().count(), members.len());
-                    found.members().for_each(|(key, value)| check(value, &members[&key]));
-                }
-                serde_json::Value::Array(items) => {
-                    assert_eq!(found.items().count(), items.len());
-                    found.items().zip(items).for_each(|(item, twin)| check(item, twin));
-                }
-                _ => {}
-            }
-        }
-        check(json(text), &twin);
+        same(json(text), &twin);
     }
 }

@@ -267,12 +267,12 @@ impl<'a> ViewsCheck<'a> {
     pub(super) fn new(views: Option<&'a dyn Views>, repair: bool, size: u64) -> Self {
         let mut check = Self { views, repair, applied: None, values: BTreeMap::new(), verdict: None };
         match views.map(Views::state) {
-            None => {}
+            // Without values opening makes them.
+            None | Some(Ok(None)) => {}
             Some(Ok(Some(applied))) if applied.get() <= size => check.applied = Some(applied.get()),
             Some(Ok(Some(applied))) => {
-                check.verdict = Some(format!("they belong to {applied} entries, the log has {size}"))
+                check.verdict = Some(format!("they belong to {applied} entries, the log has {size}"));
             }
-            Some(Ok(None)) => {}
             Some(Err(error)) => check.verdict = Some(error.to_string()),
         }
         check

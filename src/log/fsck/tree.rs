@@ -40,11 +40,19 @@ enum Expect {
     Nothing,
 }
 
-/// Which of two ways to the hashes of a tile is tried first.
+/// How the hashes of a tile are made from what lies below it. Each is wrong for some damage; the root above decides.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum First {
+enum Way {
+    /// From the tiles below.
     Files,
+    /// From the entries at the bottom.
     Entries,
+    /// Whichever of them the tile's own file agrees with, hash by hash.
+    Votes,
+}
+
+impl Way {
+    const ALL: [Self; 3] = [Self::Files, Self::Entries, Self::Votes];
 }
 
 pub(super) struct TreeCheck<'a> {
@@ -114,8 +122,8 @@ impl TreeCheck<'_> {
         let mut candidates = Vec::new();
         for ((level, hashes), file) in places.iter().zip(&files) {
             let (index, width) = place(*hashes);
-            let derived = [First::Files, First::Entries].map(|first| self.derived(*level, index, width, first, None));
-            let mut all: Vec<Vec<Hash>> = file.iter().cloned().chain(derived.into_iter().flatten()).collect();
+            let derived = Way::ALL.iter().filter_map(|way| self.derived(*level, index, width, *way));
+            let mut all: Vec<Vec<Hash>> = file.iter().cloned().chain(derived).collect();
             all.dedup();
             candidates.push(all);
         }
@@ -147,20 +155,19 @@ impl TreeCheck<'_> {
         let name = names::tile(TileKind::Hashes(level), index, TILE_WIDTH);
         let file = self.tile_file(level, index, TILE_WIDTH);
         let (hashes, proven) = match expect {
-            Expect::Proven(root) => match self.proof(level, index, root, file.as_deref()) {
-                Some(tile) => {
+            Expect::Proven(root) => {
+                if let Some(tile) = self.proof(level, index, root, file.as_deref()) {
                     self.nodes.take(level, index, &tile);
                     if file.as_deref() != Some(tile.hashes()) {
                         self.rewrite(&name, tile.hashes())?;
                     }
                     (Some(tile.hashes().to_vec()), true)
-                }
-                None => {
+                } else {
                     let what = "it does not lead to the root of the log, and nor does what lies below it";
                     self.report.damage(&name, Place::Whole, what);
                     (file, false)
                 }
-            },
+            }
             Expect::Said(root) => {
                 if file.as_deref().map(root_of) != Some(root) {
                     let what = "it contradicts the tile above it, and which of them is right cannot be proven";
@@ -186,28 +193,25 @@ impl TreeCheck<'_> {
     /// The tile of this root: its file, or what lies below it.
     fn proof(&self, level: u8, index: u64, root: Hash, file: Option<&[Hash]>) -> Option<TileNodes> {
         let is_it = |hashes: Vec<Hash>| Some(TileNodes::from_hashes(&hashes)).filter(|tile| tile.root() == Some(root));
-        let derived = |first, guide| self.derived(level, index, TILE_WIDTH, first, guide).and_then(is_it);
         file.map(<[Hash]>::to_vec)
             .and_then(is_it)
-            .or_else(|| derived(First::Files, None))
-            .or_else(|| derived(First::Entries, None))
-            .or_else(|| derived(First::Entries, file))
+            .or_else(|| Way::ALL.iter().find_map(|way| self.derived(level, index, TILE_WIDTH, *way).and_then(is_it)))
     }
 
-    /// The first hashes of a tile, from what lies below it. With several ways to one of them a guide decides: what the
-    /// tile's own file says, of which one hash may be wrong.
-    fn derived(&self, level: u8, index: u64, width: usize, first: First, guide: Option<&[Hash]>) -> Option<Vec<Hash>> {
+    /// The first hashes of a tile, from what lies below it.
+    fn derived(&self, level: u8, index: u64, width: usize, way: Way) -> Option<Vec<Hash>> {
         let Some(below) = level.checked_sub(1) else {
             let entries = self.bundle_file(index, width)?;
             return Some(entries.iter().map(|entry| leaf_hash(entry)).collect());
         };
+        let own = if way == Way::Votes { self.tile_file(level, index, width) } else { None };
         let child = |at: usize| {
             let index = index * TILE_WIDTH as u64 + at as u64;
             let file = || self.tile_file(below, index, TILE_WIDTH).map(|hashes| root_of(&hashes));
-            let deep = || self.derived(below, index, TILE_WIDTH, first, None).map(|hashes| root_of(&hashes));
-            match guide {
-                Some(guide) if file().as_ref() == Some(&guide[at]) => Some(guide[at]),
-                _ if first == First::Files => file().or_else(deep),
+            let deep = || self.derived(below, index, TILE_WIDTH, way).map(|hashes| root_of(&hashes));
+            match &own {
+                Some(own) if file() == Some(own[at]) => Some(own[at]),
+                _ if way == Way::Files => file().or_else(deep),
                 _ => deep().or_else(file),
             }
         };
@@ -287,7 +291,7 @@ fn root_of(hashes: &[Hash]) -> Hash {
     root_of_perfect(hashes)
 }
 
-/// Every choice of one candidate of each; there are at most three of each and seven levels.
+/// Every choice of one candidate of each; there are at most four of each and seven levels.
 fn combinations(candidates: &[Vec<Vec<Hash>>]) -> impl Iterator<Item = Vec<Vec<Hash>>> + '_ {
     let total: usize = candidates.iter().map(Vec::len).product();
     (0..total).map(move |mut number| {

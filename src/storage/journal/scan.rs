@@ -46,9 +46,10 @@ impl Scan {
         self.frames.last().unwrap_or(&self.marked)
     }
 
-    pub(super) fn run(disk: &dyn Disk, key: &ChecksumKey, mark: &Mark) -> Result<Self, StorageError> {
+    pub(super) fn run(disk: &dyn Disk, key: &ChecksumKey, segment_len: u64, mark: &Mark) -> Result<Self, StorageError> {
         let (oldest, newest_segment) = segments(disk, mark)?;
-        let mut cursor = Cursor { disk, key, segment: Segment::open(disk, mark.segment)?, offset: mark.offset };
+        let segment = Segment::open(disk, mark.segment, segment_len)?;
+        let mut cursor = Cursor { disk, key, segment_len, segment, offset: mark.offset };
         let (header, marked) = cursor.marked(mark)?;
         let mut checksum = header.checksum;
         cursor.offset += header.span();
@@ -86,9 +87,14 @@ struct Segment {
 }
 
 impl Segment {
-    fn open(disk: &dyn Disk, number: u64) -> Result<Self, StorageError> {
+    /// A segment has its length before it has its name: with another one, frames may be missing at its end.
+    fn open(disk: &dyn Disk, number: u64, len: u64) -> Result<Self, StorageError> {
         let name = segment_name(number);
         let bytes = disk.read(&name).map_err(|e| StorageError::io("read", &name, e))?;
+        if bytes.len() as u64 != len {
+            let offset = len.min(bytes.len() as u64);
+            return Err(StorageError::Damaged { name, offset, what: "the segment has another length" });
+        }
         Ok(Self { number, bytes })
     }
 
@@ -100,6 +106,7 @@ impl Segment {
 struct Cursor<'a> {
     disk: &'a dyn Disk,
     key: &'a ChecksumKey,
+    segment_len: u64,
     segment: Segment,
     offset: u64,
 }
@@ -111,7 +118,8 @@ impl Cursor<'_> {
 
     /// The frame that the manifest rests on, which must be there whole.
     fn marked(&self, mark: &Mark) -> Result<(FrameHeader, Frame), StorageError> {
-        let sector = self.segment.sector(mark.offset).ok_or_else(|| self.damaged("the segment is too short"))?;
+        let sector =
+            self.segment.sector(mark.offset).ok_or_else(|| self.damaged("the manifest names a place beyond it"))?;
         let header = FrameHeader::parse(self.key, sector).filter(|header| header.checksum == mark.checksum);
         let header = header.ok_or_else(|| self.damaged("this is not the frame that the manifest names"))?;
         let payload = self.payload(&header);
@@ -164,10 +172,9 @@ impl Cursor<'_> {
 
     /// Goes to the next segment, which begins with the next frame, or with the last one again.
     fn next_segment(&mut self, number: u64, checksum: [u8; 32], is_torn: bool) -> Result<(), StorageError> {
-        self.segment = Segment::open(self.disk, self.segment.number + 1)?;
+        self.segment = Segment::open(self.disk, self.segment.number + 1, self.segment_len)?;
         self.offset = 0;
-        let sector = self.segment.sector(0).ok_or_else(|| self.damaged("the segment is too short"))?;
-        let Some(header) = FrameHeader::parse(self.key, sector) else {
+        let Some(header) = self.segment.sector(0).and_then(|sector| FrameHeader::parse(self.key, sector)) else {
             // Rolled, and then the first frame was lost: `step` judges what lies there.
             return if is_torn { Err(self.damaged("a torn frame is followed by a segment")) } else { Ok(()) };
         };

@@ -50,7 +50,9 @@ impl Views for FjallViews {
     fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StorageError> {
         for pair in self.values.prefix(prefix) {
             let (key, value) = pair.into_inner().map_err(failed)?;
-            visit(&key, &value)?;
+            if !key.starts_with(b"\0") {
+                visit(&key, &value)?;
+            }
         }
         Ok(())
     }

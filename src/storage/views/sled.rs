@@ -59,7 +59,9 @@ impl Views for SledViews {
     fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StorageError> {
         for pair in self.database.scan_prefix(prefix) {
             let (key, value) = pair.map_err(failed)?;
-            visit(&key, &value)?;
+            if !key.starts_with(b"\0") {
+                visit(&key, &value)?;
+            }
         }
         Ok(())
     }
