@@ -225,7 +225,7 @@ fn a_latched_engine_rests() {
     // Past the time at which a flush would be due.
     std::thread::sleep(Duration::from_millis(1100));
     let before = sequencer_times();
-    std::thread::sleep(Duration::from_millis(1000));
+    std::thread::sleep(Duration::from_secs(1));
     for (thread, after) in sequencer_times().into_iter().filter(|(thread, _)| !others.contains_key(thread)) {
         let spent = before.get(&thread).map_or(0, |before| after - before);
         assert!(spent < 8, "{spent} ticks of 10 ms in a second");
