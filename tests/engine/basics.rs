@@ -58,6 +58,25 @@ fn a_log_of_any_size_is_read_before_and_after_flush_and_reopening() {
 }
 
 #[test]
+fn what_is_flushed_leaves_memory() {
+    let world = World::created(1 << 20);
+    let (engine, _) = world.open_with(Opaque).unwrap();
+    let mut told = Told::default();
+    append_opaque(&engine, &mut told, 0..600);
+    let files_read = |index| {
+        world.disk.plan(None);
+        engine.reader(&engine.view()).entry(LeafIndex::new(index)).unwrap();
+        world.disk.ops().into_iter().map(|(_, name)| name).collect::<Vec<_>>()
+    };
+    assert!(files_read(5).is_empty(), "all of it is in memory");
+    block_on(engine.flush()).unwrap();
+    assert_eq!(files_read(5), ["tile/entries/000", "tile/0/000"]);
+    assert!(files_read(6).is_empty(), "what was checked is kept");
+    assert!(files_read(599).is_empty(), "the right edge stays");
+    engine.close();
+}
+
+#[test]
 fn entries_of_the_least_and_the_greatest_length() {
     let world = World::created(8 << 20);
     let mut told = Told::default();

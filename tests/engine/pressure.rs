@@ -1,5 +1,7 @@
 //! Many submitters, a full pool, a full disk, and an end in the middle of it all.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -113,14 +115,14 @@ fn groups_without_entries_take_up_places_too() {
 }
 
 /// Entries with a body of one byte each: what encodes them weighs more than they do.
-struct Bodied;
+struct Bodied<const GAP_MS: u64 = 0>;
 
-impl soulchain::log::Machine for Bodied {
+impl<const GAP_MS: u64> soulchain::log::Machine for Bodied<GAP_MS> {
     type Group = usize;
     type Answer = LeafIndex;
     type Refusal = std::convert::Infallible;
     type State = ();
-    const LEAST_GAP: Duration = Duration::ZERO;
+    const LEAST_GAP: Duration = Duration::from_millis(GAP_MS);
     fn weight(group: &usize) -> soulchain::log::Weight {
         soulchain::log::Weight { entries: *group, bytes: *group * 500 }
     }
@@ -157,7 +159,7 @@ impl soulchain::log::Machine for Bodied {
 #[test]
 fn the_largest_batch_is_read_back() {
     let world = World::created(24 << 20);
-    let (engine, _) = world.open_with(Bodied).unwrap();
+    let (engine, _) = world.open_with(Bodied::<0>).unwrap();
     let most = 16_384;
     assert!(matches!(engine.submit(most + 1), Err(SubmitError::TooLarge)), "too many");
     world.disk.set_sync_time(Duration::from_millis(200));
@@ -173,7 +175,7 @@ fn the_largest_batch_is_read_back() {
     let size = engine.view().size();
     assert_eq!(size.get(), 1 + 2 * most as u64);
     let killed = world.copy();
-    let (again, recovery) = killed.open_with(Bodied).unwrap();
+    let (again, recovery) = killed.open_with(Bodied::<0>).unwrap();
     assert_eq!((recovery.size, recovery.torn_frame), (size, false));
     let last = again.reader(&again.view()).body(LeafIndex::new(size.get() - 1)).unwrap();
     assert_eq!(last.unwrap().bytes, [7; 100][..]);
@@ -213,6 +215,7 @@ fn a_latch_while_many_wait_answers_them_all() {
 
 #[test]
 fn a_latched_engine_rests() {
+    let others = sequencer_times();
     let world = World::created(8 << 20);
     let (engine, _) = world.open().unwrap();
     let mut told = Told::default();
@@ -221,25 +224,43 @@ fn a_latched_engine_rests() {
     assert!(told.append(&engine, &one("a", 2)).is_err());
     // Past the time at which a flush would be due.
     std::thread::sleep(Duration::from_millis(1100));
-    let before = thread_time();
-    std::thread::sleep(Duration::from_millis(300));
-    let spent = thread_time() - before;
-    assert!(spent < 20, "{spent} ticks of 10 ms in 300 ms");
+    let before = sequencer_times();
+    std::thread::sleep(Duration::from_secs(1));
+    for (thread, after) in sequencer_times().into_iter().filter(|(thread, _)| !others.contains_key(thread)) {
+        let spent = before.get(&thread).map_or(0, |before| after - before);
+        assert!(spent < 8, "{spent} ticks of 10 ms in a second");
+    }
     engine.close();
 }
 
-/// What the threads of sequencers have used, in ticks. Other tests run beside this one, so only latched engines are
-/// counted: those that have no test thread working for them give next to nothing.
-fn thread_time() -> u64 {
-    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return 0 };
-    let spent = |path: std::path::PathBuf| {
+/// What the threads of sequencers have used, in ticks. Other tests run beside this one: those that live as long as it
+/// does do less than a thread that goes round without pause.
+fn sequencer_times() -> BTreeMap<PathBuf, u64> {
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return BTreeMap::new() };
+    let spent = |path: PathBuf| {
         let stat = std::fs::read_to_string(path.join("stat")).ok()?;
         let (name, rest) = stat.rsplit_once(')')?;
-        let fields: Vec<&str> = rest.split_whitespace().collect();
-        name.contains("soulchain-seque")
-            .then(|| fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap())
+        let fields: Vec<u64> = rest.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
+        name.contains("soulchain-seque").then(|| (path, fields[11] + fields[12]))
     };
-    tasks.flatten().filter_map(|task| spent(task.path())).max().unwrap_or(0)
+    tasks.flatten().filter_map(|task| spent(task.path())).collect()
+}
+
+#[test]
+fn batches_keep_the_gap_that_the_machine_asks_for() {
+    let world = World::created(8 << 20);
+    let (engine, _) = world.open_with(Bodied::<40>).unwrap();
+    let start = Instant::now();
+    for number in 0..6 {
+        // Two at once share a batch; the next one waits for the gap, and for no more than that.
+        let pending = [engine.submit(1), engine.submit(1)].map(|pending| pending.ok().unwrap());
+        for pending in pending {
+            assert!(pending.blocking_answer().is_ok());
+        }
+        assert!(start.elapsed() >= Duration::from_millis(40 * number), "after batch {number}");
+    }
+    assert!(start.elapsed() < Duration::from_millis(900), "{:?}", start.elapsed());
+    engine.close();
 }
 
 #[test]
