@@ -158,8 +158,9 @@ impl Settings {
         if self.limits.connections == 0 {
             return value("limits.connections", "at least 1");
         }
-        if self.limits.pool_bytes < 2 << 20 || self.limits.pool_entries < 1_024 {
-            return value("limits.pool_bytes / pool_entries", "at least 2 MiB and 1,024 entries");
+        // Less, and the largest request would never find room.
+        if self.limits.pool_bytes < 8 << 20 || self.limits.pool_entries < 1_024 {
+            return value("limits.pool_bytes / pool_entries", "at least 8 MiB and 1,024 entries");
         }
         if !(10..=60_000).contains(&self.publish_interval_ms) {
             return value("publish_interval_ms", "10 to 60000");

@@ -98,7 +98,11 @@ fn settings(args: &ServeArgs) -> Result<Settings, ServeError> {
 fn start_tracing(settings: &Settings) {
     let filter = tracing_subscriber::EnvFilter::try_new(&settings.log.level)
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     // A second subscriber in one process changes nothing.
     let _ = if settings.log.json { lines.json().try_init().is_ok() } else { lines.try_init().is_ok() };
 }
