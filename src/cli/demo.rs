@@ -218,5 +218,6 @@ fn keep_file(directory: &Path, name: &str, text: &str) -> CliResult<()> {
 async fn linger(running: &Running, directory: &Path, out: &Output) -> CliResult<()> {
     out.line(format_args!("\nThe node stays up at {}/docs; its files are in {}.", running.url(), directory.display()));
     out.line("Ctrl-C ends it and removes them.");
-    serve::stopped().await.map_err(|error| CliError::failed(error.to_string()))
+    serve::stopped().map_err(|error| CliError::failed(error.to_string()))?.await;
+    Ok(())
 }

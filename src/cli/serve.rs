@@ -120,9 +120,11 @@ fn announce(node: &Node, recovery: &Recovery) {
 }
 
 async fn serve_node(node: Node, settings: &Settings) -> Result<(), ServeError> {
+    // Before anybody can see that the node is up, and stop it.
+    let stopped = stopped()?;
     let running = start(node, settings).await?;
     tracing::info!(address = %running.url(), "serving");
-    stopped().await?;
+    stopped.await;
     tracing::info!("stopping: requests are brought to their end");
     running.stop().await
 }
@@ -163,12 +165,13 @@ impl Running {
     }
 }
 
-/// Waits for SIGTERM or SIGINT.
-pub(super) async fn stopped() -> std::io::Result<()> {
+/// What ends with SIGTERM or SIGINT. From this call on neither ends the process by itself.
+pub(super) fn stopped() -> std::io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
