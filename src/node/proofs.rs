@@ -130,10 +130,3 @@ fn proof(extra: &Extra, index: LeafIndex, path: Vec<Hash>, note: &[u8]) -> Resul
     let proof = TlogProof::new(Some(extra.to_bytes()), index, path, checkpoint).map_err(damaged)?;
     Ok(proof.to_string().into_bytes())
 }
-
-impl Node {
-    /// A proof of any entry, without extra data, under a checkpoint of this size.
-    pub fn plain_proof(&self, view: &View, index: LeafIndex) -> Result<Vec<Hash>, ReadError> {
-        self.reader(view).inclusion(index, view.size())
-    }
-}
