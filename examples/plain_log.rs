@@ -28,9 +28,12 @@ use soulchain::log::{
 };
 use soulchain::merkle::TreeSize;
 use soulchain::storage::MemoryViews;
-use soulchain::tlog::{Checkpoint, Ed25519Signer, Origin, SignedCheckpoint, TlogProof, sign_checkpoint};
+use soulchain::tlog::{Checkpoint, Ed25519Signer, Origin, proof_text, sign_checkpoint};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
@@ -79,9 +82,8 @@ async fn add(State(engine): State<Engine<Opaque>>, entry: Bytes) -> Result<Strin
     let committed = pending.answer().await.map_err(|error| unavailable(&error))?;
     let (index, view) = (committed.answer, committed.view);
     let path = engine.reader(&view).inclusion(index, view.size()).map_err(|error| unavailable(&error))?;
-    let checkpoint = SignedCheckpoint::parse(view.checkpoint()).map_err(|error| unavailable(&error))?;
-    let proof = TlogProof::new(None, index, path, checkpoint).map_err(|error| unavailable(&error))?;
-    Ok(format!("{index}\n{proof}"))
+    let checkpoint = str::from_utf8(view.checkpoint()).map_err(|error| unavailable(&error))?;
+    Ok(format!("{index}\n{}", proof_text(None, index, &path, checkpoint)))
 }
 
 fn signer(origin: &Origin, key: &KeyFile) -> Ed25519Signer {

@@ -24,6 +24,11 @@ pub fn b64_encode(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
+/// Writes standard base64 with padding behind `text`.
+pub(crate) fn b64_push(text: &mut String, bytes: &[u8]) {
+    STANDARD.encode_string(bytes, text);
+}
+
 /// Reads standard base64; padding is required and unused bits must be zero.
 pub fn b64_decode(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()

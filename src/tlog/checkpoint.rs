@@ -162,10 +162,12 @@ impl VerifiedCheckpoint {
     }
 }
 
+/// Characters of a hash as C2SP formats write it.
+pub(super) const HASH_B64_LEN: usize = HASH_LEN.div_ceil(3) * 4;
+
 /// Reads a hash as C2SP formats write it.
 pub(super) fn hash_from_b64(text: &str) -> Option<Hash> {
-    const LEN: usize = HASH_LEN.div_ceil(3) * 4;
-    if text.len() != LEN {
+    if text.len() != HASH_B64_LEN {
         return None;
     }
     b64_decode(text)?.try_into().ok().map(Hash::from_bytes)

@@ -47,7 +47,7 @@ pub use policy::{
     AcceptedCheckpoint, MAX_GROUPS, MAX_LOGS, MAX_POLICY_LEN, MAX_WITNESSES, Policy, PolicyLog, PolicyName,
     PolicyWitness,
 };
-pub use proof::{MAX_EXTRA_LEN, MAX_PATH_LEN, TlogProof};
+pub use proof::{MAX_EXTRA_LEN, MAX_PATH_LEN, TlogProof, proof_text};
 pub use quorum::{Cosigned, Quorum};
 pub use signature::{Ed25519Signer, NoteSigner, NoteVerifier, VerifiedSignature};
 pub use tile::{

@@ -14,10 +14,10 @@
 
 use core::fmt;
 
-use super::checkpoint::{SignedCheckpoint, hash_from_b64};
+use super::checkpoint::{HASH_B64_LEN, SignedCheckpoint, hash_from_b64};
 use super::error::TlogError;
 use super::note::MAX_NOTE_LEN;
-use crate::encoding::{MAX_SAFE_INTEGER, b64_decode, b64_encode, parse_decimal};
+use crate::encoding::{MAX_SAFE_INTEGER, b64_decode, b64_push, parse_decimal};
 use crate::hash::Hash;
 use crate::merkle::LeafIndex;
 
@@ -30,6 +30,9 @@ const HEADER: &str = "c2sp.org/tlog-proof@v1";
 const MAX_EXTRA_B64_LEN: usize = MAX_EXTRA_LEN.div_ceil(3) * 4;
 /// Longest file: extra data and checkpoint of the greatest length, and room for the other lines.
 const MAX_PROOF_LEN: usize = MAX_EXTRA_B64_LEN + MAX_NOTE_LEN + MAX_PATH_LEN * 64 + 256;
+
+/// Room for the lines whose length does not vary much.
+const LINES_LEN: usize = 64;
 
 /// An index, a path and a checkpoint, none of them checked, and extra data.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -106,16 +109,28 @@ impl TlogProof {
 /// The file.
 impl fmt::Display for TlogProof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{HEADER}")?;
-        if let Some(extra) = &self.extra {
-            writeln!(f, "extra {}", b64_encode(extra))?;
-        }
-        writeln!(f, "index {}", self.index)?;
-        for hash in &self.path {
-            writeln!(f, "{}", b64_encode(hash.as_bytes()))?;
-        }
-        write!(f, "\n{}", self.checkpoint)
+        f.write_str(&proof_text(self.extra(), self.index, &self.path, self.checkpoint.note().as_str()))
     }
+}
+
+/// The file around a checkpoint that is there as text: so a log answers without reading the note that it has written.
+pub fn proof_text(extra: Option<&[u8]>, index: LeafIndex, path: &[Hash], checkpoint: &str) -> String {
+    let extra_len = extra.map_or(0, |extra| extra.len().div_ceil(3) * 4);
+    let mut text = String::with_capacity(LINES_LEN + extra_len + path.len() * (HASH_B64_LEN + 1) + checkpoint.len());
+    text.push_str(HEADER);
+    if let Some(extra) = extra {
+        text.push_str("\nextra ");
+        b64_push(&mut text, extra);
+    }
+    text.push_str("\nindex ");
+    text.push_str(&index.to_string());
+    for hash in path {
+        text.push('\n');
+        b64_push(&mut text, hash.as_bytes());
+    }
+    text.push_str("\n\n");
+    text.push_str(checkpoint);
+    text
 }
 
 fn parse_extra(line: &str) -> Option<Vec<u8>> {
