@@ -29,7 +29,7 @@ use super::sequencer::tail_root;
 use super::tail::{ROW_LEN, Row, Stored, TILE_WIDTH, Tail};
 use crate::encoding::Reader as Fields;
 use crate::hash::Hash;
-use crate::merkle::TreeSize;
+use crate::merkle::{TreeSize, leaf_hash};
 use crate::storage::{Blobs, FileBlobs, MemoryViews, OsDisk, StorageError};
 
 /// How often a copy is begun anew from a newer manifest.
@@ -171,7 +171,8 @@ impl Copy<'_> {
         for from in (0..size).step_by(TILE_WIDTH) {
             let to = size.min(from + TILE_WIDTH as u64);
             for stored in self.bundle(from, to)? {
-                tail.push(stored);
+                let leaf = leaf_hash(&stored.entry);
+                tail.push(stored, leaf);
             }
             self.copy_bodies(from / TILE_WIDTH as u64)?;
             flusher.write_bundles(&tail, from, to)?;

@@ -281,7 +281,8 @@ pub(crate) fn apply_frames<M: Machine>(
                     let index = tail.size().next_index();
                     let row = machine.apply(index, &stored.entry);
                     stored.row = row.map_err(|e| OpenError::Replay { index, what: e.what })?;
-                    tail.push(stored);
+                    let leaf = leaf_hash(&stored.entry);
+                    tail.push(stored, leaf);
                     count += 1;
                 }
                 if transition.after != (tail.size(), tail_root(tail)) {

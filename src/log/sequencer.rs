@@ -226,8 +226,8 @@ impl<M: Machine> Sequencer<M> {
         let weight = batch.weight();
         let before = (self.tail.size(), self.root);
         let mut tail = self.tail.clone();
-        for stored in &batch.entries {
-            tail.push(stored.clone());
+        for (stored, leaf) in batch.entries.iter().zip(&batch.leaves) {
+            tail.push(stored.clone(), *leaf);
         }
         let after = (tail.size(), tail_root(&tail));
         let frame = batch::encode(&Transition { before, after }, &batch.entries);

@@ -3,11 +3,13 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::facts::{Facts, link_at};
 use super::machine::{Checked, Group, NodeState, Position, RegistryMachine, chain_of};
 use super::{Node, View};
 use crate::ed25519::PublicKey;
-use crate::log::{ReadError, SubmitError};
+use crate::log::{Entry, ReadError, SubmitError};
 use crate::merkle::LeafIndex;
 use crate::registry::Refusal;
 use crate::soul::{self, Beside, Header, Identity, KeyEntry, Link, LinkType, RawKey, ReadLink};
@@ -162,7 +164,8 @@ impl Node {
             let link = read.verify(&key).map_err(|refusal| refused(Refusal::Link(refusal)))?;
             keys.note(link.body().keys());
             let facts = Facts::resolve(&link, view.state(), log).map_err(AppendError::Read)?;
-            checked.push(Checked { link, facts });
+            let entry = Entry::new(Bytes::copy_from_slice(link.entry())).expect("a link fits into an entry");
+            checked.push(Checked { link, facts, entry });
         }
         Ok(Group { links: checked })
     }

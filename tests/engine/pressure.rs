@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use soulchain::clock::{Clock, Reading};
 use soulchain::encoding::UnixMillis;
-use soulchain::log::{MAX_BATCH_BYTES, Opaque, OpaqueGroup, PoolLimits, SideBody, SubmitError};
+use soulchain::log::{Entry, MAX_BATCH_BYTES, Opaque, OpaqueGroup, PoolLimits, SideBody, SubmitError};
 use soulchain::merkle::LeafIndex;
 
 use super::audit::{check_files, check_log, check_tree};
@@ -134,7 +134,7 @@ impl<const GAP_MS: u64> soulchain::log::Machine for Bodied<GAP_MS> {
         let first = batch.next_index();
         for _ in 0..group {
             let body = SideBody { salt: [9; 32], bytes: Bytes::from_static(&[7; 100]) };
-            batch.push(Bytes::from_static(&[5; 400]), Some(Arc::new(body)), [0; 16]);
+            batch.push(Entry::new(Bytes::from_static(&[5; 400])).unwrap(), Some(Arc::new(body)), [0; 16]);
         }
         Ok(first)
     }
