@@ -57,7 +57,9 @@ fn append_groups(engine: &Engine<Opaque>, groups: u64) {
             }
             waiting.push_back(engine.submit(group(number)).unwrap_or_else(|_| panic!("the pool has room")));
         }
-        waiting.into_iter().for_each(|pending| settle(Some(pending)));
+        for pending in waiting {
+            settle(Some(pending));
+        }
     };
     std::thread::scope(|scope| {
         scope.spawn(|| one(0, groups / 2));
