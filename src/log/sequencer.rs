@@ -197,6 +197,8 @@ impl<M: Machine> Sequencer<M> {
             Reading::Time(now) => now,
             Reading::Jumped => return refuse_all(submissions, || SubmitError::ClockJumped),
         };
+        // Between two readings: the time that a commit takes is part of the gap.
+        self.last_batch = Some(Instant::now());
         self.machine.begin(now);
         let mut batch = Batch::new(self.tail.size());
         let mut answers = Vec::with_capacity(submissions.len());
@@ -218,7 +220,6 @@ impl<M: Machine> Sequencer<M> {
                 }
             }
         }
-        self.last_batch = Some(Instant::now());
     }
 
     /// Makes a batch durable and publishes its view.
