@@ -3,7 +3,6 @@
 //!
 //! `SOULCHAIN_KILLS` says how often it is killed (5), `SOULCHAIN_SEED` repeats the moments and the load of a run.
 
-#![allow(clippy::pedantic, reason = "what these lints want makes a test no clearer")]
 #![cfg(feature = "node")]
 #![allow(
     clippy::unwrap_used,

@@ -3,7 +3,6 @@
 //! Every test ends with an audit through the public routes: the tiles lead to the root that the log tells, and a replay
 //! of the entries finds no fault.
 
-#![allow(clippy::pedantic, reason = "what these lints want makes a test no clearer")]
 #![cfg(feature = "node")]
 #![allow(
     clippy::unwrap_used,
@@ -18,6 +17,7 @@
 mod common;
 
 mod agent;
+mod platform;
 mod support;
 
 mod bodies;
@@ -27,6 +27,7 @@ mod operation;
 mod proofs;
 mod tiles;
 
+mod damaged;
 mod refusals;
 mod requests;
 mod unavailable;

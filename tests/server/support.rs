@@ -12,7 +12,7 @@ use soulchain::http::{App, LimitSettings, Limits, Recorder, ServerLimits, router
 use soulchain::log::{PoolLimits, publish_every};
 use soulchain::merkle::{LeafIndex, TreeSize, leaf_hash, verify_inclusion};
 use soulchain::metrics::MetricsHandle;
-use soulchain::node::{Node, NodeOptions, ViewStore};
+use soulchain::node::{Node, NodeOptions, Platform, ViewStore};
 use soulchain::registry::Replay;
 use soulchain::soul::Link;
 use soulchain::tlog::{AcceptedCheckpoint, Policy, SignedCheckpoint, parse_bundle};
@@ -81,6 +81,11 @@ impl Server {
     }
 
     pub(crate) fn open(directory: Arc<TempDir>, setup: Setup) -> Self {
+        Self::open_on(directory, setup, Platform::default())
+    }
+
+    /// The same on a double of the clock or the disk.
+    pub(crate) fn open_on(directory: Arc<TempDir>, setup: Setup, platform: Platform) -> Self {
         static METRICS: OnceLock<MetricsHandle> = OnceLock::new();
         let options = NodeOptions {
             data: directory.path().join("data"),
@@ -90,7 +95,7 @@ impl Server {
             confirm_newest: false,
             views: ViewStore::default(),
         };
-        let (node, _) = Node::open(options).unwrap();
+        let (node, _) = Node::open_on(options, platform).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let metrics = Recorder::new(METRICS.get_or_init(MetricsHandle::install).clone());
         let app = App { node: node.clone(), limits: Limits::new(&setup.limits), metrics };
