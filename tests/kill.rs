@@ -4,14 +4,7 @@
 //! `SOULCHAIN_KILLS` says how often it is killed (5), `SOULCHAIN_SEED` repeats the moments and the load of a run.
 
 #![cfg(feature = "node")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::format_push_string,
-    clippy::needless_pass_by_value,
-    clippy::print_stderr,
-    clippy::cast_possible_truncation,
-    reason = "a test that cannot go on panics; sizes here are small"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 #[path = "server/agent.rs"]
 #[allow(dead_code, reason = "the other test program uses the rest")]

@@ -4,14 +4,7 @@
 //! of the entries finds no fault.
 
 #![cfg(feature = "node")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    clippy::format_push_string,
-    clippy::needless_pass_by_value,
-    clippy::print_stderr,
-    reason = "a test that cannot go on panics; sizes here are small"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 #[path = "../common/mod.rs"]
 mod common;
