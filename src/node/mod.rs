@@ -17,7 +17,7 @@ mod submit;
 
 pub use fsck::check_directory;
 pub use machine::{Group, NodeState, Position, Refused, RegistryMachine};
-pub use open::{NodeError, NodeOptions, ViewStore};
+pub use open::{NodeError, NodeOptions, Platform, ViewStore};
 pub use query::{AgentFilter, AgentKey, DirectoryPage, FoundLink, MAX_SCAN};
 pub use submit::{ADMITTED_TYPES, AppendError, Receipt, Submitted};
 
