@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::batch::{Batch, MAX_ENTRY_LEN};
+use super::batch::Batch;
 use super::machine::{Machine, ReplayError, Weight};
 use crate::encoding::UnixMillis;
 use crate::merkle::LeafIndex;
 use crate::storage::{StorageError, ViewBatch, Views};
+use crate::tlog::MAX_ENTRY_LEN;
 
 /// Entries of a group.
 #[derive(Clone, Debug)]
