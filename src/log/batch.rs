@@ -18,13 +18,12 @@ use crate::encoding::Reader;
 use crate::hash::Hash;
 use crate::merkle::{LeafIndex, TreeSize, leaf_hash};
 use crate::storage::FrameBuffer;
+use crate::tlog::MAX_ENTRY_LEN;
 
 /// Greatest sum of entries and bodies of a batch.
 pub const MAX_BATCH_BYTES: usize = 16 << 20;
 /// Greatest number of entries of a batch.
 pub const MAX_BATCH_ENTRIES: usize = 1 << 15;
-/// Longest entry: its length is a uint16 in an entry bundle.
-pub const MAX_ENTRY_LEN: usize = 65_535;
 /// Longest body that is kept beside an entry.
 pub const MAX_BODY_LEN: usize = 1 << 20;
 /// Bytes before the entries of a payload.

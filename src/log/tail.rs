@@ -9,12 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::hash::Hash;
-use crate::merkle::{LeafIndex, NodeId, TreeSize, node_hash};
+use crate::merkle::{LeafIndex, NodeId, TILE_HEIGHT, TILE_WIDTH, TreeSize, node_hash};
 
-/// Hashes of a full tile.
-pub(crate) const TILE_WIDTH: usize = 256;
-/// Levels of the tree that one level of tiles spans.
-pub(crate) const TILE_HEIGHT: u8 = 8;
 /// Bytes of a row.
 pub(crate) const ROW_LEN: u64 = 16;
 /// A row of the machine beside each entry.

@@ -4,12 +4,13 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use quick_cache::sync::Cache;
 use secrecy::SecretString;
 
 use super::keys::{NodeKeys, checkpoint_signer, signer};
 use super::machine::RegistryMachine;
 use super::submit::AppendError;
-use super::{Node, Submitted};
+use super::{Node, PUBLIC_KEYS, Submitted};
 use crate::clock::{Clock, SystemClock};
 use crate::encoding::UnixMillis;
 use crate::hash::sha256;
@@ -168,7 +169,8 @@ impl Node {
         engine.keep(Box::new(directory));
         let [log_vkey, instant_vkey] = vkeys;
         let sign_published = checkpoint_signer(&origin, &keys.log);
-        let node = Self { engine, origin, log_id, log_vkey, instant_vkey, sign_published };
+        let public_keys = Arc::new(Cache::new(PUBLIC_KEYS));
+        let node = Self { engine, origin, log_id, log_vkey, instant_vkey, sign_published, public_keys };
         if node.view().size() == TreeSize::ZERO {
             node.found(&keys)?;
         }

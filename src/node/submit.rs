@@ -160,7 +160,7 @@ impl Node {
             let read = read.map_err(|refusal| refused(Refusal::Link(refusal)))?;
             check_early(view.state(), read.header(), at).map_err(refused)?;
             let key = keys.signer(&read).map_err(refused)?;
-            let key = PublicKey::from_bytes(&key).ok_or(refused(Refusal::Link(soul::Refusal::Signature)))?;
+            let key = self.public_key(&key).ok_or(refused(Refusal::Link(soul::Refusal::Signature)))?;
             let link = read.verify(&key).map_err(|refusal| refused(Refusal::Link(refusal)))?;
             keys.note(link.body().keys());
             let facts = Facts::resolve(&link, view.state(), log).map_err(AppendError::Read)?;
@@ -168,6 +168,15 @@ impl Node {
             checked.push(Checked { link, facts, entry });
         }
         Ok(Group { links: checked })
+    }
+
+    /// A key whose point has been decoded: what busy agents sign with is decoded once.
+    fn public_key(&self, key: &RawKey) -> Option<PublicKey> {
+        self.public_keys.get(key).or_else(|| {
+            let decoded = PublicKey::from_bytes(key)?;
+            self.public_keys.insert(*key, decoded);
+            Some(decoded)
+        })
     }
 }
 
