@@ -55,6 +55,7 @@ class Server:
             except OSError:
                 continue
             return self
+        self.process.kill()
         self.log.seek(0)
         sys.exit(f"the server did not start:\n{self.log.read().decode(errors='replace')}")
 
