@@ -16,7 +16,7 @@ use crate::encoding::UnixMillis;
 use crate::hash::Hash;
 use crate::merkle::{Frontier, LeafIndex, TreeSize, leaf_hash};
 use crate::soul::{
-    self, Body, Identity, Link, LogId, Policy, ReadLink, TRAILER_ENTRY_KIND, Trailer, TriedLink, VerifiedLink,
+    self, Body, Identity, Kid, Link, LogId, Policy, RawKey, ReadLink, TRAILER_ENTRY_KIND, Trailer, TriedLink, VerifiedLink,
 };
 
 /// A log as a monitor has replayed it.
@@ -150,6 +150,16 @@ impl Replay {
     /// Root of their tree.
     pub fn root(&self) -> Hash {
         self.frontier.root()
+    }
+
+    /// The right edge of their tree.
+    pub const fn frontier(&self) -> &Frontier {
+        &self.frontier
+    }
+
+    /// The keys that may sign the next links.
+    pub fn live_keys(&self) -> impl Iterator<Item = (Kid, RawKey)> {
+        self.registry.committed().live_keys()
     }
 
     /// What was found so far; a link that is late shows only with its trailer.
