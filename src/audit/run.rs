@@ -220,6 +220,7 @@ impl<'a, 'l> Run<'a, 'l> {
                     self.found_all(batch.findings);
                     self.turn_blind(Blind::Missing(LeafIndex::new(batch.bundle.first())));
                     self.beyond = Some(None);
+                    self.last_is_trailer = None;
                     return Ok(());
                 }
                 self.take(batch)?;
