@@ -257,7 +257,9 @@ impl fmt::Display for TileFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("it is not served, though the checkpoint covers it"),
-            Self::Length { found: Some(found) } => write!(f, "it has {found} bytes, which is not what its width asks for"),
+            Self::Length { found: Some(found) } => {
+                write!(f, "it has {found} bytes, which is not what its width asks for")
+            }
             Self::Length { found: None } => f.write_str("it is longer than any such file"),
             Self::Hash { number } => write!(f, "hash {number} of its level is not that of what lies below it"),
             Self::Leaf(_) => f.write_str("the entry does not have the hash that its tile says"),

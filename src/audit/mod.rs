@@ -19,6 +19,6 @@ mod run;
 
 pub use crew::{BUNDLES_AHEAD, BYTES_AHEAD};
 pub use finding::{CheckpointFault, Finding, FindingView, TileFault};
-pub use run::{AuditError, Blind, Event, Report, Request, audit};
+pub use run::{AuditError, Blind, Event, KEEP_EVERY, Report, Request, audit};
 pub use source::{DirSource, HttpSource, MAX_BUNDLE_LEN, Source, SourceError, TileBytes};
 pub use state::{MAX_NOTED, State, StateError};

@@ -28,6 +28,8 @@ pub struct Request<'a> {
     pub resume: Option<State>,
     /// Where to keep what the next one needs.
     pub keep: Option<&'a Path>,
+    /// Entries after which that is done on the way; in a large log it is done less often.
+    pub keep_every: u64,
     /// The auditor's clock.
     pub now: UnixMillis,
     /// How many threads check entries.
@@ -89,8 +91,8 @@ pub enum AuditError {
     State(StateError),
 }
 
-/// Entries between two states that are kept while an audit goes on; in a larger log more.
-const KEEP_EVERY: u64 = 1 << 18;
+/// Entries between two states that are kept on the way.
+pub const KEEP_EVERY: u64 = 1 << 18;
 
 /// An audit at work.
 struct Run<'a, 'l> {
@@ -341,7 +343,7 @@ impl<'a, 'l> Run<'a, 'l> {
     fn keep_on_the_way(&mut self) -> Result<(), AuditError> {
         let Some(path) = self.request.keep.filter(|_| self.is_accepted) else { return Ok(()) };
         let size = self.replay.size();
-        let is_due = size.get() - self.kept.get() >= KEEP_EVERY.max(size.get() / 4);
+        let is_due = size.get() - self.kept.get() >= self.request.keep_every.max(size.get() / 4);
         // At the end of a bundle its leaves have not gone up the tree yet.
         if !is_due || size.get().is_multiple_of(u64::from(TILE_WIDTH)) {
             return Ok(());

@@ -57,6 +57,9 @@ pub struct DirSource(PathBuf);
 /// A log behind the URL that its routes begin with.
 #[derive(Debug)]
 pub struct HttpSource {
+    /// For the first request: whether there is a log at all.
+    first: Client,
+    /// For all others.
     client: Client,
     runtime: Runtime,
 }
@@ -65,7 +68,7 @@ pub struct HttpSource {
 const HTTP_FETCHES: usize = 8;
 /// Files read at once: enough to keep a disk busy.
 const FILE_READS: usize = 2;
-/// How often a request is sent at most. With the pauses between them, a node may be away for half a minute.
+/// How often a request for a tile is sent at most: a node may be away for ten seconds.
 const ATTEMPTS: u32 = 8;
 
 impl DirSource {
@@ -110,15 +113,16 @@ impl HttpSource {
     /// The log whose routes begin with this URL.
     pub fn new(url: &str) -> Result<Self, SourceError> {
         let client = Client::with_patience(url, Patience { attempts: ATTEMPTS, ..Patience::default() })?;
+        let first = Client::new(url)?;
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|error| SourceError::Io(PathBuf::from(url), error))?;
-        Ok(Self { client, runtime })
+        Ok(Self { first, client, runtime })
     }
 }
 
 impl Source for HttpSource {
     fn checkpoint(&self) -> Result<Vec<u8>, SourceError> {
-        Ok(self.runtime.block_on(self.client.checkpoint())?.into_bytes())
+        Ok(self.runtime.block_on(self.first.checkpoint())?.into_bytes())
     }
 
     fn tile(&self, tile: TileId) -> Result<TileBytes, SourceError> {

@@ -14,7 +14,8 @@ use super::progress::Bar;
 use super::time::readable;
 use super::trust::read_policy;
 use crate::audit::{
-    AuditError, Blind, DirSource, Event, FindingView, HttpSource, Report, Request, Source, SourceError, State, audit,
+    AuditError, Blind, DirSource, Event, FindingView, HttpSource, KEEP_EVERY, Report, Request, Source, SourceError,
+    State, audit,
 };
 use crate::client::now;
 use crate::log::{Directory, OriginFile, Progress};
@@ -85,6 +86,7 @@ pub(super) fn run(args: &AuditArgs, out: &Output) -> CliResult<ExitCode> {
         origin: &trust.origin,
         resume,
         keep: args.state.as_deref(),
+        keep_every: KEEP_EVERY,
         now: now(),
         threads: args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
     };
@@ -107,7 +109,10 @@ fn exit_code(report: &Report) -> ExitCode {
 
 fn not_done(error: &AuditError, told: u64) -> CliError {
     let hint = match error {
-        AuditError::Source(SourceError::Client(error)) => error.hint(),
+        AuditError::Source(SourceError::Client(_)) => {
+            "is the log running, and is this the URL that its routes begin with? with --state the next audit goes on"
+                .into()
+        }
         AuditError::State(_) => "check the path and its permissions".into(),
         _ => "is this the public directory of a log, with `checkpoint` and `tile/`?".into(),
     };
@@ -175,7 +180,9 @@ fn source(log: &str) -> CliResult<Box<dyn Source>> {
     }
     let path = Path::new(log);
     if !path.is_dir() {
-        return Err(CliError::usage(format!("{log}: no directory, and no URL")).hint("a URL begins with http:// or https://"));
+        return Err(
+            CliError::usage(format!("{log}: no directory, and no URL")).hint("a URL begins with http:// or https://")
+        );
     }
     Ok(Box::new(DirSource::new(path)))
 }
@@ -183,7 +190,8 @@ fn source(log: &str) -> CliResult<Box<dyn Source>> {
 fn resume(args: &AuditArgs, trust: &Trust) -> CliResult<Option<State>> {
     let Some(path) = &args.state else { return Ok(None) };
     let state = State::read(path).map_err(|error| {
-        CliError::usage(error.to_string()).hint("without the file the audit begins anew, and no longer knows what it saw")
+        CliError::usage(error.to_string())
+            .hint("without the file the audit begins anew, and no longer knows what it saw")
     })?;
     match state {
         Some(state) if *state.origin() != trust.origin => {

@@ -16,7 +16,8 @@ use crate::encoding::UnixMillis;
 use crate::hash::Hash;
 use crate::merkle::{Frontier, LeafIndex, TreeSize, leaf_hash};
 use crate::soul::{
-    self, Body, Identity, Kid, Link, LogId, Policy, RawKey, ReadLink, TRAILER_ENTRY_KIND, Trailer, TriedLink, VerifiedLink,
+    self, Body, Identity, Kid, Link, LogId, Policy, RawKey, ReadLink, TRAILER_ENTRY_KIND, Trailer, TriedLink,
+    VerifiedLink,
 };
 
 /// A log as a monitor has replayed it.
@@ -75,15 +76,7 @@ impl Replay {
 
     /// A log up to a trailer that seals all of it.
     pub(super) const fn resumed(registry: Registry, past: Past, frontier: Frontier, after_trailer: bool) -> Self {
-        Self {
-            registry,
-            past,
-            frontier,
-            after_trailer,
-            unsealed: Vec::new(),
-            faults: Vec::new(),
-            stopped: None,
-        }
+        Self { registry, past, frontier, after_trailer, unsealed: Vec::new(), faults: Vec::new(), stopped: None }
     }
 
     /// Takes the next entry. What a valid trailer sealed is handed back.
@@ -230,11 +223,7 @@ impl Replay {
         }
     }
 
-    fn try_trailer(
-        &mut self,
-        index: LeafIndex,
-        trailer: Option<Trailer>,
-    ) -> Result<(Trailer, Changes), TrailerFault> {
+    fn try_trailer(&mut self, index: LeafIndex, trailer: Option<Trailer>) -> Result<(Trailer, Changes), TrailerFault> {
         let trailer = trailer.ok_or(TrailerFault::Malformed)?;
         if self.after_trailer {
             return Err(TrailerFault::FollowsTrailer);

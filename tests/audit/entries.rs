@@ -6,7 +6,9 @@ use soulchain::encoding::UnixMillis;
 use soulchain::hash::Hash;
 use soulchain::map::{identity_key, identity_value};
 use soulchain::registry::Status;
-use soulchain::soul::{Body, Curr, Keys, Link, LinkType, Notice, NoticeKind, Outcome, Reason, RevokeAgent, Roles, Seqno};
+use soulchain::soul::{
+    Body, Curr, Keys, Link, LinkType, Notice, NoticeKind, Outcome, Reason, RevokeAgent, Roles, Seqno,
+};
 
 use crate::log::{ACT, Agent, BOTH, Log, kid_of, listed, profile};
 use crate::{Audited, audit_of};
@@ -168,16 +170,12 @@ fn a_gap_in_the_seqnos() {
 
 #[test]
 fn a_wrong_prev() {
-    check_link("conflict", |log, alpha, beta| {
-        log.link_with(alpha, 1, &action(), |header| header.prev = beta.prev)
-    });
+    check_link("conflict", |log, alpha, beta| log.link_with(alpha, 1, &action(), |header| header.prev = beta.prev));
 }
 
 #[test]
 fn a_wrong_auth() {
-    check_link("conflict", |log, alpha, _| {
-        log.link_with(alpha, 1, &action(), |header| header.auth = header.prev)
-    });
+    check_link("conflict", |log, alpha, _| log.link_with(alpha, 1, &action(), |header| header.auth = header.prev));
 }
 
 #[test]
@@ -220,8 +218,7 @@ fn an_anchor_that_is_no_checkpoint() {
     });
     check(|log, alpha, _| {
         let root = crate::log::root(&log.leaves()[..5]);
-        let link =
-            log.link_with(alpha, 1, &action(), |header| (header.anchor_size, header.anchor_root) = (5, root));
+        let link = log.link_with(alpha, 1, &action(), |header| (header.anchor_size, header.anchor_root) = (5, root));
         alpha.advance(&link);
         log.push(&link);
         vec![]

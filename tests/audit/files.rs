@@ -54,10 +54,7 @@ fn a_tile_with_a_wrong_hash() {
 
 #[test]
 fn a_partial_tile_that_does_not_match() {
-    check(
-        |files| files.change(&partial(files, "tile/0/"), |tile| tile[0] ^= 1),
-        &[("entry_hash", Some(512))],
-    );
+    check(|files| files.change(&partial(files, "tile/0/"), |tile| tile[0] ^= 1), &[("entry_hash", Some(512))]);
     check(|files| files.change(&partial(files, "tile/1/"), |tile| tile[40] ^= 1), &[("tile_hash", None)]);
 }
 
@@ -154,10 +151,7 @@ fn a_checkpoint_of_another_origin() {
 #[test]
 fn a_checkpoint_with_a_wrong_root() {
     let log = large();
-    check(
-        |files| files.sign(ORIGIN, LOG_KEY, log.next(), Hash::from_bytes([3; 32])),
-        &[("checkpoint_root", None)],
-    );
+    check(|files| files.sign(ORIGIN, LOG_KEY, log.next(), Hash::from_bytes([3; 32])), &[("checkpoint_root", None)]);
 }
 
 #[test]

@@ -9,8 +9,8 @@ use soulchain::hash::Hash;
 use soulchain::merkle::{EMPTY_ROOT, LeafIndex, TreeSize, leaf_hash, node_hash};
 use soulchain::registry::{Registry, Replay};
 use soulchain::soul::{
-    Body, Curr, Genesis, Header, Identity, KeyEntry, Kid, LINK_ENTRY_KIND, Link, LinkType, LogId, Outcome, Pop, Profile, Roles,
-    ReadLink, Seqno, Trailer, commit_inline, kid, next_commitment, pop_message,
+    Body, Curr, Genesis, Header, Identity, KeyEntry, Kid, LINK_ENTRY_KIND, Link, LinkType, LogId, Outcome, Pop,
+    Profile, ReadLink, Roles, Seqno, Trailer, commit_inline, kid, next_commitment, pop_message,
 };
 use soulchain::tlog::{Checkpoint, Ed25519Signer, KeyName, NoteSigner as _, Origin, Policy, TileId, sign_checkpoint};
 
@@ -35,8 +35,7 @@ pub(crate) fn log_id() -> LogId {
 }
 
 pub(crate) fn listed(keys: &[(u8, Roles)]) -> Vec<KeyEntry> {
-    let mut keys: Vec<_> =
-        keys.iter().map(|(n, roles)| KeyEntry::new(*key(*n).public().as_bytes(), *roles)).collect();
+    let mut keys: Vec<_> = keys.iter().map(|(n, roles)| KeyEntry::new(*key(*n).public().as_bytes(), *roles)).collect();
     keys.sort_by_key(|key| key.kid);
     keys
 }
@@ -105,13 +104,8 @@ impl Log {
     }
 
     pub(crate) fn genesis(&self, signer: u8, name: Option<&str>, keys: &[(u8, Roles)]) -> Link {
-        let nobody = Agent {
-            identity: Identity::ZERO,
-            seqno: Seqno::new(0),
-            prev: Curr::ZERO,
-            auth: Curr::ZERO,
-            key: signer,
-        };
+        let nobody =
+            Agent { identity: Identity::ZERO, seqno: Seqno::new(0), prev: Curr::ZERO, auth: Curr::ZERO, key: signer };
         let others: Vec<u8> = keys.iter().map(|(n, _)| *n).filter(|n| *n != signer).collect();
         let body = Body::Genesis(Genesis {
             name: name.map(Into::into),
@@ -278,14 +272,6 @@ impl Files {
 
     pub(crate) fn change(&mut self, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
         change(self.0.get_mut(path).unwrap_or_else(|| panic!("there is no {path}")));
-    }
-
-    pub(crate) fn write(&self, dir: &std::path::Path) {
-        for (path, bytes) in &self.0 {
-            let path = dir.join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, bytes).unwrap();
-        }
     }
 }
 

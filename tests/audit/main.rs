@@ -11,7 +11,7 @@ mod log;
 mod resumed;
 mod twin;
 
-use soulchain::audit::{Event, FindingView, Report, Request, Source, State, audit};
+use soulchain::audit::{AuditError, Event, FindingView, Report, Request, Source, State, audit};
 use soulchain::encoding::UnixMillis;
 use soulchain::tlog::{Origin, Policy};
 use std::path::Path;
@@ -41,6 +41,10 @@ pub(crate) fn audit_kept(source: &dyn Source, state: &Path) -> Audited {
 }
 
 pub(crate) fn audit_under(source: &dyn Source, policy: &Policy, state: Option<&Path>) -> Audited {
+    try_audit(source, policy, state).unwrap()
+}
+
+pub(crate) fn try_audit(source: &dyn Source, policy: &Policy, state: Option<&Path>) -> Result<Audited, AuditError> {
     let origin = Origin::parse(log::ORIGIN).unwrap();
     let request = Request {
         source,
@@ -48,6 +52,7 @@ pub(crate) fn audit_under(source: &dyn Source, policy: &Policy, state: Option<&P
         origin: &origin,
         resume: state.and_then(|path| State::read(path).unwrap()),
         keep: state,
+        keep_every: 10,
         now: UnixMillis::new(log::START + 86_400_000),
         threads: 2,
     };
@@ -57,7 +62,7 @@ pub(crate) fn audit_under(source: &dyn Source, policy: &Policy, state: Option<&P
         Event::Known(finding) => known.push(finding.clone()),
         Event::Progress(entries, of) => assert!(entries <= of),
     });
-    let report = report.unwrap();
+    let report = report?;
     assert_eq!((report.faults, report.known), (found.len() as u64, known.len() as u64));
-    Audited { report, found, known }
+    Ok(Audited { report, found, known })
 }

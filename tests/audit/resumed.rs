@@ -1,10 +1,11 @@
 //! Audits that go on where an earlier one ended.
 
-use soulchain::audit::{State, StateError};
+use soulchain::audit::{AuditError, Source, SourceError, State, StateError, TileBytes};
+use soulchain::tlog::{TileId, TileKind};
 use tempfile::TempDir;
 
-use crate::log::{Agent, Files, LOG_KEY, Log, ORIGIN, root};
-use crate::{audit_kept, audit_of};
+use crate::log::{Agent, Files, LOG_KEY, Log, ORIGIN, policy, root};
+use crate::{audit_kept, audit_of, try_audit};
 
 struct Kept {
     dir: TempDir,
@@ -180,4 +181,60 @@ fn a_log_of_the_same_size_with_another_root() {
     let mut files: Files = log.files();
     files.sign(ORIGIN, LOG_KEY, log.next(), soulchain::hash::Hash::from_bytes([5; 32]));
     assert_eq!(audit_kept(&files, &kept.path()).codes(), [("forked", None)]);
+}
+
+/// A node that goes away before a bundle.
+struct GoesAway(Files, u64);
+
+impl Source for GoesAway {
+    fn checkpoint(&self) -> Result<Vec<u8>, SourceError> {
+        self.0.checkpoint()
+    }
+
+    fn tile(&self, tile: TileId) -> Result<TileBytes, SourceError> {
+        if tile.kind() == TileKind::Entries && tile.index() >= self.1 {
+            return Err(SourceError::Io("there".into(), std::io::ErrorKind::TimedOut.into()));
+        }
+        self.0.tile(tile)
+    }
+
+    fn fetches_at_once(&self) -> usize {
+        3
+    }
+}
+
+#[test]
+fn an_audit_that_is_broken_off() {
+    let (kept, (mut log, mut alpha, _)) = (Kept::new(), Log::with_agents());
+    let bad = log.push_raw(vec![0x7b]);
+    while log.next() < 1500 {
+        grow(&mut log, &mut alpha, 7);
+    }
+    let files = log.files();
+    for bundle in [0, 3, 5] {
+        let result = try_audit(&GoesAway(files.clone(), bundle), &policy(), Some(&kept.path()));
+        assert!(matches!(result, Err(AuditError::Source(_))));
+        let judged = State::read(&kept.path()).unwrap().map_or(0, |state| state.judged().get());
+        // A state is kept whenever the log has grown by a third.
+        assert!((bundle * 256 / 4 * 3..=bundle * 256).contains(&judged), "{judged} of {bundle} bundles");
+    }
+    let audited = audit_kept(&files, &kept.path());
+    assert_eq!((audited.codes(), audited.known[0].index), (vec![], Some(bad)));
+    assert_eq!(audited.report.judged.get(), log.next());
+}
+
+/// Its entries do not lead to the root that is signed: nothing of them is believed the next time.
+#[test]
+fn states_on_the_way_are_of_the_signed_tree() {
+    let (kept, (mut log, mut alpha, _)) = (Kept::new(), Log::with_agents());
+    while log.next() < 1000 {
+        grow(&mut log, &mut alpha, 7);
+    }
+    let good = log.files();
+    let mut files = good.clone();
+    files.change("tile/entries/000", |bundle| bundle[300] ^= 1);
+    assert!(audit_kept(&files, &kept.path()).codes().contains(&("checkpoint_root", None)));
+    let state = State::read(&kept.path()).unwrap().unwrap();
+    assert_eq!((state.judged().get(), state.seen().claim().size().get()), (0, log.next()));
+    assert_eq!(audit_kept(&good, &kept.path()).codes(), []);
 }
