@@ -111,10 +111,9 @@ fn not_done(error: &AuditError, told: u64) -> CliError {
     let hint = match error {
         AuditError::Source(SourceError::Client(_)) => {
             "is the log running, and is this the URL that its routes begin with? with --state the next audit goes on"
-                .into()
         }
-        AuditError::State(_) => "check the path and its permissions".into(),
-        _ => "is this the public directory of a log, with `checkpoint` and `tile/`?".into(),
+        AuditError::State(_) => "check the path and its permissions",
+        _ => "is this the public directory of a log, with `checkpoint` and `tile/`?",
     };
     let message = format!("the audit did not end: {error}");
     match error {
