@@ -14,6 +14,7 @@ use super::batch::{Batch, RawBatch};
 use super::source::{Source, SourceError};
 use crate::ed25519::PublicKey;
 use crate::merkle::TreeSize;
+use crate::registry::Prepared;
 use crate::soul::{Kid, LogId, RawKey};
 
 /// Most bundles that are fetched ahead of the fold.
@@ -154,7 +155,7 @@ impl<'a> Crew<'a> {
                 Task::Prepare(number, raw) => {
                     let batch = raw.prepare(self.log_id);
                     drop(raw);
-                    self.know(batch.entries.iter().flat_map(crate::registry::Prepared::listed_keys));
+                    self.know(batch.entries.iter().flat_map(Prepared::listed_keys));
                     let mut board = self.board();
                     board.prepared.insert(number, batch);
                     board.was_prepared(number);

@@ -12,7 +12,7 @@ use super::tree::{Edge, continues};
 use crate::encoding::UnixMillis;
 use crate::hash::Hash;
 use crate::merkle::{Frontier, LeafIndex, TreeSize};
-use crate::registry::{CLOCK_LEEWAY_MS, Replay, Stop};
+use crate::registry::{CLOCK_LEEWAY_MS, Prepared, Registry, Replay, Stop};
 use crate::soul::LogId;
 use crate::tlog::{Origin, Policy, SignedCheckpoint, TILE_WIDTH};
 
@@ -37,7 +37,7 @@ pub struct Request<'a> {
 }
 
 /// What happens during an audit.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Event<'e> {
     /// Something is wrong.
     Found(&'e Finding),
@@ -102,8 +102,7 @@ struct Run<'a, 'l> {
     /// Whether the policy accepts the checkpoint: what it says then binds the log.
     is_accepted: bool,
     replay: Replay,
-    /// The tree's frontier once the replay has stopped; `None` once leaves are missing.
-    beyond: Option<Option<Frontier>>,
+    tree: Tree,
     edge: Edge,
     /// Leaf hashes of the entries since the last full bundle.
     leaves: Vec<Hash>,
@@ -111,6 +110,16 @@ struct Run<'a, 'l> {
     noted: Noted,
     kept: TreeSize,
     report: Report,
+}
+
+/// Who knows the tree so far.
+enum Tree {
+    /// The replay, which has taken all entries.
+    Replayed,
+    /// Its frontier; the replay has stopped before.
+    Hashed(Frontier),
+    /// Nobody: leaves are missing.
+    Unknown,
 }
 
 /// Audits a log: every hash, signature, rule and trailer that its checkpoint covers.
@@ -170,7 +179,7 @@ impl<'a, 'l> Run<'a, 'l> {
             signed,
             is_accepted: false,
             replay: state.replay,
-            beyond: None,
+            tree: Tree::Replayed,
             edge: state.edge,
             leaves,
             last_is_trailer: None,
@@ -187,7 +196,7 @@ impl<'a, 'l> Run<'a, 'l> {
     fn judge_checkpoint(&mut self) {
         match self.request.policy.verify_checkpoint(&self.signed) {
             Ok(_) => self.is_accepted = true,
-            Err(error) => self.found(Finding::Checkpoint(CheckpointFault::Signature(error))),
+            Err(error) => self.found(&Finding::Checkpoint(CheckpointFault::Signature(error))),
         }
     }
 
@@ -202,7 +211,7 @@ impl<'a, 'l> Run<'a, 'l> {
         } else {
             return Ok(true);
         };
-        self.found(Finding::Checkpoint(fault));
+        self.found(&Finding::Checkpoint(fault));
         Ok(false)
     }
 
@@ -221,7 +230,7 @@ impl<'a, 'l> Run<'a, 'l> {
                 if batch.is_nothing() {
                     self.found_all(batch.findings);
                     self.turn_blind(Blind::Missing(LeafIndex::new(batch.bundle.first())));
-                    self.beyond = Some(None);
+                    self.tree = Tree::Unknown;
                     self.last_is_trailer = None;
                     return Ok(());
                 }
@@ -239,7 +248,7 @@ impl<'a, 'l> Run<'a, 'l> {
         for (at, was) in known.iter().enumerate() {
             if batch.leaf_hash(at).is_some_and(|is| is != *was) {
                 let fault = TileFault::Changed(LeafIndex::new(first + at as u64));
-                self.found(Finding::Tile { tile: batch.bundle, fault });
+                self.found(&Finding::Tile { tile: batch.bundle, fault });
             }
         }
         let leaves: Vec<_> = (0..usize::from(batch.bundle.width())).map_while(|at| batch.leaf_hash(at)).collect();
@@ -257,7 +266,7 @@ impl<'a, 'l> Run<'a, 'l> {
             }
         }
         if leaves.len() < usize::from(batch.bundle.width()) {
-            self.beyond = Some(None);
+            self.tree = Tree::Unknown;
         } else {
             let mut findings = Vec::new();
             let served = batch.leaves.unwrap_or_else(|| leaves.clone());
@@ -272,9 +281,9 @@ impl<'a, 'l> Run<'a, 'l> {
         Ok(())
     }
 
-    fn push(&mut self, entry: crate::registry::Prepared, leaf: Hash) -> Result<(), AuditError> {
+    fn push(&mut self, entry: Prepared, leaf: Hash) -> Result<(), AuditError> {
         self.leaves.push(leaf);
-        if self.beyond.is_some() {
+        if !matches!(self.tree, Tree::Replayed) {
             self.push_beyond(leaf);
             return Ok(());
         }
@@ -300,24 +309,25 @@ impl<'a, 'l> Run<'a, 'l> {
     fn turn_blind(&mut self, why: Blind) {
         if self.report.blind.is_none() {
             self.report.blind = Some(why);
-            self.beyond = Some(Some(self.replay.frontier().clone()));
+            self.tree = Tree::Hashed(self.replay.frontier().clone());
         }
     }
 
     fn push_beyond(&mut self, leaf: Hash) {
-        if let Some(Some(frontier)) = &mut self.beyond {
+        if let Tree::Hashed(frontier) = &mut self.tree {
             frontier.push(leaf);
         }
     }
 
     fn finish(&mut self) -> Result<(), AuditError> {
-        let tree = match &self.beyond {
-            None => Some((self.replay.size(), self.replay.root())),
-            Some(beyond) => beyond.as_ref().map(|frontier| (frontier.size(), frontier.root())),
+        let tree = match &self.tree {
+            Tree::Replayed => Some((self.replay.size(), self.replay.root())),
+            Tree::Hashed(frontier) => Some((frontier.size(), frontier.root())),
+            Tree::Unknown => None,
         };
         let claimed = (self.size(), self.signed.claim().root());
         if let Some((_, computed)) = tree.filter(|tree| *tree != claimed) {
-            self.found(Finding::Checkpoint(CheckpointFault::Root { computed, claimed: claimed.1 }));
+            self.found(&Finding::Checkpoint(CheckpointFault::Root { computed, claimed: claimed.1 }));
         }
         if tree.is_some() {
             let mut findings = Vec::new();
@@ -326,11 +336,11 @@ impl<'a, 'l> Run<'a, 'l> {
         }
         if self.last_is_trailer == Some(false) {
             let last = LeafIndex::new(self.size().get() - 1);
-            self.found(Finding::Checkpoint(CheckpointFault::NotSealed(last)));
+            self.found(&Finding::Checkpoint(CheckpointFault::NotSealed(last)));
         }
         let (log_time, now) = (self.replay.registry().log_time(), self.request.now);
         if log_time > now.saturating_add(CLOCK_LEEWAY_MS) {
-            self.found(Finding::Checkpoint(CheckpointFault::Clock { log_time, now }));
+            self.found(&Finding::Checkpoint(CheckpointFault::Clock { log_time, now }));
         }
         self.report.judged = self.replay.size();
         self.report.identities = self.replay.registry().identities();
@@ -359,7 +369,7 @@ impl<'a, 'l> Run<'a, 'l> {
     /// Keeps the state as of the checkpoint; where that is not to be had, at least that the log has signed it.
     fn keep_at_the_end(&mut self, is_proven: bool) -> Result<(), AuditError> {
         let Some(path) = self.request.keep.filter(|_| self.is_accepted) else { return Ok(()) };
-        if is_proven && self.beyond.is_none() && self.write(path)? {
+        if is_proven && matches!(self.tree, Tree::Replayed) && self.write(path)? {
             return Ok(());
         }
         let state = State::read(path)?;
@@ -373,19 +383,19 @@ impl<'a, 'l> Run<'a, 'l> {
         Ok(state::write(path, self.request.origin, &self.signed, &self.noted, &edge, &self.replay)?)
     }
 
-    fn found(&mut self, finding: Finding) {
-        (self.listen)(Event::Found(&finding));
+    fn found(&mut self, finding: &Finding) {
+        (self.listen)(Event::Found(finding));
         self.report.faults += 1;
         self.noted.add(finding.view());
     }
 
     fn found_all(&mut self, findings: impl IntoIterator<Item = Finding>) {
-        findings.into_iter().for_each(|finding| self.found(finding));
+        findings.into_iter().for_each(|finding| self.found(&finding));
     }
 }
 
 /// Whether the last entry of a whole bundle is a trailer.
-fn batch_end(entries: &[crate::registry::Prepared], width: u16) -> Option<bool> {
+fn batch_end(entries: &[Prepared], width: u16) -> Option<bool> {
     let last = entries.last().filter(|_| entries.len() == usize::from(width))?;
     Some(last.is_trailer())
 }
@@ -400,8 +410,8 @@ impl Report {
             judged: began,
             links: 0,
             trailers: 0,
-            identities: registry.map_or(0, crate::registry::Registry::identities),
-            log_time: registry.map_or(UnixMillis::ZERO, crate::registry::Registry::log_time),
+            identities: registry.map_or(0, Registry::identities),
+            log_time: registry.map_or(UnixMillis::ZERO, Registry::log_time),
             faults: 0,
             known: resume.map_or(0, |state| state.noted.count),
             blind: None,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -260,7 +260,8 @@ fn conclude(out: &Output, trust: &Trust, report: &Report, seconds: f64) {
         (faults, known) => format!("{faults} faults, and {known} that were found before"),
     };
     out.line(format_args!("{style}{mark} {verdict}{style:#}"));
-    let rate = (report.links as f64 / seconds.max(1e-3)).round();
+    let millis = Duration::from_secs_f64(seconds).as_millis().max(1);
+    let rate = u128::from(report.links) * 1000 / millis;
     let claim = report.claim.map(|(size, root)| format!("size {size}, root {root}"));
     out.fields(&[
         ("log", trust.origin.to_string()),
