@@ -13,7 +13,7 @@ use super::facts::Facts;
 use super::rows::{ProfileRow, Row, Rows};
 use super::stored;
 use crate::encoding::UnixMillis;
-use crate::log::{Batch, Machine, ReplayError, SideBody, Weight};
+use crate::log::{Batch, Entry, Machine, ReplayError, SideBody, Weight};
 use crate::merkle::LeafIndex;
 use crate::registry::{Changes, IdentityState, Refusal, Registry, Snapshot};
 use crate::soul::{
@@ -31,6 +31,8 @@ pub struct Group {
 pub(crate) struct Checked {
     pub(crate) link: VerifiedLink,
     pub(crate) facts: Facts,
+    /// The link as it goes into the log.
+    pub(crate) entry: Entry,
 }
 
 /// Where a link was put.
@@ -86,25 +88,31 @@ impl RegistryMachine {
 
     fn try_admit(&mut self, group: Group, batch: &mut Batch) -> Result<Vec<Position>, Refused> {
         let mut placed = Vec::with_capacity(group.links.len());
-        for (at, Checked { link, facts }) in group.links.into_iter().enumerate() {
+        for (at, Checked { link, facts, entry }) in group.links.into_iter().enumerate() {
             let (curr, seqno) = (link.curr(), link.header().seqno);
             let index = match self.registry.logged(curr, link.header(), &facts) {
                 Some(index) => index,
-                None => self.append(link, &facts, batch).map_err(|refusal| Refused { at, refusal })?,
+                None => self.append(link, &facts, entry, batch).map_err(|refusal| Refused { at, refusal })?,
             };
             placed.push(Position { index, curr, seqno });
         }
         Ok(placed)
     }
 
-    fn append(&mut self, link: VerifiedLink, facts: &Facts, batch: &mut Batch) -> Result<LeafIndex, Refusal> {
+    fn append(
+        &mut self,
+        link: VerifiedLink,
+        facts: &Facts,
+        entry: Entry,
+        batch: &mut Batch,
+    ) -> Result<LeafIndex, Refusal> {
         let index = batch.next_index();
         let admitted = self.registry.admit(index, &link, facts, self.now)?;
         self.registry.apply(&admitted);
         let (link, beside, body) = link.into_parts();
         let row = self.take_row(index, &link, &body);
         let beside = beside.map(|b| Arc::new(SideBody { salt: *b.salt.as_bytes(), bytes: Bytes::from(b.body) }));
-        batch.push(Bytes::from(link.into_entry()), beside, row);
+        batch.push(entry, beside, row);
         Ok(index)
     }
 
@@ -177,7 +185,7 @@ impl Machine for RegistryMachine {
 
     fn weight(group: &Group) -> Weight {
         let bytes = |checked: &Checked| {
-            checked.link.entry().len() + checked.link.beside().map_or(0, |beside| beside.body.len())
+            checked.entry.bytes().len() + checked.link.beside().map_or(0, |beside| beside.body.len())
         };
         Weight { entries: group.links.len(), bytes: group.links.iter().map(bytes).sum() }
     }
@@ -209,7 +217,8 @@ impl Machine for RegistryMachine {
     fn seal(&mut self, batch: &mut Batch) {
         let index = batch.next_index();
         let (trailer, changes) = self.registry.seal(index, self.now);
-        batch.push(Bytes::copy_from_slice(&trailer.to_bytes()), None, [0; 16]);
+        let entry = Entry::new(Bytes::copy_from_slice(&trailer.to_bytes())).expect("a trailer has 76 bytes");
+        batch.push(entry, None, [0; 16]);
         self.settle(changes);
     }
 

@@ -3,11 +3,13 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::facts::{Facts, link_at};
 use super::machine::{Checked, Group, NodeState, Position, RegistryMachine, chain_of};
 use super::{Node, View};
 use crate::ed25519::PublicKey;
-use crate::log::{ReadError, SubmitError};
+use crate::log::{Entry, ReadError, SubmitError};
 use crate::merkle::LeafIndex;
 use crate::registry::Refusal;
 use crate::soul::{self, Beside, Header, Identity, KeyEntry, Link, LinkType, RawKey, ReadLink};
@@ -158,13 +160,23 @@ impl Node {
             let read = read.map_err(|refusal| refused(Refusal::Link(refusal)))?;
             check_early(view.state(), read.header(), at).map_err(refused)?;
             let key = keys.signer(&read).map_err(refused)?;
-            let key = PublicKey::from_bytes(&key).ok_or(refused(Refusal::Link(soul::Refusal::Signature)))?;
+            let key = self.public_key(&key).ok_or(refused(Refusal::Link(soul::Refusal::Signature)))?;
             let link = read.verify(&key).map_err(|refusal| refused(Refusal::Link(refusal)))?;
             keys.note(link.body().keys());
             let facts = Facts::resolve(&link, view.state(), log).map_err(AppendError::Read)?;
-            checked.push(Checked { link, facts });
+            let entry = Entry::new(Bytes::copy_from_slice(link.entry())).expect("a link fits into an entry");
+            checked.push(Checked { link, facts, entry });
         }
         Ok(Group { links: checked })
+    }
+
+    /// A key whose point has been decoded: what busy agents sign with is decoded once.
+    fn public_key(&self, key: &RawKey) -> Option<PublicKey> {
+        self.public_keys.get(key).or_else(|| {
+            let decoded = PublicKey::from_bytes(key)?;
+            self.public_keys.insert(*key, decoded);
+            Some(decoded)
+        })
     }
 }
 

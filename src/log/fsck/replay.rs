@@ -9,10 +9,10 @@ use super::{EntryCheck, Progress};
 use crate::log::bodies;
 use crate::log::machine::Machine;
 use crate::log::manifest::{CHAIN_INDEX, Manifest};
-use crate::log::names::{self, TileKind};
-use crate::log::tail::{ROW_LEN, Row, SideBody, TILE_WIDTH};
-use crate::merkle::{LeafIndex, TreeSize};
+use crate::log::tail::{ROW_LEN, Row, SideBody};
+use crate::merkle::{LeafIndex, TILE_WIDTH, TreeSize};
 use crate::storage::{Blobs, Disk, DiskFile, StorageError, ViewBatch, Views};
+use crate::tlog::TileKind;
 
 const NEW_CHAIN_INDEX: &str = "chain.idx.new";
 /// The folder of the default store of views, for findings.
@@ -71,7 +71,7 @@ impl<'a, M: Machine> Replay<'a, M> {
         let start = index * TILE_WIDTH as u64;
         match entries {
             Some(entries) if !self.stopped => self.replay(report, start, entries)?,
-            None => self.stop(report, &names::tile(TileKind::Entries, index, TILE_WIDTH), start),
+            None => self.stop(report, &TileKind::Entries.path(index, TILE_WIDTH), start),
             Some(_) => {}
         }
         let done = (start + TILE_WIDTH as u64).min(self.size);
@@ -107,7 +107,7 @@ impl<'a, M: Machine> Replay<'a, M> {
             match self.machine.apply(index, entry) {
                 Ok(row) => rows.push(row),
                 Err(error) => {
-                    let name = names::tile(TileKind::Entries, start / TILE_WIDTH as u64, TILE_WIDTH);
+                    let name = TileKind::Entries.path(start / TILE_WIDTH as u64, TILE_WIDTH);
                     let what = format!("the entry breaks the rules of this log: {}", error.what);
                     report.damage(&name, Place::Entry(index), what);
                     self.stop(report, &name, index.get());
@@ -124,7 +124,7 @@ impl<'a, M: Machine> Replay<'a, M> {
 
     /// The bodies of a bundle: that the file is made of slots, each for an entry that takes it.
     fn bodies(&mut self, report: &mut FsckReport, bundle: u64, entries: Option<&[Bytes]>) {
-        let name = names::bodies(bundle);
+        let name = bodies::path(bundle);
         let is_partial = bundle == self.size / TILE_WIDTH as u64;
         // What lies behind it is being written, or was when a crash came.
         let end = if is_partial { self.bodies_len } else { u64::MAX };
