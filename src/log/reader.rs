@@ -14,6 +14,7 @@ use super::batch::MAX_ENTRY_LEN;
 use super::bodies;
 use super::error::ReadError;
 use super::flush::{bundle_bytes, tile_bytes};
+use super::machine::Past;
 use super::manifest::CHAIN_INDEX;
 use super::names::{self, TileKind};
 use super::tail::{Row, SideBody, TILE_HEIGHT, TILE_WIDTH, Tail, TileNodes, tile_place};
@@ -243,6 +244,16 @@ impl<'a> LogReader<'a> {
         let entries = Arc::new(entries);
         self.store.bundles.insert(index, Arc::clone(&entries));
         Ok(entries)
+    }
+}
+
+impl Past for LogReader<'_> {
+    fn entry(&self, index: LeafIndex) -> Result<Bytes, ReadError> {
+        LogReader::entry(self, index)
+    }
+
+    fn row(&self, index: LeafIndex) -> Result<Row, ReadError> {
+        LogReader::row(self, index)
     }
 }
 

@@ -137,6 +137,7 @@ fn limited(writes: u32, registrations: u32, links: u32) -> Server {
         writes_per_minute: NonZeroU32::new(writes),
         registrations_per_hour: NonZeroU32::new(registrations),
         links_per_second: NonZeroU32::new(links),
+        key_events_per_minute: None,
         trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
     };
     Server::with(Setup { limits, ..Setup::default() })
@@ -211,6 +212,7 @@ fn loopback_is_exempt_without_proxies() {
         writes_per_minute: NonZeroU32::new(1),
         registrations_per_hour: NonZeroU32::new(1),
         links_per_second: None,
+        key_events_per_minute: None,
         trusted_proxies: Vec::new(),
     };
     let server = Server::with(Setup { limits, ..Setup::default() });

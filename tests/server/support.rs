@@ -44,6 +44,7 @@ impl Default for Setup {
                 writes_per_minute: None,
                 registrations_per_hour: None,
                 links_per_second: None,
+                key_events_per_minute: None,
                 trusted_proxies: Vec::new(),
             },
             server: ServerLimits { drain_timeout: Duration::from_secs(5), ..ServerLimits::default() },
