@@ -26,6 +26,7 @@ mod life;
 mod operation;
 mod proofs;
 mod tiles;
+mod types;
 
 mod refusals;
 mod requests;
