@@ -28,8 +28,10 @@ mod proofs;
 mod tiles;
 mod types;
 
+mod held;
 mod refusals;
 mod requests;
+mod rules;
 mod unavailable;
 
 mod crowd;
