@@ -119,8 +119,13 @@ impl From<KeyFileError> for NodeError {
 
 impl Node {
     /// Opens a node, making its directory at the first start. Returns when the log is founded and its state recovered.
-    #[expect(clippy::needless_pass_by_value, reason = "the passphrase in it is not kept")]
     pub fn open(options: NodeOptions) -> Result<(Self, Recovery), NodeError> {
+        Self::open_by(Arc::new(SystemClock::new()), options)
+    }
+
+    /// The same by another clock.
+    #[expect(clippy::needless_pass_by_value, reason = "the passphrase in it is not kept")]
+    pub(super) fn open_by(clock: Arc<dyn Clock>, options: NodeOptions) -> Result<(Self, Recovery), NodeError> {
         let passphrase = options.passphrase.as_ref();
         if !Directory::exists(&options.data) {
             create(&options, passphrase)?;
@@ -140,7 +145,6 @@ impl Node {
         }
         let log_id = LogId::of_origin(&found);
         let storage = storage(&directory, options.views)?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let log_options = Options { pool: options.pool, confirm_newest: options.confirm_newest };
         let sign = checkpoint_signer(&origin, &keys.instant);
         let (engine, recovery) = open(RegistryMachine::new(log_id), storage, sign, clock, log_options)?;

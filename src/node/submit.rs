@@ -319,3 +319,221 @@ fn engine_error<E>(
         SubmitError::Closed => SubmitError::Closed,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::clock::{ManualClock, now};
+    use crate::ed25519::SigningKey;
+    use crate::encoding::UnixMillis;
+    use crate::log::PoolLimits;
+    use crate::node::{NodeOptions, ViewStore};
+    use crate::registry::Reference;
+    use crate::soul::{
+        ChainPosition, Curr, Draft, Feedback, Genesis, Keys, LinkRef, Outcome, Retract, Roles, Seqno, kid,
+    };
+
+    /// A node whose clock is set by hand, and two agents of one key each.
+    struct World {
+        node: Node,
+        clock: Arc<ManualClock>,
+        start: UnixMillis,
+        _directory: tempfile::TempDir,
+    }
+
+    struct Agent {
+        key: SigningKey,
+        position: ChainPosition,
+    }
+
+    fn open(directory: &Path, clock: &Arc<ManualClock>) -> Node {
+        let options = NodeOptions {
+            data: directory.join("data"),
+            origin: Some("log.example/unit".into()),
+            passphrase: None,
+            pool: PoolLimits::default(),
+            confirm_newest: false,
+            views: ViewStore::default(),
+        };
+        Node::open_by(Arc::<ManualClock>::clone(clock), options).unwrap().0
+    }
+
+    impl World {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let (clock, start) = (Arc::new(ManualClock::default()), now());
+            clock.set(start);
+            Self { node: open(directory.path(), &clock), clock, start, _directory: directory }
+        }
+
+        fn after(&self, ms: u64) {
+            self.clock.set(self.start.saturating_add(ms));
+        }
+
+        fn append(&self, link: Submitted) -> Result<Receipt, AppendError> {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(self.node.append(vec![link], |_, _| Ok(())))
+        }
+
+        fn agent(&self, seed: u8) -> Agent {
+            let key = SigningKey::from_seed(&[seed; 32]);
+            let mut agent = Agent { key, position: ChainPosition::GENESIS };
+            let keys = vec![entry(&agent.key)];
+            let (name, next, guardians, controller, custodian, pop) = (None, None, None, None, None, Vec::new());
+            let genesis =
+                agent.sign(self, &Body::Genesis(Genesis { name, keys, next, guardians, controller, custodian, pop }));
+            self.append(genesis).unwrap();
+            agent
+        }
+
+        /// What the sequencer answers to a link that was resolved in a view.
+        fn submit(&self, view: &View, link: Submitted) -> Result<Vec<Position>, Cause> {
+            let identity = chain_of(&link.0);
+            let group = self.node.check::<Infallible>(view, &[link], 0, identity).unwrap();
+            match self.node.engine.submit(group).unwrap().blocking_answer() {
+                Ok(committed) => Ok(committed.answer),
+                Err(SubmitError::Refused(refused)) => Err(refused.cause),
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+    }
+
+    fn entry(key: &SigningKey) -> KeyEntry {
+        KeyEntry::new(*key.public().as_bytes(), Roles { act: true, admin: true })
+    }
+
+    impl Agent {
+        fn unsent(&self, world: &World, body: &Body) -> Submitted {
+            let draft = self.draft(world);
+            draft.inline(body).unwrap().sign(&self.key)
+        }
+
+        fn draft(&self, world: &World) -> Draft {
+            Draft {
+                log_id: world.node.log_id(),
+                position: self.position,
+                ctime: now(),
+                anchor: None,
+                outcome: Outcome::None,
+                kid: kid(self.key.public().as_bytes()),
+            }
+        }
+
+        fn sign(&mut self, world: &World, body: &Body) -> Submitted {
+            let (link, beside) = self.unsent(world, body);
+            self.position.identity = chain_of(&link);
+            self.position.seqno = link.header().seqno.next();
+            self.position.prev = link.curr();
+            if link.header().link_type.is_key_event() {
+                self.position.auth = link.curr();
+            }
+            (link, beside)
+        }
+
+        fn act(&mut self, world: &World) -> LinkRef {
+            world.append(self.sign(world, &Body::Action(None))).unwrap();
+            self.newest()
+        }
+
+        fn newest(&self) -> LinkRef {
+            LinkRef { curr: self.position.prev, seqno: Seqno::new(self.position.seqno.get() - 1) }
+        }
+
+        /// A key event that adds a key.
+        fn key_event(&self, world: &World, seed: u8, suspect_from: Option<Seqno>) -> Submitted {
+            let added = SigningKey::from_seed(&[seed; 32]);
+            let mut keys = vec![entry(&self.key), entry(&added)];
+            keys.sort_by_key(|key| key.kid);
+            let pop = vec![self.draft(world).pop(&added)];
+            self.unsent(world, &Body::Keys(Keys { keys, next: None, custodian: None, pop, suspect_from }))
+        }
+    }
+
+    fn feedback(subject: Identity, link: LinkRef) -> Body {
+        Body::Feedback(Feedback { subject, value: 1, tag: None, link: Some(link), comment_commit: None })
+    }
+
+    #[test]
+    fn what_was_sealed_after_a_link_was_resolved_is_found() {
+        let world = World::new();
+        let (mut actor, mut speaker) = (world.agent(1), world.agent(2));
+        let view = world.node.view();
+        let link = actor.act(&world);
+        let said = speaker.sign(&world, &feedback(actor.position.identity, link));
+        assert!(world.submit(&view, said.clone()).is_ok());
+        // A repeat that was resolved before it was one.
+        actor.act(&world);
+        let again = world.submit(&view, said).unwrap();
+        assert_eq!(again[0].seqno, speaker.newest().seqno);
+        let view = world.node.view();
+        let taken = speaker.newest();
+        assert!(world.submit(&view, speaker.sign(&world, &Body::Retract(Retract { link: taken }))).is_ok());
+    }
+
+    #[test]
+    fn what_is_out_of_memory_is_resolved_anew_and_only_that() {
+        let world = World::new();
+        let (mut actor, speaker) = (world.agent(1), world.agent(2));
+        let view = world.node.view();
+        let link = actor.act(&world);
+        let missing = |link| speaker.unsent(&world, &feedback(actor.position.identity, link));
+        let (said, nothing) = (missing(link), missing(LinkRef { curr: Curr::ZERO, ..link }));
+        let refused = |cause: Result<_, Cause>| match cause {
+            Err(Cause::Rule { refusal: Refusal::BadReference(Reference::NoSuchLink), outdated, .. }) => outdated,
+            other => panic!("{other:?}"),
+        };
+        assert!(!refused(world.submit(&view, nothing.clone())));
+        let mut other = world.agent(3);
+        for _ in 0..70 {
+            other.act(&world);
+        }
+        assert!(refused(world.submit(&view, said.clone())));
+        assert!(refused(world.submit(&view, nothing.clone())));
+        // Submitted as a whole it is resolved in the newest view.
+        assert!(matches!(world.append(nothing), Err(AppendError::Refused { .. })));
+        world.append(said).unwrap();
+    }
+
+    #[test]
+    fn a_chain_is_held_for_thirty_seconds_of_the_clock_of_the_log() {
+        let world = World::new();
+        let mut agent = world.agent(1);
+        let event = agent.key_event(&world, 9, None);
+        let seqno = agent.position.seqno;
+        let outrun = agent.key_event(&world, 8, Some(seqno));
+        agent.act(&world);
+        let holds = |event: &Submitted| match world.append(event.clone()) {
+            Err(AppendError::Refused { refusal: Refusal::Conflict(_), holds, .. }) => holds,
+            Err(error) => panic!("{error:?}"),
+            Ok(_) => panic!("it is logged"),
+        };
+        assert!(holds(&event));
+        let next = agent.unsent(&world, &Body::Action(None));
+        world.after(29_000);
+        assert!(matches!(world.append(next.clone()), Err(AppendError::Held { wait_ms: 900..=1_100, .. })));
+        world.after(30_500);
+        world.append(next).unwrap();
+        // The place was free too long ago for another.
+        assert!(!holds(&outrun));
+    }
+
+    #[test]
+    fn an_event_that_is_outrun_on_its_way_holds_too() {
+        let world = World::new();
+        let mut agent = world.agent(1);
+        let event = agent.key_event(&world, 9, None);
+        let view = world.node.view();
+        agent.act(&world);
+        // Resolved while its place was free, it is to be resolved again, and then it holds.
+        match world.submit(&view, event.clone()) {
+            Err(Cause::Rule { refusal: Refusal::Conflict(_), holds: false, outdated: true }) => {}
+            other => panic!("{other:?}"),
+        }
+        match world.submit(&world.node.view(), event) {
+            Err(Cause::Rule { refusal: Refusal::Conflict(_), holds: true, outdated: false }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}

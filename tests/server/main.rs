@@ -22,6 +22,7 @@ mod support;
 
 mod bodies;
 mod events;
+mod lasting;
 mod life;
 mod operation;
 mod proofs;

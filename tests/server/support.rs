@@ -157,6 +157,13 @@ impl Server {
         problem
     }
 
+    /// Publishes the newest checkpoint now.
+    pub(crate) fn publish(&self) {
+        let view = self.node.view();
+        let note = (self.node.publication_signer())(view.size(), &view.root());
+        self.runtime.as_ref().unwrap().block_on(self.node.engine().publish(&view, note)).unwrap();
+    }
+
     /// The directory as a crash would leave it now, in another place.
     pub(crate) fn crashed(&self) -> Arc<TempDir> {
         let copy = tempfile::tempdir().unwrap();
