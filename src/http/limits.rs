@@ -79,7 +79,9 @@ impl Limits {
             writes: settings.writes_per_minute.map(|count| RateLimiter::keyed(Quota::per_minute(count))),
             registrations: settings.registrations_per_hour.and_then(hourly).map(RateLimiter::keyed),
             links: settings.links_per_second.map(links),
-            key_event_requests: settings.key_events_per_minute.map(|count| RateLimiter::keyed(Quota::per_minute(count))),
+            key_event_requests: settings
+                .key_events_per_minute
+                .map(|count| RateLimiter::keyed(Quota::per_minute(count))),
             key_events: settings.key_events_per_minute.map(|count| RateLimiter::keyed(Quota::per_minute(count))),
             trusted_proxies: settings.trusted_proxies.clone(),
         }

@@ -82,9 +82,8 @@ fn admitted(limits: &Limits, peer: &Peer, headers: &HeaderMap, body: &Bytes) -> 
         return read(headers, body);
     }
     let links = read(headers, body);
-    let is_key_event = |(link, _): &Submitted| {
-        link.header().link_type.is_key_event() && link.header().link_type != LinkType::Genesis
-    };
+    let is_key_event =
+        |(link, _): &Submitted| link.header().link_type.is_key_event() && link.header().link_type != LinkType::Genesis;
     match &links {
         Ok(links) if links.iter().all(is_key_event) => limits.check_key_events(peer)?,
         _ => limits.check_write(peer)?,

@@ -8,9 +8,8 @@ use crate::soul::{Beside, Body, ChainPosition, Draft, Kid, LinkType, Outcome, Sa
 use crate::wire::{HeaderJson, Prepare, Prepared, to_profile};
 
 pub(crate) fn build(app: &App, request: &Prepare) -> HttpResult<Prepared> {
-    let link_type =
-        LinkType::from_name(&request.link_type)
-            .ok_or_else(|| HttpError::unsupported(format!("there is no link of type {:?}", request.link_type)))?;
+    let link_type = LinkType::from_name(&request.link_type)
+        .ok_or_else(|| HttpError::unsupported(format!("there is no link of type {:?}", request.link_type)))?;
     let kid = Kid::from_hex(&request.kid).ok_or_else(|| HttpError::malformed("`kid` is 64 hex digits"))?;
     let outcome = outcome(request.outcome.as_deref())?;
     let (position, previous) = position(app, link_type, request)?;

@@ -306,7 +306,9 @@ const fn hint_of(code: Code) -> &'static str {
         Code::WrongLog => "log_id is the SHA-256 of this log's origin: see GET /v1/log",
         Code::BadBody => "the body is canonical JSON (RFC 8785, integers only) with the fields of docs/formats.md §4",
         Code::UnknownIdentity => "register first with a genesis link; GET /v1/agents lists who is there",
-        Code::Revoked => "the identity is revoked. Its next key may `recover` it, unless that key revoked it or 30 days have passed",
+        Code::Revoked => {
+            "the identity is revoked. Its next key may `recover` it, unless that key revoked it or 30 days have passed"
+        }
         Code::Conflict => {
             "build the link anew on `head`: its seqno is one more, prev is its curr, auth the newest key event"
         }
@@ -314,9 +316,15 @@ const fn hint_of(code: Code) -> &'static str {
         Code::BadSignature => {
             "sign the exact 274 bytes of the header with Ed25519; every added key signs its proof of possession"
         }
-        Code::NameTaken => "choose another name: a handle is held for ever, a domain name until the registrar releases it",
-        Code::KeyInUse => "make a fresh key: one that was ever listed in this log, or signed as `recovery`, is never listed again; nor is a `next`",
-        Code::TooManyKeys => "wait, or `recover`: a `keys` event may leave at most 32 keys retired in 30 days, a `recover` 128",
+        Code::NameTaken => {
+            "choose another name: a handle is held for ever, a domain name until the registrar releases it"
+        }
+        Code::KeyInUse => {
+            "make a fresh key: one that was ever listed in this log, or signed as `recovery`, is never listed again; nor is a `next`"
+        }
+        Code::TooManyKeys => {
+            "wait, or `recover`: a `keys` event may leave at most 32 keys retired in 30 days, a `recover` 128"
+        }
         Code::Clock => {
             "set the clock: ctime_ms is not before the previous link's, and at most 5 minutes ahead of the log's"
         }

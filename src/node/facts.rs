@@ -13,9 +13,7 @@ use crate::hash::Hash;
 use crate::log::{LogReader, Past, ReadError};
 use crate::merkle::{LeafIndex, TreeSize};
 use crate::registry::{BodyRule, Head, History, PastLink, Question, Reference, Refusal, Said, questions};
-use crate::soul::{
-    Body, Curr, Header, Identity, Link, ReadLink, Seqno, TRAILER_ENTRY_KIND, Trailer, VerifiedLink,
-};
+use crate::soul::{Body, Curr, Header, Identity, Link, ReadLink, Seqno, TRAILER_ENTRY_KIND, Trailer, VerifiedLink};
 
 /// Answers to the questions of one link, as of one size of the log.
 #[derive(Clone, Debug, Default)]

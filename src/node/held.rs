@@ -197,7 +197,10 @@ mod tests {
         let mut holds = Holds::default();
         let at = |round: u64| UnixMillis::new(round * 40_000);
         let tries = |holds: &mut Holds, chain: &Chain, kind: Kind, from: u64| {
-            (from..from + 5).map(|round| holds.place(chain, curr(round), kind, at(round))).filter(|placed| *placed).count()
+            (from..from + 5)
+                .map(|round| holds.place(chain, curr(round), kind, at(round)))
+                .filter(|placed| *placed)
+                .count()
         };
         assert_eq!(tries(&mut holds, &chain(1, 0), ADMIN_KEYS, 0), 3);
         assert_eq!(tries(&mut holds, &chain(1, 0), RECOVER, 10), 5);

@@ -124,13 +124,7 @@ impl RegistryMachine {
         Ok(placed)
     }
 
-    fn append(
-        &mut self,
-        at: usize,
-        link: VerifiedLink,
-        facts: &Facts,
-        batch: &mut Batch,
-    ) -> Result<LeafIndex, Cause> {
+    fn append(&mut self, at: usize, link: VerifiedLink, facts: &Facts, batch: &mut Batch) -> Result<LeafIndex, Cause> {
         let index = batch.next_index();
         let chain = self.chain(link.header().identity);
         if let Some(until) = self.held_until(chain.as_ref(), &link) {

@@ -145,12 +145,7 @@ impl Node {
         Ok(placed)
     }
 
-    fn find(
-        view: &View,
-        log: LogReader<'_>,
-        identity: &Identity,
-        link: &Link,
-    ) -> Result<Option<LeafIndex>, ReadError> {
+    fn find(view: &View, log: LogReader<'_>, identity: &Identity, link: &Link) -> Result<Option<LeafIndex>, ReadError> {
         let found = link_at(view.state().head(identity), &log, identity, link.header().seqno)?;
         Ok(found.filter(|(_, logged)| logged.curr() == link.curr()).map(|(index, _)| index))
     }
@@ -298,11 +293,7 @@ fn check_one_chain<E>(links: &[Submitted]) -> Result<Identity, AppendError<E>> {
     Ok(identity)
 }
 
-fn engine_error<E>(
-    error: SubmitError<Refused>,
-    skipped: usize,
-    identity: Identity,
-) -> AppendError<E> {
+fn engine_error<E>(error: SubmitError<Refused>, skipped: usize, identity: Identity) -> AppendError<E> {
     AppendError::Engine(match error {
         SubmitError::Refused(Refused { at, cause }) => {
             let at = at + skipped;

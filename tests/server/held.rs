@@ -43,14 +43,17 @@ fn an_owner_who_was_outrun_gets_in() {
     let (mut owner, mut thief) = outrun(&server, "owner");
     assert!(outrun_holds(&server, &rotation(&owner, "fresh")));
     is_held(&server, thief.clone().empty());
-    is_held(&server, thief.unsent(&thief.admin, &Body::Profile(Profile { kind: Some("x".into()), ..Profile::default() })));
+    is_held(
+        &server,
+        thief.unsent(&thief.admin, &Body::Profile(Profile { kind: Some("x".into()), ..Profile::default() })),
+    );
     // What is logged is answered still, and other chains are not concerned.
     let mut other = Agent::registered(&server, "other");
     server.append(&[other.empty()]);
     owner.position = thief.position;
     let fresh = key("fresh");
     let event = owner.sign(&owner.admin.clone(), &Body::Keys(owner.rotation(&fresh)));
-    server.append(&[event.clone()]);
+    server.append(std::slice::from_ref(&event));
     assert_eq!(server.submit(&[event]).status, 200);
     // The thief's key is out, and the agent goes on at once.
     thief.position = owner.position;

@@ -154,7 +154,8 @@ impl Cast {
         (twin.admin, twin.act) = (key("twin admin"), key("twin act"));
         let mut early = self.slow.clone();
         early.ctime = Some(UnixMillis::new(999));
-        let bind = |agent: &Agent, name| agent.unsent(&agent.act, &domain(self.slow.identity(), NoticeKind::Bind, name));
+        let bind =
+            |agent: &Agent, name| agent.unsent(&agent.act, &domain(self.slow.identity(), NoticeKind::Bind, name));
         vec![
             ("a handle", twin.genesis(), 409, "name_taken"),
             ("a domain name", bind(registrar, "held.example"), 409, "name_taken"),

@@ -305,9 +305,7 @@ fn bad_reference() {
         scene.server.append(&[link]);
     }
     let other = scene.speaker.identity();
-    for body in
-        [domain(about, NoticeKind::Bind, "d8.example"), domain(other, NoticeKind::Release, "d0.example")]
-    {
+    for body in [domain(about, NoticeKind::Bind, "d8.example"), domain(other, NoticeKind::Release, "d0.example")] {
         let key = if matches!(&body, Body::Notice(said) if said.kind == NoticeKind::Bind) {
             &scene.registrar.act
         } else {

@@ -115,8 +115,7 @@ impl<'a, M: Machine> Replay<'a, M> {
         let mut rows = Vec::with_capacity(entries.len());
         for (index, entry) in (start..).map(LeafIndex::new).zip(entries) {
             self.views.at(report, &mut self.machine, index.get());
-            let past =
-                Before { blobs: self.blobs, known: &self.rows, read: &self.bundle, start, entries, rows: &rows };
+            let past = Before { blobs: self.blobs, known: &self.rows, read: &self.bundle, start, entries, rows: &rows };
             match self.machine.apply(index, entry, &past) {
                 Ok(row) => rows.push(row),
                 Err(error) => {
