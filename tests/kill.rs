@@ -3,16 +3,8 @@
 //!
 //! `SOULCHAIN_KILLS` says how often it is killed (5), `SOULCHAIN_SEED` repeats the moments and the load of a run.
 
-#![allow(clippy::pedantic, reason = "what these lints want makes a test no clearer")]
 #![cfg(feature = "node")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::format_push_string,
-    clippy::needless_pass_by_value,
-    clippy::print_stderr,
-    clippy::cast_possible_truncation,
-    reason = "a test that cannot go on panics; sizes here are small"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 #[path = "server/agent.rs"]
 #[allow(dead_code, reason = "the other test program uses the rest")]

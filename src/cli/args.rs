@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::error::{CliError, CliResult};
 use super::output::{Output, mark};
-use crate::client::{Client, Logged, Patience, ProofWanted};
+use crate::client::{Agent, Client, Logged, Patience, ProofWanted};
 use crate::soul::Outcome;
 
 /// Which node.
@@ -22,13 +22,13 @@ pub(super) struct NodeArgs {
 pub(super) struct ProofArgs {
     /// Write the proof to this file
     #[arg(long, value_name = "FILE")]
-    pub(super) proof: Option<PathBuf>,
+    proof: Option<PathBuf>,
     /// Leave the body out of the proof file: only its commitment is shown
     #[arg(long, requires = "proof")]
-    pub(super) undisclosed: bool,
+    undisclosed: bool,
     /// Wait until witnesses have cosigned
     #[arg(long)]
-    pub(super) witnessed: bool,
+    witnessed: bool,
 }
 
 /// How an action ended.
@@ -57,6 +57,15 @@ impl NodeArgs {
 impl ProofArgs {
     pub(super) const fn wanted(&self) -> ProofWanted {
         if self.witnessed { ProofWanted::Witnessed } else { ProofWanted::Log }
+    }
+
+    /// Writes the proof of a link, where one is wanted.
+    pub(super) async fn keep(&self, agent: &mut Agent, logged: &Logged, out: &Output) -> CliResult<()> {
+        let Some(path) = &self.proof else { return Ok(()) };
+        let proof = agent.proof(logged, !self.undisclosed).await?;
+        write_file(path, proof.to_string().as_bytes())?;
+        out.note(format_args!("proof written to {}", path.display()));
+        Ok(())
     }
 }
 

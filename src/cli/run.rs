@@ -9,10 +9,9 @@ use std::time::Instant;
 use clap::Args;
 use sha2::{Digest as _, Sha256};
 
-use super::agent::{keep_proof, open};
-use super::args::{NodeArgs, ProofArgs};
+use super::agent::AppendArgs;
 use super::error::{CliError, CliResult};
-use super::key_dir::{KeyArgs, Role};
+use super::key_dir::Role;
 use super::output::Output;
 use crate::client::{Action, now};
 use crate::hash::sha256;
@@ -40,11 +39,7 @@ pub(super) struct RunArgs {
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<String>,
     #[command(flatten)]
-    node: NodeArgs,
-    #[command(flatten)]
-    keys: KeyArgs,
-    #[command(flatten)]
-    proof: ProofArgs,
+    append: AppendArgs,
 }
 
 /// What a command did.
@@ -64,14 +59,14 @@ struct Digested {
 
 pub(super) async fn run(args: RunArgs, out: &Output) -> CliResult<ExitCode> {
     // Before the command: what cannot be logged at all is better not run.
-    let (_, _, mut agent) = open(&args.node, &args.keys, &args.agent, &[Role::Act], out).await?;
+    let mut agent = args.append.open(&args.agent, &[Role::Act], out).await?;
     let finished = execute(args.command.clone()).await?;
     let action = describe(&args, &finished).fitted();
     let code = exit_code(finished.status);
-    match agent.act(&action, args.proof.wanted(), now()).await {
+    match agent.act(&action, args.append.wanted(), now()).await {
         Ok(logged) => {
             out.note(format_args!("logged: entry {}, link {}", logged.index(), logged.link().curr()));
-            keep_proof(&mut agent, &logged, &args.proof, out).await?;
+            args.append.keep_proof(&mut agent, &logged, out).await?;
         }
         Err(error) => {
             let error = CliError::from(error);

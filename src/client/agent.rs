@@ -12,7 +12,7 @@ use crate::encoding::UnixMillis;
 use crate::hash::Hash;
 use crate::merkle::TreeSize;
 use crate::soul::{
-    Beside, Body, ChainPosition, Curr, Draft, Identity, Link, LinkType, Outcome, Profile, Seqno, Unsigned,
+    Beside, Body, ChainPosition, Curr, Draft, Identity, Link, Outcome, Profile, Seqno, SignerRole, Unsigned,
 };
 use crate::tlog::TlogProof;
 use crate::verify::Extra;
@@ -111,7 +111,7 @@ impl Agent {
     ) -> Result<Logged, ClientError> {
         let body = Body::Profile(profile.clone());
         for _ in 0..MAX_REBUILDS {
-            let (signer, draft) = self.draft(LinkType::Profile, &self.end, Outcome::None, now)?;
+            let (signer, draft) = self.draft(body.signer_role(), &self.end, Outcome::None, now)?;
             let link = draft.inline(&body)?.sign(signer.key()).into();
             match self.send(vec![link], proof).await {
                 Err(error) if error.code() == "conflict" => self.refresh().await?,
@@ -123,10 +123,11 @@ impl Agent {
 
     /// Signs actions as the next links of the chain, and sends nothing.
     pub fn sign_actions(&self, actions: &[Action], now: UnixMillis) -> Result<Vec<SignedLink>, ClientError> {
+        let role = Body::Action(None).signer_role();
         let mut end = self.end;
         let mut links = Vec::with_capacity(actions.len());
         for action in actions {
-            let (signer, draft) = self.draft(LinkType::Action, &end, action.how_it_ended(), now)?;
+            let (signer, draft) = self.draft(role, &end, action.how_it_ended(), now)?;
             let link = SignedLink::from(unsigned(&draft, action)?.sign(signer.key()));
             end = ChainEnd::after_link(&link.link, end.auth);
             links.push(link);
@@ -181,13 +182,12 @@ impl Agent {
 
     fn draft(
         &self,
-        link_type: LinkType,
+        role: SignerRole,
         end: &ChainEnd,
         outcome: Outcome,
         now: UnixMillis,
     ) -> Result<(&Signer, Draft), ClientError> {
-        let (signer, role) = self.keys.for_type(link_type);
-        let signer = signer.ok_or(ClientError::NoKey { role })?;
+        let signer = self.keys.with_role(role).ok_or(ClientError::NoKey { role: role.as_str() })?;
         let position =
             ChainPosition { identity: self.identity, seqno: end.seqno.next(), prev: end.curr, auth: end.auth };
         let ctime = now.max(self.last_ctime);

@@ -6,14 +6,13 @@ use reqwest::header::{HeaderName, HeaderValue};
 use super::error::{ClientError, FalseAnswer};
 use super::keys::Signer;
 use super::logged::SignedLink;
-use super::message_signature::MessageSignature;
 use super::transport::{Client, Request};
 use crate::encoding::UnixMillis;
 use crate::hash::Hash;
 use crate::tlog::{TileId, decode_hashes, parse_bundle};
 use crate::wire::{
-    AgentPage, AgentView, Appended, BodyView, ConsistencyView, EntryView, InclusionView, LINKS_MEDIA_TYPE, LinkJson,
-    LinkPage, LinkView, LogView, Prepare, Prepared, write_links,
+    AgentPage, AgentView, Appended, BodyView, ConsistencyView, CoveredComponents, EntryView, InclusionView,
+    LINKS_MEDIA_TYPE, LinkJson, LinkPage, LinkView, LogView, MessageSignature, Prepare, Prepared, write_links,
 };
 
 /// How links are written in a request.
@@ -149,8 +148,8 @@ impl Client {
     }
 
     fn signed(&self, request: Request, method: &str, signer: &Signer, now: UnixMillis) -> Result<Request, ClientError> {
-        let (kid, created) = (signer.kid().to_hex(), now.get() / 1000);
-        let made = MessageSignature::sign(signer.key(), &kid, method, &self.authority(), request.path(), created);
+        let covered = CoveredComponents { method, authority: &self.authority(), path: request.path() };
+        let made = MessageSignature::sign(signer.key(), signer.kid(), &covered, now);
         let value = |text: &str| HeaderValue::from_str(text).map_err(|error| FalseAnswer::form("header", error));
         let request = request.header(HeaderName::from_static("signature-input"), value(&made.input)?);
         Ok(request.header(HeaderName::from_static("signature"), value(&made.signature)?))

@@ -2,7 +2,7 @@
 
 use crate::ed25519::SigningKey;
 use crate::keyfile::KeyFile;
-use crate::soul::{Kid, LinkType, kid};
+use crate::soul::{Kid, SignerRole, kid};
 
 /// A key with its id.
 #[derive(Clone, Debug)]
@@ -46,11 +46,13 @@ impl From<&KeyFile> for Signer {
 }
 
 impl AgentKeys {
-    /// The key that signs links of this type, of those that clients make, and the name of its role.
-    pub(super) const fn for_type(&self, link_type: LinkType) -> (Option<&Signer>, &'static str) {
-        match link_type {
-            LinkType::Action | LinkType::Receipt | LinkType::Feedback | LinkType::Attest => (self.act.as_ref(), "act"),
-            _ => (self.admin.as_ref(), "admin"),
+    /// The key with this role, of those that are here.
+    pub(super) fn with_role(&self, role: SignerRole) -> Option<&Signer> {
+        match role {
+            SignerRole::Act => self.act.as_ref(),
+            SignerRole::Admin => self.admin.as_ref(),
+            SignerRole::ActOrAdmin => self.act.as_ref().or(self.admin.as_ref()),
+            SignerRole::Next => None,
         }
     }
 

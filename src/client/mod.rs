@@ -13,7 +13,6 @@
 
 mod error;
 
-mod message_signature;
 mod time;
 
 mod calls;
@@ -34,7 +33,6 @@ pub use error::{ClientError, FalseAnswer};
 pub use keys::{AgentKeys, Signer};
 pub use known_log::KnownLog;
 pub use logged::{Logged, SignedLink};
-pub use message_signature::{MessageSignature, signature_base, signature_params};
 pub use registration::{NewAgent, random_salt};
 pub use time::now;
 pub use transport::{Client, MAX_ANSWER_LEN, Patience};

@@ -8,7 +8,7 @@ use crate::log::{ReadError, SubmitError};
 use crate::node::AppendError;
 use crate::registry::{ChainEnd, Refusal};
 use crate::soul::Code;
-use crate::wire::{HeadJson, LinkReadError, PROBLEM_MEDIA_TYPE, Problem};
+use crate::wire::{HeadJson, LinkReadError, MessageSignatureError, PROBLEM_MEDIA_TYPE, Problem};
 
 /// An error on its way to a client.
 #[derive(Debug)]
@@ -123,15 +123,6 @@ impl HttpError {
             "wait as Retry-After says, or send links in arrays",
         )
         .retry_after(wait_seconds.max(1))
-    }
-
-    pub(crate) fn unsigned(detail: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            "bad_signature",
-            detail,
-            "sign the request by RFC 9421: ed25519, keyid = kid, over @method @authority @path, created now",
-        )
     }
 
     pub(crate) fn unauthorised(detail: impl Into<String>) -> Self {
@@ -260,6 +251,17 @@ impl From<LinkReadError> for HttpError {
             LinkReadError::At(at, _) => malformed.at(at),
             _ => malformed,
         }
+    }
+}
+
+impl From<MessageSignatureError> for HttpError {
+    fn from(error: MessageSignatureError) -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "bad_signature",
+            error.to_string(),
+            "sign the request by RFC 9421: ed25519, keyid = kid, over @method @authority @path, created now",
+        )
     }
 }
 

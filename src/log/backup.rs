@@ -17,20 +17,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::bodies;
 use super::directory::{Directory, DirectoryError};
 use super::error::OpenError;
 use super::flush::Flusher;
 use super::fsck::Progress;
 use super::manifest::{CHAIN_INDEX, CHECKPOINT, MANIFEST, Manifest};
-use super::names::{self, TileKind};
 use super::open::{Storage, read_manifest};
 use super::reader::parse_bundle;
 use super::sequencer::tail_root;
-use super::tail::{ROW_LEN, Row, Stored, TILE_WIDTH, Tail};
-use crate::encoding::Reader as Fields;
+use super::tail::{ROW_LEN, Row, Stored, Tail};
 use crate::hash::Hash;
-use crate::merkle::TreeSize;
+use crate::merkle::{TILE_WIDTH, TreeSize, leaf_hash};
 use crate::storage::{Blobs, FileBlobs, MemoryViews, OsDisk, StorageError};
+use crate::tlog::TileKind;
 
 /// How often a copy is begun anew from a newer manifest.
 const MAX_ATTEMPTS: usize = 4;
@@ -171,7 +171,8 @@ impl Copy<'_> {
         for from in (0..size).step_by(TILE_WIDTH) {
             let to = size.min(from + TILE_WIDTH as u64);
             for stored in self.bundle(from, to)? {
-                tail.push(stored);
+                let leaf = leaf_hash(&stored.entry);
+                tail.push(stored, leaf);
             }
             self.copy_bodies(from / TILE_WIDTH as u64)?;
             flusher.write_bundles(&tail, from, to)?;
@@ -201,11 +202,11 @@ impl Copy<'_> {
     /// The entries of a bundle up to an index, with their rows.
     fn bundle(&self, from: u64, to: u64) -> Result<Vec<Stored>, BackupError> {
         let (index, width) = (from / TILE_WIDTH as u64, (to - from) as usize);
-        let name = names::tile(TileKind::Entries, index, width);
+        let name = TileKind::Entries.path(index, width);
         let entries = match self.source.read(&name)? {
             Some(bytes) => parse_bundle(&bytes.into(), width),
             // It may have grown full since the manifest was read.
-            None => match self.source.read(&names::tile(TileKind::Entries, index, TILE_WIDTH))? {
+            None => match self.source.read(&TileKind::Entries.path(index, TILE_WIDTH))? {
                 Some(bytes) => first_entries(&bytes.into(), width),
                 None => return Err(StorageError::Missing { name }.into()),
             },
@@ -222,7 +223,7 @@ impl Copy<'_> {
 
     /// Copies what is kept beside the entries of a bundle.
     fn copy_bodies(&self, bundle: u64) -> Result<(), StorageError> {
-        let name = names::bodies(bundle);
+        let name = bodies::path(bundle);
         let is_partial = bundle == self.manifest.size.get() / TILE_WIDTH as u64;
         let end = if is_partial { self.manifest.bodies_len } else { self.source.len(&name)?.unwrap_or(0) };
         let mut offset = 0;
@@ -239,14 +240,11 @@ impl Copy<'_> {
     }
 }
 
-/// The first entries of a bundle that may hold more.
+/// The first entries of a full bundle.
 fn first_entries(bytes: &Bytes, width: usize) -> Option<Vec<Bytes>> {
-    let mut fields = Fields::new(bytes);
-    for _ in 0..width {
-        let len = usize::from(fields.u16()?);
-        fields.take(len)?;
-    }
-    parse_bundle(&bytes.slice(..bytes.len() - fields.len()), width)
+    let mut entries = parse_bundle(bytes, TILE_WIDTH)?;
+    entries.truncate(width);
+    Some(entries)
 }
 
 fn damaged(what: String) -> BackupError {

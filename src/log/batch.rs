@@ -16,15 +16,14 @@ use super::machine::Weight;
 use super::tail::{SideBody, Stored};
 use crate::encoding::Reader;
 use crate::hash::Hash;
-use crate::merkle::{LeafIndex, TreeSize};
+use crate::merkle::{LeafIndex, TreeSize, leaf_hash};
 use crate::storage::FrameBuffer;
+use crate::tlog::MAX_ENTRY_LEN;
 
 /// Greatest sum of entries and bodies of a batch.
 pub const MAX_BATCH_BYTES: usize = 16 << 20;
 /// Greatest number of entries of a batch.
 pub const MAX_BATCH_ENTRIES: usize = 1 << 15;
-/// Longest entry: its length is a uint16 in an entry bundle.
-pub const MAX_ENTRY_LEN: usize = 65_535;
 /// Longest body that is kept beside an entry.
 pub const MAX_BODY_LEN: usize = 1 << 20;
 /// Bytes before the entries of a payload.
@@ -37,16 +36,38 @@ pub(crate) fn encoded_len(weight: Weight) -> usize {
     weight.bytes.saturating_add(weight.entries.saturating_mul(ENTRY_HEAD_LEN))
 }
 
+/// An entry of a length that entries have, with the hash of its leaf: made where there are many cores, so that the
+/// sequencer does not hash.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    bytes: Bytes,
+    leaf: Hash,
+}
+
+impl Entry {
+    /// Hashes an entry; `None` if it is empty or longer than [`MAX_ENTRY_LEN`].
+    pub fn new(bytes: Bytes) -> Option<Self> {
+        (1..=MAX_ENTRY_LEN).contains(&bytes.len()).then(|| Self { leaf: leaf_hash(&bytes), bytes })
+    }
+
+    /// The entry.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
 /// Entries that are about to be appended.
 #[derive(Debug)]
 pub struct Batch {
     start: TreeSize,
     pub(crate) entries: Vec<Stored>,
+    /// The hashes of their leaves.
+    pub(crate) leaves: Vec<Hash>,
 }
 
 impl Batch {
     pub(crate) fn new(start: TreeSize) -> Self {
-        Self { start, entries: Vec::new() }
+        Self { start, entries: Vec::new(), leaves: Vec::new() }
     }
 
     /// The index that the next entry gets.
@@ -59,12 +80,12 @@ impl Batch {
         self.entries.is_empty()
     }
 
-    /// Appends an entry of 1 to 65,535 bytes with what is kept beside it, a body of at most [`MAX_BODY_LEN`]. Anything
-    /// else could not be read back; it is a fault of the machine, and stops the engine before it is written.
-    pub fn push(&mut self, entry: Bytes, body: Option<Arc<SideBody>>, row: [u8; 16]) {
-        assert!((1..=MAX_ENTRY_LEN).contains(&entry.len()), "an entry has 1 to 65,535 bytes");
+    /// Appends an entry with what is kept beside it, a body of at most [`MAX_BODY_LEN`]. A longer one could not be read
+    /// back; it is a fault of the machine, and stops the engine before it is written.
+    pub fn push(&mut self, entry: Entry, body: Option<Arc<SideBody>>, row: [u8; 16]) {
         assert!(body.as_ref().is_none_or(|body| body.bytes.len() <= MAX_BODY_LEN), "a body has at most 1 MiB");
-        self.entries.push(Stored { entry, body, row });
+        self.leaves.push(entry.leaf);
+        self.entries.push(Stored { entry: entry.bytes, body, row });
     }
 
     /// An entry of this batch.
@@ -76,6 +97,7 @@ impl Batch {
     /// Takes back everything from the `len`-th entry on.
     pub fn truncate(&mut self, len: usize) {
         self.entries.truncate(len);
+        self.leaves.truncate(len);
     }
 
     /// How many entries it holds.

@@ -15,13 +15,18 @@
 use bytes::Bytes;
 
 use super::batch::MAX_BODY_LEN;
-use super::names;
 use super::tail::SideBody;
 use crate::encoding::{Reader, Writer};
 use crate::storage::{Blobs, StorageError};
+use crate::tlog::index_path;
 
 const HEAD_LEN: usize = 38;
 const KEPT: u8 = 1;
+
+/// The file of the bodies of a bundle.
+pub(crate) fn path(bundle: u64) -> String {
+    format!("bodies/{}", index_path(bundle))
+}
 
 /// The slot of a body.
 pub(crate) fn slot(at: usize, body: &SideBody) -> Vec<u8> {
@@ -38,7 +43,7 @@ struct Head {
 
 /// The body of the entry at this place of a bundle, if there is one. What lies from `end` on is not looked at.
 pub(crate) fn find(blobs: &dyn Blobs, bundle: u64, at: usize, end: u64) -> Result<Option<SideBody>, StorageError> {
-    let name = names::bodies(bundle);
+    let name = path(bundle);
     let mut offset = 0;
     while offset < end {
         let Some(head) = head_at(blobs, &name, offset)? else { break };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::open::{Storage, create};
-use crate::storage::{ChecksumKey, FileBlobs, FileJournal, FjallViews, OsDisk, SEGMENT_LEN, StorageError, Views};
+use crate::storage::{ChecksumKey, Disk, FileBlobs, FileJournal, FjallViews, OsDisk, SEGMENT_LEN, StorageError, Views};
 
 pub(crate) const ORIGIN: &str = "origin.json";
 const LOCK: &str = "lock";
@@ -66,6 +66,7 @@ impl From<StorageError> for DirectoryError {
 pub struct Directory {
     path: PathBuf,
     origin: OriginFile,
+    disk: Arc<dyn Disk>,
     /// The lock goes when this is closed.
     _lock: File,
 }
@@ -111,10 +112,19 @@ impl Directory {
         let origin = Self::read_origin(path)?;
         let lock = File::options().create(true).write(true).truncate(false).open(path.join(LOCK)).map_err(at)?;
         match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { path: path.to_owned(), origin, _lock: lock }),
+            Ok(()) => {
+                let disk = Arc::new(OsDisk::open(path).map_err(at)?);
+                Ok(Self { path: path.to_owned(), origin, disk, _lock: lock })
+            }
             Err(rustix::io::Errno::WOULDBLOCK) => Err(DirectoryError::InUse(path.to_owned())),
             Err(error) => Err(at(error.into())),
         }
+    }
+
+    /// The same directory with its storage on another disk than the system's: a double for tests.
+    #[must_use]
+    pub fn with_disk(self, disk: Arc<dyn Disk>) -> Self {
+        Self { disk, ..self }
     }
 
     /// Reads which log a directory holds, without taking hold of it.
@@ -158,7 +168,7 @@ impl Directory {
         let at = |error| DirectoryError::Io(self.path.join(JOURNAL_KEY), error);
         let key = fs::read(self.path.join(JOURNAL_KEY)).map_err(at)?;
         let key = key.try_into().map_err(|_| at(io::Error::other("it does not hold 32 bytes")))?;
-        storage_at(&self.path, key, views).map_err(at)
+        Ok(storage_on(Arc::clone(&self.disk), key, views))
     }
 }
 
@@ -179,16 +189,16 @@ fn begin(
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(|e| at(io::Error::other(e)))?;
     write_private(&temporary.join(JOURNAL_KEY), &key).map_err(at)?;
-    storage_at(temporary, key, Arc::new(crate::storage::MemoryViews::default())).map_err(at)
+    let disk = Arc::new(OsDisk::open(temporary).map_err(at)?);
+    Ok(storage_on(disk, key, Arc::new(crate::storage::MemoryViews::default())))
 }
 
-fn storage_at(path: &Path, key: [u8; 32], views: Arc<dyn Views>) -> io::Result<Storage> {
-    let disk = Arc::new(OsDisk::open(path)?);
-    Ok(Storage {
-        blobs: Arc::new(FileBlobs::new(disk.clone())),
+fn storage_on(disk: Arc<dyn Disk>, key: [u8; 32], views: Arc<dyn Views>) -> Storage {
+    Storage {
+        blobs: Arc::new(FileBlobs::new(Arc::clone(&disk))),
         journal: Box::new(FileJournal::new(disk, ChecksumKey::new(key), SEGMENT_LEN)),
         views,
-    })
+    }
 }
 
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -13,13 +13,16 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
+use super::bodies;
 use super::manifest::{CHAIN_INDEX, CHECKPOINT, MANIFEST, Manifest, PublishedNote};
-use super::names::{self, TileKind};
-use super::tail::{Stored, TILE_HEIGHT, TILE_WIDTH, Tail};
+use super::tail::{Stored, Tail};
 use crate::encoding::Writer;
 use crate::hash::Hash;
-use crate::merkle::TreeSize;
+use crate::merkle::{TILE_WIDTH, TreeSize};
 use crate::storage::{Blobs, Mark, StorageError, ViewBatch, Views};
+use crate::tlog::{BundleWriter, TileKind, encode_hashes};
 
 /// Everything up to one frame boundary.
 pub(crate) struct FlushJob {
@@ -92,13 +95,13 @@ impl Flusher {
             let mut slots = Writer::default();
             for (at, stored) in entries.iter().enumerate().skip(start) {
                 if let Some(body) = &stored.body {
-                    slots.raw(&super::bodies::slot(at, body));
+                    slots.raw(&bodies::slot(at, body));
                 }
             }
             let slots = slots.into_bytes();
             let offset = if index == from / TILE_WIDTH as u64 { self.manifest.bodies_len } else { 0 };
             if !slots.is_empty() || offset > 0 {
-                self.blobs.extend(&names::bodies(index), offset, &slots)?;
+                self.blobs.extend(&bodies::path(index), offset, &slots)?;
             }
             len = offset + slots.len() as u64;
         }
@@ -107,17 +110,18 @@ impl Flusher {
 
     pub(crate) fn write_bundles(&self, tail: &Tail, from: u64, to: u64) -> Result<(), StorageError> {
         for index in from / TILE_WIDTH as u64..to / TILE_WIDTH as u64 {
-            self.blobs
-                .put(&names::tile(TileKind::Entries, index, TILE_WIDTH), &bundle_bytes(bundle_of(tail, index)?))?;
+            let bytes = bundle_bytes(entries_of(bundle_of(tail, index)?));
+            self.blobs.put(&TileKind::Entries.path(index, TILE_WIDTH), &bytes)?;
         }
         Ok(())
     }
 
     pub(crate) fn write_tiles(&self, tail: &Tail, from: u64, to: u64) -> Result<(), StorageError> {
         for level in 0..tail.levels() as u8 {
-            for index in tiles_completed(level, from, to) {
-                let tile = tail.tile(level, index).ok_or_else(|| lost(level, index))?;
-                self.blobs.put(&names::tile(TileKind::Hashes(level), index, TILE_WIDTH), &tile_bytes(tile.hashes()))?;
+            let kind = TileKind::Hashes(level);
+            for index in tiles_completed(kind, from, to) {
+                let tile = tail.tile(level, index).ok_or_else(|| lost(kind, index))?;
+                self.blobs.put(&kind.path(index, TILE_WIDTH), &encode_hashes(tile.hashes()))?;
             }
         }
         Ok(())
@@ -138,17 +142,17 @@ impl Flusher {
         let to = tail.size().get();
         let (index, width) = (size / TILE_WIDTH as u64, size as usize % TILE_WIDTH);
         if width > 0 && index == to / TILE_WIDTH as u64 {
-            let bytes = bundle_bytes(&bundle_of(tail, index)?[..width]);
-            self.blobs.put(&names::tile(TileKind::Entries, index, width), &bytes)?;
+            let bytes = bundle_bytes(entries_of(&bundle_of(tail, index)?[..width]));
+            self.blobs.put(&TileKind::Entries.path(index, width), &bytes)?;
         }
         for level in 0..tail.levels() as u8 {
-            let at_level = size >> (u32::from(TILE_HEIGHT) * u32::from(level));
+            let kind = TileKind::Hashes(level);
+            let at_level = kind.count(TreeSize::new(size));
             let (index, width) = (at_level / TILE_WIDTH as u64, at_level as usize % TILE_WIDTH);
-            let is_edge = index == tiles_completed(level, 0, to).end;
+            let is_edge = index == tiles_completed(kind, 0, to).end;
             if width > 0 && is_edge {
-                let tile = tail.tile(level, index).ok_or_else(|| lost(level, index))?;
-                let bytes = tile_bytes(&tile.hashes()[..width]);
-                self.blobs.put(&names::tile(TileKind::Hashes(level), index, width), &bytes)?;
+                let tile = tail.tile(level, index).ok_or_else(|| lost(kind, index))?;
+                self.blobs.put(&kind.path(index, width), &encode_hashes(&tile.hashes()[..width]))?;
             }
         }
         Ok(())
@@ -156,48 +160,42 @@ impl Flusher {
 
     /// Partial tiles may go once the full one is there (tlog-tiles, "Partial Tiles").
     fn remove_partials(&self, from: u64, to: u64) -> Result<(), StorageError> {
-        for index in tiles_completed(0, from, to) {
-            self.blobs.remove_folder(&names::partials(TileKind::Entries, index))?;
-        }
-        for level in 0..8 {
-            for index in tiles_completed(level, from, to) {
-                self.blobs.remove_folder(&names::partials(TileKind::Hashes(level), index))?;
+        for kind in [TileKind::Entries].into_iter().chain((0..8).map(TileKind::Hashes)) {
+            for index in tiles_completed(kind, from, to) {
+                self.blobs.remove_folder(&kind.partials_path(index))?;
             }
         }
         Ok(())
     }
 }
 
-/// The bytes of a tile.
-pub(crate) fn tile_bytes(hashes: &[Hash]) -> Vec<u8> {
-    hashes.iter().flat_map(|hash| *hash.as_bytes()).collect()
-}
-
 /// The bytes of an entry bundle.
-pub(crate) fn bundle_bytes(entries: &[Stored]) -> Vec<u8> {
-    let mut bundle = Writer::with_capacity(entries.iter().map(|stored| 2 + stored.entry.len()).sum());
-    for stored in entries {
-        bundle.u16(stored.entry.len() as u16).raw(&stored.entry);
+pub(crate) fn bundle_bytes<'a>(entries: impl Iterator<Item = &'a Bytes> + Clone) -> Vec<u8> {
+    let mut bundle = BundleWriter::with_capacity(entries.clone().map(|entry| 2 + entry.len()).sum());
+    for entry in entries {
+        bundle.push(entry).expect("a log has entries of 1 to 65,535 bytes, and bundles of at most 256");
     }
     bundle.into_bytes()
+}
+
+fn entries_of(bundle: &[Stored]) -> impl Iterator<Item = &Bytes> + Clone {
+    bundle.iter().map(|stored| &stored.entry)
 }
 
 fn bundles_touched(from: u64, to: u64) -> std::ops::Range<u64> {
     from / TILE_WIDTH as u64..to.div_ceil(TILE_WIDTH as u64)
 }
 
-fn tiles_completed(level: u8, from: u64, to: u64) -> std::ops::Range<u64> {
-    let shift = u32::from(TILE_HEIGHT) * (u32::from(level) + 1);
-    from.checked_shr(shift).unwrap_or(0)..to.checked_shr(shift).unwrap_or(0)
+fn tiles_completed(kind: TileKind, from: u64, to: u64) -> std::ops::Range<u64> {
+    let whole = |size| kind.count(TreeSize::new(size)) / TILE_WIDTH as u64;
+    whole(from)..whole(to)
 }
 
 fn bundle_of(tail: &Tail, index: u64) -> Result<&[Stored], StorageError> {
     // At a size that ends a bundle the next one is asked for, and is empty.
-    tail.bundle(index).map(|entries| &entries[..]).ok_or_else(|| StorageError::Missing {
-        name: format!("{} in memory", names::tile(TileKind::Entries, index, TILE_WIDTH)),
-    })
+    tail.bundle(index).map(|entries| &entries[..]).ok_or_else(|| lost(TileKind::Entries, index))
 }
 
-fn lost(level: u8, index: u64) -> StorageError {
-    StorageError::Missing { name: format!("{} in memory", names::tile(TileKind::Hashes(level), index, TILE_WIDTH)) }
+fn lost(kind: TileKind, index: u64) -> StorageError {
+    StorageError::Missing { name: format!("{} in memory", kind.path(index, TILE_WIDTH)) }
 }

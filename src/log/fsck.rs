@@ -23,16 +23,16 @@ use self::nodes::Nodes;
 use self::replay::{NoPast, Replay, Rows, ViewsCheck};
 use self::tree::{Edge, TreeCheck};
 use super::error::OpenError;
-use super::flush::{bundle_bytes, tile_bytes};
+use super::flush::bundle_bytes;
 use super::machine::Machine;
 use super::manifest::{CHECKPOINT, MANIFEST, Manifest, PublishedNote};
-use super::names::{self, TileKind};
 use super::opaque::Opaque;
 use super::open::apply_frames;
-use super::tail::{SideBody, Stored, TILE_HEIGHT, TILE_WIDTH, Tail};
+use super::tail::{SideBody, Stored, Tail};
 use crate::hash::Hash;
-use crate::merkle::{LeafIndex, TreeSize};
+use crate::merkle::{LeafIndex, TILE_WIDTH, TreeSize};
 use crate::storage::{Blobs, Disk, FileBlobs, FrameKind, Journal, Scan, StorageError, Views};
+use crate::tlog::{TileKind, encode_hashes};
 
 /// The folder of the journal, for findings.
 const JOURNAL: &str = "journal";
@@ -153,13 +153,10 @@ impl Rest<'_> {
     /// and those of earlier flushes that are still there.
     fn partials(&mut self, edge: &Edge) -> Result<(), StorageError> {
         for (level, hashes) in (0..).zip(&edge.tiles) {
-            let bytes = |width: usize| tile_bytes(&hashes[..width]);
-            self.partial(TileKind::Hashes(level), level, hashes.len(), &bytes)?;
+            self.partial(TileKind::Hashes(level), hashes.len(), &|width| encode_hashes(&hashes[..width]))?;
         }
         if let Some(entries) = &edge.entries {
-            let stored = |entry: &Bytes| Stored { entry: entry.clone(), body: None, row: [0; 16] };
-            let stored: Vec<Stored> = entries.iter().map(stored).collect();
-            self.partial(TileKind::Entries, 0, entries.len(), &|width| bundle_bytes(&stored[..width]))?;
+            self.partial(TileKind::Entries, entries.len(), &|width| bundle_bytes(entries[..width].iter()))?;
         }
         Ok(())
     }
@@ -167,19 +164,18 @@ impl Rest<'_> {
     fn partial(
         &mut self,
         kind: TileKind,
-        level: u8,
         edge_width: usize,
         bytes: &dyn Fn(usize) -> Vec<u8>,
     ) -> Result<(), StorageError> {
         let place = |size: TreeSize| {
-            let hashes = size.get() >> (u32::from(TILE_HEIGHT) * u32::from(level));
+            let hashes = kind.count(size);
             (hashes / TILE_WIDTH as u64, hashes as usize % TILE_WIDTH)
         };
         let (index, _) = place(self.manifest.size);
         let published = Some(place(self.manifest.published.size)).filter(|at| at.0 == index && at.1 > 0);
         let mut widths: Vec<usize> = self
             .blobs
-            .list(&names::partials(kind, index))
+            .list(&kind.partials_path(index))
             .unwrap_or_default()
             .iter()
             .filter_map(|name| name.parse().ok())
@@ -190,7 +186,7 @@ impl Rest<'_> {
         widths.sort_unstable();
         widths.dedup();
         for width in widths {
-            let (name, bytes) = (names::tile(kind, index, width), bytes(width));
+            let (name, bytes) = (kind.path(index, width), bytes(width));
             if self.blobs.read(&name).ok().flatten().as_ref() != Some(&bytes) {
                 if self.repair {
                     self.blobs.commit(&name, &bytes)?;

@@ -25,7 +25,6 @@ mod flush;
 mod fsck;
 mod machine;
 mod manifest;
-mod names;
 mod opaque;
 mod open;
 mod pool;
@@ -36,7 +35,7 @@ mod tail;
 mod view;
 
 pub use backup::{BackupError, BackupReport, backup};
-pub use batch::{Batch, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, MAX_BODY_LEN, MAX_ENTRY_LEN};
+pub use batch::{Batch, Entry, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, MAX_BODY_LEN};
 pub use directory::{Directory, DirectoryError, OriginFile};
 pub use engine::{Engine, Pending, Sign};
 pub use error::{OpenError, ReadError, SubmitError};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::batch::{Batch, MAX_ENTRY_LEN};
+use super::batch::{Batch, Entry};
 use super::machine::{Machine, Past, ReplayError, Weight};
 use crate::encoding::UnixMillis;
 use crate::merkle::LeafIndex;
@@ -12,12 +12,12 @@ use crate::storage::{StorageError, ViewBatch, Views};
 
 /// Entries of a group.
 #[derive(Clone, Debug)]
-pub struct OpaqueGroup(Vec<Bytes>);
+pub struct OpaqueGroup(Vec<Entry>);
 
 impl OpaqueGroup {
     /// A group of entries; `None` where one of them has no length that an entry may have.
     pub fn new(entries: Vec<Bytes>) -> Option<Self> {
-        entries.iter().all(|entry| (1..=MAX_ENTRY_LEN).contains(&entry.len())).then_some(Self(entries))
+        entries.into_iter().map(Entry::new).collect::<Option<_>>().map(Self)
     }
 }
 
@@ -35,7 +35,7 @@ impl Machine for Opaque {
     const LEAST_GAP: Duration = Duration::ZERO;
 
     fn weight(group: &OpaqueGroup) -> Weight {
-        Weight { entries: group.0.len(), bytes: group.0.iter().map(Bytes::len).sum() }
+        Weight { entries: group.0.len(), bytes: group.0.iter().map(|entry| entry.bytes().len()).sum() }
     }
 
     fn least_time(&self) -> UnixMillis {

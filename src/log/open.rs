@@ -8,21 +8,22 @@ use std::sync::mpsc::sync_channel;
 use bytes::Bytes;
 
 use super::batch;
+use super::bodies;
 use super::engine::{Engine, Shared, Sign};
 use super::error::{OpenError, ReadError};
 use super::flush::{FlushJob, Flusher};
 use super::machine::{Machine, Past};
 use super::manifest::{CHAIN_INDEX, MANIFEST, Manifest, PublishedNote};
-use super::names::{self, TileKind};
 use super::pool::{Pool, PoolLimits};
 use super::reader::{LogReader, OpenedAt, Store, parse_bundle};
 use super::sequencer::{FlushQueue, Sequencer, SignerThread, run_flushes, tail_root};
-use super::tail::{ROW_LEN, Row, Stored, TILE_HEIGHT, TILE_WIDTH, Tail};
+use super::tail::{ROW_LEN, Row, Stored, Tail};
 use super::view::{LogView, Published};
 use crate::clock::Clock;
-use crate::hash::{HASH_LEN, Hash};
-use crate::merkle::{EMPTY_ROOT, LeafIndex, TreeSize, leaf_hash};
+use crate::hash::Hash;
+use crate::merkle::{EMPTY_ROOT, LeafIndex, TILE_WIDTH, TreeSize, leaf_hash};
 use crate::storage::{Blobs, FrameKind, Journal, Scan, StorageError, Views};
+use crate::tlog::{TileKind, decode_hashes};
 
 /// The three storage roles of one log.
 pub struct Storage {
@@ -154,7 +155,7 @@ pub(crate) fn load_edge(blobs: &dyn Blobs, manifest: &Manifest) -> Result<Tail, 
     let size = manifest.size.get();
     let mut tiles = Vec::new();
     for level in 0..8_u8 {
-        let at_level = size >> (u32::from(TILE_HEIGHT) * u32::from(level));
+        let at_level = TileKind::Hashes(level).count(manifest.size);
         if at_level == 0 {
             break;
         }
@@ -179,7 +180,7 @@ pub(crate) fn load_edge(blobs: &dyn Blobs, manifest: &Manifest) -> Result<Tail, 
 
 /// Flushes write on from these lengths: what is missing below them would become zeros.
 fn check_lengths(blobs: &dyn Blobs, manifest: &Manifest) -> Result<(), OpenError> {
-    let bodies = names::bodies(manifest.size.get() / TILE_WIDTH as u64);
+    let bodies = bodies::path(manifest.size.get() / TILE_WIDTH as u64);
     for (name, len) in [(CHAIN_INDEX, manifest.size.get() * ROW_LEN), (&bodies, manifest.bodies_len)] {
         if len > 0 && blobs.len(name)?.unwrap_or(0) < len {
             return Err(OpenError::Inconsistent { what: format!("{name} is shorter than the log") });
@@ -192,12 +193,10 @@ fn load_tile(blobs: &dyn Blobs, level: u8, index: u64, width: usize) -> Result<V
     if width == 0 {
         return Ok(Vec::new());
     }
-    let name = names::tile(TileKind::Hashes(level), index, width);
+    let name = TileKind::Hashes(level).path(index, width);
     let bytes = blobs.read(&name)?.ok_or_else(|| StorageError::Missing { name: name.clone() })?;
-    if bytes.len() != width * HASH_LEN {
-        return Err(OpenError::Inconsistent { what: format!("{name} has another length than its width says") });
-    }
-    Ok(bytes.as_chunks().0.iter().map(|chunk| Hash::from_bytes(*chunk)).collect())
+    decode_hashes(&bytes, width as u16)
+        .map_err(|_| OpenError::Inconsistent { what: format!("{name} has another length than its width says") })
 }
 
 /// The entries of the partial bundle, with their rows. Their bodies stay on disk.
@@ -206,7 +205,7 @@ fn load_entries(blobs: &dyn Blobs, size: u64) -> Result<Vec<Stored>, OpenError> 
     if width == 0 {
         return Ok(Vec::new());
     }
-    let name = names::tile(TileKind::Entries, index, width);
+    let name = TileKind::Entries.path(index, width);
     let bytes = blobs.read(&name)?.ok_or_else(|| StorageError::Missing { name: name.clone() })?;
     let entries = parse_bundle(&Bytes::from(bytes), width)
         .ok_or_else(|| OpenError::Inconsistent { what: format!("{name} is no bundle of {width} entries") })?;
@@ -300,7 +299,8 @@ pub(crate) fn apply_frames<M: Machine>(
                     let index = tail.size().next_index();
                     let row = machine.apply(index, &stored.entry, &BeforeFrames { tail, flushed });
                     stored.row = row.map_err(|e| OpenError::Replay { index, what: e.what })?;
-                    tail.push(stored);
+                    let leaf = leaf_hash(&stored.entry);
+                    tail.push(stored, leaf);
                     count += 1;
                 }
                 if transition.after != (tail.size(), tail_root(tail)) {

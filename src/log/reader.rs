@@ -10,21 +10,19 @@ use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::batch::MAX_ENTRY_LEN;
 use super::bodies;
 use super::error::ReadError;
-use super::flush::{bundle_bytes, tile_bytes};
+use super::flush::bundle_bytes;
 use super::machine::Past;
 use super::manifest::CHAIN_INDEX;
-use super::names::{self, TileKind};
-use super::tail::{Row, SideBody, TILE_HEIGHT, TILE_WIDTH, Tail, TileNodes, tile_place};
-use crate::encoding::Reader as Fields;
-use crate::hash::{HASH_LEN, Hash};
+use super::tail::{Row, SideBody, Tail, TileNodes, tile_place};
+use crate::hash::Hash;
 use crate::merkle::{
-    LeafIndex, NodeId, TreeSize, consistency_plan, inclusion_plan, leaf_hash, root_from_inclusion, root_plan,
-    verify_consistency,
+    LeafIndex, NodeId, TILE_HEIGHT, TILE_WIDTH, TreeSize, consistency_plan, inclusion_plan, leaf_hash,
+    root_from_inclusion, root_plan, verify_consistency,
 };
 use crate::storage::Blobs;
+use crate::tlog::{self, TileId, TileKind, decode_hashes, encode_hashes};
 
 /// Memory for verified bundles that are not in the tail.
 const BUNDLE_CACHE_BYTES: u64 = 32 << 20;
@@ -88,24 +86,18 @@ impl<'a> LogReader<'a> {
 
     /// The bytes of a tile of hashes, `width` 1 to 256.
     pub fn tile(&self, level: u8, index: u64, width: usize) -> Result<Bytes, ReadError> {
-        self.check_tile(level, index, width)?;
+        self.check_tile(TileKind::Hashes(level), index, width)?;
         let tile = self.nodes(level, index)?;
-        Ok(tile_bytes(&tile.hashes()[..width]).into())
+        Ok(encode_hashes(&tile.hashes()[..width]).into())
     }
 
     /// The bytes of an entry bundle, `width` 1 to 256.
     pub fn bundle(&self, index: u64, width: usize) -> Result<Bytes, ReadError> {
-        self.check_tile(0, index, width)?;
+        self.check_tile(TileKind::Entries, index, width)?;
         if let Some(entries) = self.tail.bundle(index) {
-            return Ok(bundle_bytes(&entries[..width]).into());
+            return Ok(bundle_bytes(entries[..width].iter().map(|stored| &stored.entry)).into());
         }
-        let entries = self.entries(index)?;
-        let mut bundle = Vec::with_capacity(entries[..width].iter().map(|entry| entry.len() + 2).sum());
-        for entry in &entries[..width] {
-            bundle.extend_from_slice(&(entry.len() as u16).to_be_bytes());
-            bundle.extend_from_slice(entry);
-        }
-        Ok(bundle.into())
+        Ok(bundle_bytes(self.entries(index)?[..width].iter()).into())
     }
 
     /// An entry.
@@ -187,12 +179,9 @@ impl<'a> LogReader<'a> {
         if index.get() < self.size().get() { Ok(()) } else { Err(ReadError::PastEnd) }
     }
 
-    fn check_tile(&self, level: u8, index: u64, width: usize) -> Result<(), ReadError> {
-        let shift = u32::from(TILE_HEIGHT) * u32::from(level);
-        let hashes = self.size().get().checked_shr(shift).unwrap_or(0);
-        let end = index.checked_mul(TILE_WIDTH as u64).and_then(|start| start.checked_add(width as u64));
-        let is_there = (1..=TILE_WIDTH).contains(&width) && end.is_some_and(|end| end <= hashes);
-        if is_there { Ok(()) } else { Err(ReadError::PastEnd) }
+    fn check_tile(&self, kind: TileKind, index: u64, width: usize) -> Result<(), ReadError> {
+        let tile = u16::try_from(width).ok().and_then(|width| TileId::new(kind, index, width));
+        if tile.is_some_and(|tile| tile.is_in(self.size())) { Ok(()) } else { Err(ReadError::PastEnd) }
     }
 
     fn node(&self, id: NodeId) -> Result<Hash, ReadError> {
@@ -212,12 +201,11 @@ impl<'a> LogReader<'a> {
             return Ok(tile);
         }
         // Only full tiles leave memory.
-        let name = names::tile(TileKind::Hashes(level), index, TILE_WIDTH);
+        let name = TileKind::Hashes(level).path(index, TILE_WIDTH);
         let bytes = self.store.blobs.read(&name)?;
-        let Some(bytes) = bytes.filter(|bytes| bytes.len() == TILE_WIDTH * HASH_LEN) else {
+        let Some(hashes) = bytes.and_then(|bytes| decode_hashes(&bytes, tlog::TILE_WIDTH).ok()) else {
             return Err(ReadError::Damaged { name, what: "it is missing or has another length" });
         };
-        let hashes: Vec<Hash> = bytes.as_chunks().0.iter().map(|chunk| Hash::from_bytes(*chunk)).collect();
         let tile = Arc::new(TileNodes::from_hashes(&hashes));
         let above = self.node(NodeId { level: (level + 1) * TILE_HEIGHT, index })?;
         if tile.root() != Some(above) {
@@ -232,7 +220,7 @@ impl<'a> LogReader<'a> {
         if let Some(entries) = self.store.bundles.get(&index) {
             return Ok(entries);
         }
-        let name = names::tile(TileKind::Entries, index, TILE_WIDTH);
+        let name = TileKind::Entries.path(index, TILE_WIDTH);
         let damaged = |what| ReadError::Damaged { name: name.clone(), what };
         let bytes = self.store.blobs.read(&name)?.ok_or_else(|| damaged("it is missing"))?;
         let entries =
@@ -259,13 +247,6 @@ impl Past for LogReader<'_> {
 
 /// Reads a bundle of a known width.
 pub(crate) fn parse_bundle(bytes: &Bytes, width: usize) -> Option<Vec<Bytes>> {
-    let mut fields = Fields::new(bytes);
-    let mut entries = Vec::with_capacity(width);
-    while entries.len() < width {
-        let len = usize::from(fields.u16()?);
-        let entry = fields.take(len)?;
-        (1..=MAX_ENTRY_LEN).contains(&len).then_some(())?;
-        entries.push(bytes.slice_ref(entry));
-    }
-    fields.is_empty().then_some(entries)
+    let entries = tlog::parse_bundle(bytes).ok().filter(|entries| entries.len() == width)?;
+    Some(entries.into_iter().map(|entry| bytes.slice_ref(entry)).collect())
 }

@@ -197,6 +197,8 @@ impl<M: Machine> Sequencer<M> {
             Reading::Time(now) => now,
             Reading::Jumped => return refuse_all(submissions, || SubmitError::ClockJumped),
         };
+        // Between two readings: the time that a commit takes is part of the gap.
+        self.last_batch = Some(Instant::now());
         self.machine.begin(now);
         let mut batch = Batch::new(self.tail.size());
         let mut answers = Vec::with_capacity(submissions.len());
@@ -218,7 +220,6 @@ impl<M: Machine> Sequencer<M> {
                 }
             }
         }
-        self.last_batch = Some(Instant::now());
     }
 
     /// Makes a batch durable and publishes its view.
@@ -226,8 +227,8 @@ impl<M: Machine> Sequencer<M> {
         let weight = batch.weight();
         let before = (self.tail.size(), self.root);
         let mut tail = self.tail.clone();
-        for stored in &batch.entries {
-            tail.push(stored.clone());
+        for (stored, leaf) in batch.entries.iter().zip(&batch.leaves) {
+            tail.push(stored.clone(), *leaf);
         }
         let after = (tail.size(), tail_root(&tail));
         let frame = batch::encode(&Transition { before, after }, &batch.entries);

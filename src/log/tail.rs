@@ -9,12 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::hash::Hash;
-use crate::merkle::{LeafIndex, NodeId, TreeSize, leaf_hash, node_hash};
+use crate::merkle::{LeafIndex, NodeId, TILE_HEIGHT, TILE_WIDTH, TreeSize, node_hash};
 
-/// Hashes of a full tile.
-pub(crate) const TILE_WIDTH: usize = 256;
-/// Levels of the tree that one level of tiles spans.
-pub(crate) const TILE_HEIGHT: u8 = 8;
 /// Bytes of a row.
 pub(crate) const ROW_LEN: u64 = 16;
 /// A row of the machine beside each entry.
@@ -174,9 +170,9 @@ impl Tail {
         TreeSize::new(self.size)
     }
 
-    /// Appends an entry.
-    pub(crate) fn push(&mut self, stored: Stored) {
-        let mut carry = Some(leaf_hash(&stored.entry));
+    /// Appends an entry with this hash of its leaf.
+    pub(crate) fn push(&mut self, stored: Stored, leaf: Hash) {
+        let mut carry = Some(leaf);
         let entries = Arc::make_mut(&mut self.bundles.edge);
         entries.push(stored);
         if entries.len() == TILE_WIDTH {

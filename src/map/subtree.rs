@@ -1,7 +1,7 @@
 //! Hashes of the state map, straight from formats.md §7, over leaves that lie sorted in a row.
 
 use super::key::{MapKey, MapValue};
-use crate::hash::{HASH_LEN, Hash, sha256};
+use crate::hash::{Hash, sha256_pair};
 
 /// Depth at which no two keys share their prefix any more.
 pub const MAX_DEPTH: u16 = 256;
@@ -40,18 +40,10 @@ pub(super) fn left_count<P>(leaves: &[Leaf<P>], depth: usize) -> usize {
 
 /// `H(0x02 ‖ key ‖ value)`.
 pub(super) fn leaf_hash(key: &MapKey, value: &MapValue) -> Hash {
-    prefixed(LEAF_PREFIX, key.as_bytes(), value.as_bytes())
+    Hash::from_bytes(sha256_pair(LEAF_PREFIX, key.as_bytes(), value.as_bytes()))
 }
 
 /// `H(0x03 ‖ left ‖ right)`.
 pub(super) fn inner_hash(left: &Hash, right: &Hash) -> Hash {
-    prefixed(INNER_PREFIX, left.as_bytes(), right.as_bytes())
-}
-
-/// One contiguous input: the hasher then works on it in place, without a buffer of its own for the first block.
-fn prefixed(prefix: u8, first: &[u8; HASH_LEN], second: &[u8; HASH_LEN]) -> Hash {
-    let mut input = [prefix; 1 + 2 * HASH_LEN];
-    input[1..=HASH_LEN].copy_from_slice(first);
-    input[1 + HASH_LEN..].copy_from_slice(second);
-    Hash::from_bytes(sha256(&[&input]))
+    Hash::from_bytes(sha256_pair(INNER_PREFIX, left.as_bytes(), right.as_bytes()))
 }

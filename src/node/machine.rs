@@ -15,7 +15,7 @@ use super::recent::Recent;
 use super::rows::{ProfileRow, Row, Rows};
 use super::stored;
 use crate::encoding::UnixMillis;
-use crate::log::{Batch, Machine, Past, ReplayError, SideBody, Weight};
+use crate::log::{Batch, Entry, Machine, Past, ReplayError, SideBody, Weight};
 use crate::merkle::LeafIndex;
 use crate::registry::{Changes, Head, IdentityState, Refusal, Registry, Snapshot};
 use crate::soul::{
@@ -33,6 +33,8 @@ pub struct Group {
 pub(crate) struct Checked {
     pub(crate) link: VerifiedLink,
     pub(crate) facts: Facts,
+    /// The link as it goes into the log.
+    pub(crate) entry: Entry,
 }
 
 /// Where a link was put.
@@ -112,19 +114,25 @@ impl RegistryMachine {
 
     fn try_admit(&mut self, group: Group, batch: &mut Batch) -> Result<Vec<Position>, Refused> {
         let mut placed = Vec::with_capacity(group.links.len());
-        for (at, Checked { link, facts }) in group.links.into_iter().enumerate() {
+        for (at, Checked { link, facts, entry }) in group.links.into_iter().enumerate() {
             let (curr, seqno) = (link.curr(), link.header().seqno);
             let known = Known { facts: &facts, recent: &self.recent };
             let index = match self.registry.logged(curr, link.header(), &known) {
                 Some(index) => index,
-                None => self.append(at, link, &facts, batch).map_err(|cause| Refused { at, cause })?,
+                None => self.append(at, (link, entry), &facts, batch).map_err(|cause| Refused { at, cause })?,
             };
             placed.push(Position { index, curr, seqno });
         }
         Ok(placed)
     }
 
-    fn append(&mut self, at: usize, link: VerifiedLink, facts: &Facts, batch: &mut Batch) -> Result<LeafIndex, Cause> {
+    fn append(
+        &mut self,
+        at: usize,
+        (link, entry): (VerifiedLink, Entry),
+        facts: &Facts,
+        batch: &mut Batch,
+    ) -> Result<LeafIndex, Cause> {
         let index = batch.next_index();
         let chain = self.chain(link.header().identity);
         if let Some(until) = self.held_until(chain.as_ref(), &link) {
@@ -139,7 +147,7 @@ impl RegistryMachine {
         let (link, beside, body) = link.into_parts();
         let row = self.take_row(index, &link, &body);
         let beside = beside.map(|b| Arc::new(SideBody { salt: *b.salt.as_bytes(), bytes: Bytes::from(b.body) }));
-        batch.push(Bytes::from(link.into_entry()), beside, row);
+        batch.push(entry, beside, row);
         Ok(index)
     }
 
@@ -262,7 +270,7 @@ impl Machine for RegistryMachine {
 
     fn weight(group: &Group) -> Weight {
         let bytes = |checked: &Checked| {
-            checked.link.entry().len() + checked.link.beside().map_or(0, |beside| beside.body.len())
+            checked.entry.bytes().len() + checked.link.beside().map_or(0, |beside| beside.body.len())
         };
         Weight { entries: group.links.len(), bytes: group.links.iter().map(bytes).sum() }
     }
@@ -297,7 +305,8 @@ impl Machine for RegistryMachine {
         let (trailer, mut changes) = self.registry.seal(index, self.now);
         let sizes = (start, self.registry.committed().size());
         self.recent.push(sizes, self.now, std::mem::take(&mut changes.links));
-        batch.push(Bytes::copy_from_slice(&trailer.to_bytes()), None, [0; 16]);
+        let entry = Entry::new(Bytes::copy_from_slice(&trailer.to_bytes())).expect("a trailer has 76 bytes");
+        batch.push(entry, None, [0; 16]);
         self.settle(changes);
     }
 

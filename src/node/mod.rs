@@ -19,14 +19,17 @@ mod submit;
 
 pub use fsck::check_directory;
 pub use machine::{Cause, Group, NodeState, Position, Refused, RegistryMachine};
-pub use open::{NodeError, NodeOptions, ViewStore};
+pub use open::{NodeError, NodeOptions, Platform, ViewStore};
 pub use query::{AgentFilter, AgentKey, DirectoryPage, FoundLink, MAX_SCAN};
 pub use submit::{AppendError, Receipt, Share, Submitted};
 
 use std::sync::Arc;
 
+use quick_cache::sync::Cache;
+
+use crate::ed25519::PublicKey;
 use crate::log::{Engine, LogReader, LogView, Published, Sign};
-use crate::soul::LogId;
+use crate::soul::{LogId, RawKey};
 use crate::tlog::{Origin, Vkey};
 
 /// The log at one size.
@@ -41,7 +44,12 @@ pub struct Node {
     log_vkey: Vkey,
     instant_vkey: Vkey,
     sign_published: Sign,
+    /// Decoded points of keys that have signed.
+    public_keys: Arc<Cache<RawKey, PublicKey>>,
 }
+
+/// Keys whose decoded points are kept, some 200 bytes each.
+const PUBLIC_KEYS: usize = 16_384;
 
 impl Node {
     /// The engine beneath.

@@ -4,12 +4,13 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use quick_cache::sync::Cache;
 use secrecy::SecretString;
 
 use super::keys::{NodeKeys, checkpoint_signer, signer};
 use super::machine::RegistryMachine;
 use super::submit::AppendError;
-use super::{Node, Submitted};
+use super::{Node, PUBLIC_KEYS, Submitted};
 use crate::clock::{Clock, SystemClock};
 use crate::encoding::UnixMillis;
 use crate::hash::sha256;
@@ -20,7 +21,7 @@ use crate::soul::{
     Body, ChainPosition, Draft, Genesis, Identity, KeyEntry, LogId, Outcome, Profile, Refusal, Roles, Seqno,
     next_commitment,
 };
-use crate::storage::StorageError;
+use crate::storage::{Disk, StorageError};
 use crate::tlog::{Origin, TlogError};
 
 /// Which store holds the views.
@@ -48,6 +49,20 @@ pub struct NodeOptions {
     pub confirm_newest: bool,
     /// Which store holds the views.
     pub views: ViewStore,
+}
+
+/// What a node stands on: the system's clock and disk, or doubles of them for tests.
+pub struct Platform {
+    /// The source of log time.
+    pub clock: Arc<dyn Clock>,
+    /// The disk with the directory's log; the system's if absent.
+    pub disk: Option<Arc<dyn Disk>>,
+}
+
+impl Default for Platform {
+    fn default() -> Self {
+        Self { clock: Arc::new(SystemClock::new()), disk: None }
+    }
 }
 
 /// Why a node could not be opened.
@@ -120,17 +135,20 @@ impl From<KeyFileError> for NodeError {
 impl Node {
     /// Opens a node, making its directory at the first start. Returns when the log is founded and its state recovered.
     pub fn open(options: NodeOptions) -> Result<(Self, Recovery), NodeError> {
-        Self::open_by(Arc::new(SystemClock::new()), options)
+        Self::open_on(options, Platform::default())
     }
 
-    /// The same by another clock.
+    /// The same on another clock or disk. A first start makes the directory on the system's disk all the same.
     #[expect(clippy::needless_pass_by_value, reason = "the passphrase in it is not kept")]
-    pub(super) fn open_by(clock: Arc<dyn Clock>, options: NodeOptions) -> Result<(Self, Recovery), NodeError> {
+    pub fn open_on(options: NodeOptions, platform: Platform) -> Result<(Self, Recovery), NodeError> {
         let passphrase = options.passphrase.as_ref();
         if !Directory::exists(&options.data) {
             create(&options, passphrase)?;
         }
-        let directory = Directory::open(&options.data)?;
+        let mut directory = Directory::open(&options.data)?;
+        if let Some(disk) = platform.disk {
+            directory = directory.with_disk(disk);
+        }
         let found = directory.origin().origin.clone();
         if let Some(asked) = options.origin.as_ref().filter(|asked| **asked != found) {
             return Err(NodeError::OtherOrigin { found, asked: asked.clone() });
@@ -147,11 +165,12 @@ impl Node {
         let storage = storage(&directory, options.views)?;
         let log_options = Options { pool: options.pool, confirm_newest: options.confirm_newest };
         let sign = checkpoint_signer(&origin, &keys.instant);
-        let (engine, recovery) = open(RegistryMachine::new(log_id), storage, sign, clock, log_options)?;
+        let (engine, recovery) = open(RegistryMachine::new(log_id), storage, sign, platform.clock, log_options)?;
         engine.keep(Box::new(directory));
         let [log_vkey, instant_vkey] = vkeys;
         let sign_published = checkpoint_signer(&origin, &keys.log);
-        let node = Self { engine, origin, log_id, log_vkey, instant_vkey, sign_published };
+        let public_keys = Arc::new(Cache::new(PUBLIC_KEYS));
+        let node = Self { engine, origin, log_id, log_vkey, instant_vkey, sign_published, public_keys };
         if node.view().size() == TreeSize::ZERO {
             node.found(&keys)?;
         }

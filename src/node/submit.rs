@@ -3,12 +3,14 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::facts::{Facts, Occupant, link_at};
 use super::held::HOLD_MS;
 use super::machine::{Cause, Checked, Group, NodeState, Position, Refused, chain_of};
 use super::{Node, View};
 use crate::ed25519::PublicKey;
-use crate::log::{LogReader, ReadError, SubmitError};
+use crate::log::{Entry, LogReader, ReadError, SubmitError};
 use crate::merkle::LeafIndex;
 use crate::registry::{ChainEnd, Refusal};
 use crate::soul::{
@@ -176,7 +178,7 @@ impl Node {
                 Place::None(refusal) => return Err(refused(refusal)),
             };
             let key = keys.signer(&read).map_err(refused)?;
-            let key = PublicKey::from_bytes(&key).ok_or(refused(Refusal::Link(soul::Refusal::Signature)))?;
+            let key = self.public_key(&key).ok_or(refused(Refusal::Link(soul::Refusal::Signature)))?;
             let link = read.verify(&key).map_err(|refusal| refused(Refusal::Link(refusal)))?;
             keys.note(link.body());
             let facts = Facts::resolve(&link, view.state(), log).map_err(AppendError::Read)?;
@@ -184,9 +186,19 @@ impl Node {
                 Some(occupant) => facts.with_occupant(link.header(), occupant),
                 None => facts,
             };
-            checked.push(Checked { link, facts });
+            let entry = Entry::new(Bytes::copy_from_slice(link.entry())).expect("a link fits into an entry");
+            checked.push(Checked { link, facts, entry });
         }
         Ok(Group { links: checked })
+    }
+
+    /// A key whose point has been decoded: what busy agents sign with is decoded once.
+    fn public_key(&self, key: &RawKey) -> Option<PublicKey> {
+        self.public_keys.get(key).or_else(|| {
+            let decoded = PublicKey::from_bytes(key)?;
+            self.public_keys.insert(*key, decoded);
+            Some(decoded)
+        })
     }
 }
 
@@ -320,7 +332,7 @@ mod tests {
     use crate::ed25519::SigningKey;
     use crate::encoding::UnixMillis;
     use crate::log::PoolLimits;
-    use crate::node::{NodeOptions, ViewStore};
+    use crate::node::{NodeOptions, Platform, ViewStore};
     use crate::registry::Reference;
     use crate::soul::{
         ChainPosition, Curr, Draft, Feedback, Genesis, Keys, LinkRef, Outcome, Retract, Roles, Seqno, kid,
@@ -348,7 +360,8 @@ mod tests {
             confirm_newest: false,
             views: ViewStore::default(),
         };
-        Node::open_by(Arc::<ManualClock>::clone(clock), options).unwrap().0
+        let platform = Platform { clock: Arc::<ManualClock>::clone(clock), ..Platform::default() };
+        Node::open_on(options, platform).unwrap().0
     }
 
     impl World {

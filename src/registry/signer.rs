@@ -1,4 +1,4 @@
-//! Who may sign a link (formats.md §4, "signer's role").
+//! Who may sign a link: the key of an identity's state that has the role of [`Body::signer_role`].
 //!
 //! [`signer_key`] finds the key before the signature is checked. Of a retract it asks for either role: which of them is
 //! needed depends on the link taken back, and that is judged at admission.
@@ -6,7 +6,7 @@
 use super::record::KeyRoles;
 use super::refusal::Refusal;
 use super::state::IdentityState;
-use crate::soul::{Body, Header, NoticeKind, RawKey, kid, next_commitment};
+use crate::soul::{Body, Header, RawKey, kid, next_commitment};
 
 /// The key that has to have signed this link, by what its identity's state is.
 pub fn signer_key(header: &Header, body: &Body, state: Option<&IdentityState>) -> Result<RawKey, Refusal> {
@@ -16,7 +16,7 @@ pub fn signer_key(header: &Header, body: &Body, state: Option<&IdentityState>) -
         return listed.map(|key| key.pk).ok_or(unauthorised);
     }
     let standing = &state.ok_or(Refusal::UnknownIdentity(header.identity))?.record.standing;
-    if let Some(recovery) = recovery(body) {
+    if let Some(recovery) = body.recovery() {
         let is_next = standing.next == Some(next_commitment(recovery)) && kid(recovery) == header.kid;
         return is_next.then_some(*recovery).ok_or(unauthorised);
     }
@@ -24,25 +24,6 @@ pub fn signer_key(header: &Header, body: &Body, state: Option<&IdentityState>) -
     key.map(|key| key.pk).ok_or(unauthorised)
 }
 
-/// The next key that signs a link with this body, where one does.
-fn recovery(body: &Body) -> Option<&RawKey> {
-    match body {
-        Body::Recover(recover) => Some(&recover.recovery),
-        Body::RevokeAgent(revoke) => revoke.recovery.as_ref(),
-        _ => None,
-    }
-}
-
 fn may_sign(roles: KeyRoles, body: &Body) -> bool {
-    match body {
-        Body::Retract(_) => roles.act() || roles.admin(),
-        Body::Notice(notice) if matches!(notice.kind, NoticeKind::Revoke | NoticeKind::Release) => roles.admin(),
-        Body::Action(_) | Body::Receipt(_) | Body::Feedback(_) | Body::Attest(_) | Body::Notice(_) => roles.act(),
-        Body::Genesis(_)
-        | Body::Keys(_)
-        | Body::Recover(_)
-        | Body::RevokeAgent(_)
-        | Body::Profile(_)
-        | Body::Policy(_) => roles.admin(),
-    }
+    matches!(roles, KeyRoles::Listed(roles) if roles.suffice_for(body.signer_role()))
 }

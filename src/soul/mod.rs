@@ -2,8 +2,8 @@
 //! the log sets between them (§7).
 //!
 //! A link goes through three types, each of which only the checks before it can make: [`Link`] (its bytes are one),
-//! [`ReadLink`] (its body keeps the rules), [`VerifiedLink`] (it is signed). What rests on the log's past, and who may
-//! sign what, is `registry`'s business.
+//! [`ReadLink`] (its body keeps the rules), [`VerifiedLink`] (it is signed). Which role signs what is here
+//! ([`Body::signer_role`]); who has it, and all that rests on the log's past, is `registry`'s business.
 
 mod names;
 
@@ -25,7 +25,8 @@ mod verified;
 pub use body::{
     Attest, Body, BodyError, Conditions, Credential, Endpoint, Feedback, FieldFault, Form, Genesis, Guardians,
     KeyEntry, Keys, Kind, LinkRef, Notice, NoticeKind, Policy, Pop, Profile, RawKey, RawSignature, Reason, Receipt,
-    Recover, Retract, RevokeAgent, Roles, Severity, check_link, check_pops, is_domain_name, is_label, newer_rules,
+    Recover, Retract, RevokeAgent, Roles, Severity, SignerRole, check_link, check_pops, is_domain_name, is_label,
+    newer_rules,
 };
 pub use code::Code;
 pub use commit::{commit_inline, commit_salted};

@@ -41,6 +41,11 @@ impl BundleWriter {
         Self::default()
     }
 
+    /// A bundle without entries, with room for this many bytes.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { bytes: Writer::with_capacity(bytes), entries: 0 }
+    }
+
     /// Appends an entry.
     pub fn push(&mut self, entry: &[u8]) -> Result<(), TlogError> {
         let len = u16::try_from(entry.len()).ok().filter(|len| *len > 0);

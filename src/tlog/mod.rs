@@ -51,6 +51,7 @@ pub use proof::{MAX_EXTRA_LEN, MAX_PATH_LEN, TlogProof, proof_text};
 pub use quorum::{Cosigned, Quorum};
 pub use signature::{Ed25519Signer, NoteSigner, NoteVerifier, VerifiedSignature};
 pub use tile::{
-    MAX_LEVEL, TILE_WIDTH, TileId, TileKind, bundles_grown, decode_hashes, encode_hashes, right_edge, tiles_grown,
+    MAX_LEVEL, TILE_WIDTH, TileId, TileKind, bundles_grown, decode_hashes, encode_hashes, index_path, right_edge,
+    tiles_grown,
 };
 pub use vkey::{KeyId, KeyName, MAX_VKEY_LEN, ML_DSA_44_KEY_LEN, Vkey, VkeyType};

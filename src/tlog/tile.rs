@@ -13,15 +13,15 @@ use core::fmt;
 use super::error::TlogError;
 use crate::encoding::{MAX_SAFE_INTEGER, parse_decimal};
 use crate::hash::{HASH_LEN, Hash};
-use crate::merkle::TreeSize;
+use crate::merkle::{self, TreeSize};
 
 /// Hashes in a full tile, entries in a full bundle.
-pub const TILE_WIDTH: u16 = 256;
+pub const TILE_WIDTH: u16 = merkle::TILE_WIDTH as u16;
 /// The greatest level.
 pub const MAX_LEVEL: u8 = 63;
 
 /// log2 of [`TILE_WIDTH`].
-const TILE_HEIGHT: u32 = 8;
+const TILE_HEIGHT: u32 = merkle::TILE_HEIGHT as u32;
 /// Longest path that is read, in bytes; the longest that is written is shorter.
 const MAX_PATH_BYTES: usize = 64;
 
@@ -98,20 +98,7 @@ impl TileId {
 /// The path, from `tile/` on.
 impl fmt::Display for TileId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            TileKind::Hashes(level) => write!(f, "tile/{level}/")?,
-            TileKind::Entries => f.write_str("tile/entries/")?,
-        }
-        let mut thousands = 1;
-        while self.index / thousands >= 1000 {
-            thousands *= 1000;
-        }
-        while thousands > 1 {
-            write!(f, "x{:03}/", self.index / thousands % 1000)?;
-            thousands /= 1000;
-        }
-        write!(f, "{:03}", self.index % 1000)?;
-        if self.is_partial() { write!(f, ".p/{}", self.width) } else { Ok(()) }
+        f.write_str(&self.kind.path(self.index, self.width.into()))
     }
 }
 
@@ -123,6 +110,37 @@ impl TileKind {
             Self::Hashes(level) => size.get().checked_shr(TILE_HEIGHT * u32::from(level)).unwrap_or(0),
         }
     }
+
+    /// The path of a tile, for those who take its coordinates from a tree that they hold.
+    pub(crate) fn path(self, index: u64, width: usize) -> String {
+        if width == merkle::TILE_WIDTH {
+            self.whole_path(index)
+        } else {
+            format!("{}/{width}", self.partials_path(index))
+        }
+    }
+
+    /// The folder of all partial tiles with this index.
+    pub(crate) fn partials_path(self, index: u64) -> String {
+        format!("{}.p", self.whole_path(index))
+    }
+
+    fn whole_path(self, index: u64) -> String {
+        match self {
+            Self::Hashes(level) => format!("tile/{level}/{}", index_path(index)),
+            Self::Entries => format!("tile/entries/{}", index_path(index)),
+        }
+    }
+}
+
+/// A number as paths have it: in groups of three digits, all but the last with an `x` before them.
+pub fn index_path(mut index: u64) -> String {
+    let mut text = format!("{:03}", index % 1000);
+    while index >= 1000 {
+        index /= 1000;
+        text = format!("x{:03}/{text}", index % 1000);
+    }
+    text
 }
 
 /// The partial hash tiles of a tree, from level 0 up: the root follows from them alone.
@@ -222,6 +240,15 @@ mod tests {
             assert_eq!(tile.to_string(), path);
             assert_eq!(TileId::parse_path(path), Ok(tile));
         }
+    }
+
+    #[test]
+    fn partial_tiles_of_an_index_share_a_folder() {
+        let kind = TileKind::Hashes(3);
+        assert_eq!(kind.partials_path(1000), "tile/3/x001/000.p");
+        assert_eq!(kind.path(1000, 7), "tile/3/x001/000.p/7");
+        assert_eq!(TileKind::Entries.path(1000, 256), "tile/entries/x001/000");
+        assert_eq!(index_path(5), "005");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::verdict::KeyProven;
 use crate::ed25519::PublicKey;
 use crate::merkle::LeafIndex;
 use crate::registry::{KeyRoles, Record};
-use crate::soul::{Body, LogId, NoticeKind, RawKey, ReadLink, Roles};
+use crate::soul::{LogId, RawKey, ReadLink, SignerRole};
 
 /// Judges the signer by all that the proof has: the link itself, the record, the key events. `None` where none of them
 /// tells the key.
@@ -46,9 +46,10 @@ fn live_key(record: &Record, link: &ReadLink, index: LeafIndex) -> Result<RawKey
     if !key.live_at(index) {
         return Err(Why::NotLive(kid));
     }
+    let role = link.body().signer_role();
     let has_role = match key.roles {
-        KeyRoles::Recovery => link.body().recovery().is_some(),
-        KeyRoles::Listed(roles) => link.body().recovery().is_none() && may_sign(roles, link.body()),
+        KeyRoles::Recovery => role == SignerRole::Next,
+        KeyRoles::Listed(roles) => roles.suffice_for(role),
     };
     if has_role { Ok(key.pk) } else { Err(Why::Role(kid)) }
 }
@@ -58,22 +59,6 @@ fn check_undisputed(record: &Record, link: &ReadLink) -> Result<(), Why> {
     match record.key(&kid).and_then(|key| key.suspect) {
         Some(suspect) if seqno >= suspect.from => Err(Why::Disputed { from: suspect.from }),
         _ => Ok(()),
-    }
-}
-
-/// Whether a listed key may sign a link with this body, by the table of formats.md §4. Of a retract either role will do:
-/// which one it needs shows only in a replay.
-pub(super) const fn may_sign(roles: Roles, body: &Body) -> bool {
-    match body {
-        Body::Genesis(_) | Body::Keys(_) | Body::RevokeAgent(_) | Body::Profile(_) | Body::Policy(_) => roles.admin,
-        // The recovery key's alone.
-        Body::Recover(_) => false,
-        Body::Action(_) | Body::Receipt(_) | Body::Feedback(_) | Body::Attest(_) => roles.act,
-        Body::Retract(_) => roles.act || roles.admin,
-        Body::Notice(notice) => match notice.kind {
-            NoticeKind::Revoke | NoticeKind::Release => roles.admin,
-            _ => roles.act,
-        },
     }
 }
 

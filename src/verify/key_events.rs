@@ -4,7 +4,6 @@
 //! Nothing of §4 is judged here but what that row says: not, say, whether a key was listed before.
 
 use super::failure::{KeyEventFault, Why};
-use super::key::may_sign;
 use crate::ed25519::PublicKey;
 use crate::soul::{
     Body, Curr, Header, Identity, KeyEntry, Kid, Link, LinkType, LogId, Next, RawKey, ReadLink, Refusal, Seqno, kid,
@@ -75,7 +74,8 @@ impl Chain {
             let is_next = self.next == Some(next_commitment(recovery)) && kid(recovery) == header.kid;
             return if is_next { Ok(*recovery) } else { Err(unlisted) };
         }
-        let listed = self.keys.iter().find(|key| key.kid == header.kid && may_sign(key.roles, body));
+        let role = body.signer_role();
+        let listed = self.keys.iter().find(|key| key.kid == header.kid && key.roles.suffice_for(role));
         listed.map(|key| key.pk).ok_or(unlisted)
     }
 

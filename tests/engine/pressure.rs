@@ -9,13 +9,78 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use soulchain::clock::{Clock, Reading};
 use soulchain::encoding::UnixMillis;
-use soulchain::log::{MAX_BATCH_BYTES, Opaque, OpaqueGroup, PoolLimits, SideBody, SubmitError};
+use soulchain::log::{
+    Engine, Entry, MAX_BATCH_BYTES, Machine, Opaque, OpaqueGroup, Pending, PoolLimits, Recovery, SideBody, Sign,
+    SubmitError, open,
+};
 use soulchain::merkle::LeafIndex;
 
 use super::audit::{check_files, check_log, check_tree};
 use super::disk::{Fate, Plan};
-use super::rules::Line;
-use super::world::{Acknowledged, Told, World, block_on, one};
+use super::rules::{DidNotGrow, Line, Rules};
+use super::world::{Acknowledged, SMALL_SEGMENT, Told, World, block_on, note, one, signer};
+
+/// A segment that no test here fills.
+const SEGMENT_LEN: u64 = 8 << 20;
+
+/// A log that is open, and everything that it told.
+struct Scene {
+    world: World,
+    engine: Engine<Rules>,
+    told: Told,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self::of(World::created(SEGMENT_LEN))
+    }
+
+    fn of(world: World) -> Self {
+        let (engine, _) = world.open().unwrap();
+        Self { world, engine, told: Told::default() }
+    }
+
+    /// With one entry, `a` = 1.
+    fn with_an_entry() -> Self {
+        let mut scene = Self::new();
+        scene.append(&one("a", 1)).unwrap();
+        scene
+    }
+
+    /// With an entry that has a body, so that each file has something to be flushed into it.
+    fn with_a_body() -> Self {
+        let mut scene = Self::new();
+        scene.append(&[Line::new("a", 1).with_body(vec![1; 600])]).unwrap();
+        scene
+    }
+
+    fn append(&mut self, group: &[Line]) -> Result<u64, SubmitError<DidNotGrow>> {
+        self.told.append(&self.engine, group)
+    }
+
+    /// What was told is there, now and after a restart.
+    fn check(self) {
+        check_log(&self.engine, &self.told);
+        self.engine.close();
+        reopen(&self.world, &self.told);
+    }
+}
+
+/// What was told is there when the log is opened again; gives its entries, and what opening found.
+fn reopen(world: &World, told: &Told) -> (Vec<Vec<u8>>, Recovery) {
+    let (engine, recovery) = world.open().unwrap();
+    let entries = check_log(&engine, told);
+    engine.close();
+    (entries, recovery)
+}
+
+/// Makes syncs last this long, and submits a group; when it is given, it is in flight, and what comes next waits.
+fn in_flight<M: Machine>(world: &World, engine: &Engine<M>, group: M::Group, sync_time_ms: u64) -> Pending<M> {
+    world.disk.set_sync_time(Duration::from_millis(sync_time_ms));
+    let pending = engine.submit(group).ok().unwrap();
+    until("it is taken", || engine.waiting().entries == 0);
+    pending
+}
 
 /// Waits for something that another thread does.
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -28,11 +93,9 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 #[test]
 fn many_submitters_share_a_sync() {
-    let world = World::created(8 << 20);
-    let (engine, _) = world.open().unwrap();
+    let Scene { world, engine, mut told } = Scene::new();
     world.disk.plan(None);
     world.disk.set_sync_time(Duration::from_millis(3));
-    let mut told = Told::default();
     std::thread::scope(|scope| {
         let submitters: Vec<_> = (0..16)
             .map(|number| {
@@ -57,24 +120,16 @@ fn many_submitters_share_a_sync() {
     let commits = world.disk.ops().iter().filter(|(op, name)| *op == "sync" && name == "journal/fresh.tmp").count();
     assert_eq!(commits as u64, batches, "one sync a batch, and a trailer each");
     assert!(batches <= 60, "{batches} batches of {groups} groups: what waited went together");
-    check_log(&engine, &told);
-    engine.close();
-    let (engine, _) = world.open().unwrap();
-    check_log(&engine, &told);
-    engine.close();
+    Scene { world, engine, told }.check();
 }
 
 #[test]
 fn a_full_pool_says_so_at_once_and_closing_logs_what_waits() {
-    let mut world = World::created(8 << 20);
+    let mut world = World::created(SEGMENT_LEN);
     world.options.pool = PoolLimits { entries: 10, bytes: 100 };
-    let (engine, _) = world.open().unwrap();
-    let mut told = Told::default();
+    let Scene { world, engine, mut told } = Scene::of(world);
     told.append(&engine, &one("a", 1)).unwrap();
-    // The first is in flight for long; the rest waits.
-    world.disk.set_sync_time(Duration::from_millis(300));
-    let first = engine.submit(one("a", 2)).unwrap();
-    until("the first is taken", || engine.waiting().entries == 0);
+    let first = in_flight(&world, &engine, one("a", 2), 300);
     let groups: Vec<Vec<Line>> = (0..10).map(|number| one(&format!("k{number}"), 1)).collect();
     let waiting: Vec<_> = groups.iter().map(|group| engine.submit(group.clone()).unwrap()).collect();
     assert_eq!(engine.waiting().entries, 10);
@@ -97,14 +152,11 @@ fn a_full_pool_says_so_at_once_and_closing_logs_what_waits() {
 
 #[test]
 fn groups_without_entries_take_up_places_too() {
-    let mut world = World::created(8 << 20);
+    let mut world = World::created(SEGMENT_LEN);
     world.options.pool = PoolLimits { entries: 3, bytes: 100 };
     let (engine, _) = world.open_with(Opaque).unwrap();
-    world.disk.set_sync_time(Duration::from_millis(200));
-    let entry = || OpaqueGroup::new(vec![Bytes::from_static(b"x")]).unwrap();
     let nothing = || OpaqueGroup::new(Vec::new()).unwrap();
-    let first = engine.submit(entry()).ok().unwrap();
-    until("the first is taken", || engine.waiting().entries == 0);
+    let first = in_flight(&world, &engine, OpaqueGroup::new(vec![Bytes::from_static(b"x")]).unwrap(), 200);
     let pending: Vec<_> = (0..3).map(|_| engine.submit(nothing()).ok().unwrap()).collect();
     assert!(matches!(engine.submit(nothing()), Err(SubmitError::Overloaded)));
     assert!(first.blocking_answer().is_ok());
@@ -117,7 +169,7 @@ fn groups_without_entries_take_up_places_too() {
 /// Entries with a body of one byte each: what encodes them weighs more than they do.
 struct Bodied<const GAP_MS: u64 = 0>;
 
-impl<const GAP_MS: u64> soulchain::log::Machine for Bodied<GAP_MS> {
+impl<const GAP_MS: u64> Machine for Bodied<GAP_MS> {
     type Group = usize;
     type Answer = LeafIndex;
     type Refusal = std::convert::Infallible;
@@ -134,7 +186,7 @@ impl<const GAP_MS: u64> soulchain::log::Machine for Bodied<GAP_MS> {
         let first = batch.next_index();
         for _ in 0..group {
             let body = SideBody { salt: [9; 32], bytes: Bytes::from_static(&[7; 100]) };
-            batch.push(Bytes::from_static(&[5; 400]), Some(Arc::new(body)), [0; 16]);
+            batch.push(Entry::new(Bytes::from_static(&[5; 400])).unwrap(), Some(Arc::new(body)), [0; 16]);
         }
         Ok(first)
     }
@@ -167,9 +219,7 @@ fn the_largest_batch_is_read_back() {
     let (engine, _) = world.open_with(Bodied::<0>).unwrap();
     let most = 16_384;
     assert!(matches!(engine.submit(most + 1), Err(SubmitError::TooLarge)), "too many");
-    world.disk.set_sync_time(Duration::from_millis(200));
-    let first = engine.submit(1).ok().unwrap();
-    until("the first is taken", || engine.waiting().entries == 0);
+    let first = in_flight(&world, &engine, 1, 200);
     // These go together, up to the limits of a batch.
     let pending: Vec<_> = (0..2).map(|_| engine.submit(most).ok().unwrap()).collect();
     world.disk.set_sync_time(Duration::ZERO);
@@ -192,17 +242,12 @@ fn the_largest_batch_is_read_back() {
 #[test]
 fn a_latch_while_many_wait_answers_them_all() {
     for fate in [Fate::Lost, Fate::Done] {
-        let world = World::created(8 << 20);
-        let (engine, _) = world.open().unwrap();
-        let mut told = Told::default();
-        told.append(&engine, &one("a", 1)).unwrap();
+        let Scene { world, engine, mut told } = Scene::with_an_entry();
         world.disk.plan(None);
         told.append(&engine, &one("a", 2)).unwrap();
         let sync = world.disk.ops().iter().position(|(op, _)| *op == "sync").unwrap() as u64;
-        world.disk.set_sync_time(Duration::from_millis(200));
         world.plan(Plan { at: sync, fate, dead_after: false });
-        let first = engine.submit(one("a", 3)).unwrap();
-        until("the first is taken", || engine.waiting().entries == 0);
+        let first = in_flight(&world, &engine, one("a", 3), 200);
         let waiting: Vec<_> = (0..5).map(|number| engine.submit(one(&format!("k{number}"), 1)).unwrap()).collect();
         assert!(matches!(first.blocking_answer(), Err(SubmitError::Latched { may_be_logged: true })));
         for pending in waiting {
@@ -210,23 +255,17 @@ fn a_latch_while_many_wait_answers_them_all() {
         }
         check_log(&engine, &told);
         engine.close();
-        let (engine, recovery) = world.copy().open().unwrap();
         // The page cache has it in either case.
-        assert_eq!(recovery.size.get(), 6);
-        check_log(&engine, &told);
-        engine.close();
+        assert_eq!(reopen(&world.copy(), &told).1.size.get(), 6);
     }
 }
 
 #[test]
 fn a_latched_engine_rests() {
     let others = sequencer_times();
-    let world = World::created(8 << 20);
-    let (engine, _) = world.open().unwrap();
-    let mut told = Told::default();
-    told.append(&engine, &one("a", 1)).unwrap();
-    world.plan(Plan { at: 0, fate: Fate::Lost, dead_after: false });
-    assert!(told.append(&engine, &one("a", 2)).is_err());
+    let mut scene = Scene::with_an_entry();
+    scene.world.plan(Plan { at: 0, fate: Fate::Lost, dead_after: false });
+    assert!(scene.append(&one("a", 2)).is_err());
     // Past the time at which a flush would be due.
     std::thread::sleep(Duration::from_millis(1100));
     let before = sequencer_times();
@@ -235,7 +274,7 @@ fn a_latched_engine_rests() {
         let spent = before.get(&thread).map_or(0, |before| after - before);
         assert!(spent < 8, "{spent} ticks of 10 ms in a second");
     }
-    engine.close();
+    scene.engine.close();
 }
 
 /// What the threads of sequencers have used, in ticks. Other tests run beside this one: those that live as long as it
@@ -253,7 +292,7 @@ fn sequencer_times() -> BTreeMap<PathBuf, u64> {
 
 #[test]
 fn batches_keep_the_gap_that_the_machine_asks_for() {
-    let world = World::created(8 << 20);
+    let world = World::created(SEGMENT_LEN);
     let (engine, _) = world.open_with(Bodied::<40>).unwrap();
     let start = Instant::now();
     for number in 0..6 {
@@ -270,10 +309,7 @@ fn batches_keep_the_gap_that_the_machine_asks_for() {
 
 #[test]
 fn a_flush_that_finds_no_room_is_done_again() {
-    let world = World::created(8 << 20);
-    let (engine, _) = world.open().unwrap();
-    let mut told = Told::default();
-    told.append(&engine, &[Line::new("a", 1).with_body(vec![1; 600])]).unwrap();
+    let Scene { world, engine, mut told } = Scene::with_a_body();
     world.disk.set_full(Some("tile/"));
     let is_flushed = Arc::new(AtomicBool::new(false));
     let flusher = std::thread::spawn({
@@ -293,98 +329,76 @@ fn a_flush_that_finds_no_room_is_done_again() {
     told.append(&engine, &one("a", 2)).unwrap();
     check_log(&engine, &told);
     engine.close();
-    let (engine, _) = world.open().unwrap();
-    let entries = check_log(&engine, &told);
-    engine.close();
+    let (entries, _) = reopen(&world, &told);
     check_files(&world.disk, &entries, told.published);
 }
 
 #[test]
 fn closing_does_not_wait_for_room() {
-    let world = World::created(8 << 20);
-    let (engine, _) = world.open().unwrap();
-    let mut told = Told::default();
-    told.append(&engine, &[Line::new("a", 1).with_body(vec![1; 600])]).unwrap();
+    let Scene { world, engine, told } = Scene::with_a_body();
     world.disk.set_full(Some("bodies/"));
     engine.close();
     assert!(engine.latched().is_none());
     assert!(world.open().is_err(), "opening needs room");
     world.disk.set_full(None);
-    let (engine, _) = world.open().unwrap();
-    check_log(&engine, &told);
-    engine.close();
+    reopen(&world, &told);
 }
 
 #[test]
 fn no_room_for_a_segment_is_no_latch() {
-    let world = World::created(super::world::SMALL_SEGMENT);
-    let (engine, _) = world.open().unwrap();
-    let mut told = Told::default();
-    world.disk.set_full(Some("journal/spare"));
+    let mut scene = Scene::of(World::created(SMALL_SEGMENT));
+    scene.world.disk.set_full(Some("journal/spare"));
     let mut value = 0;
     let refusal = loop {
         value += 1;
-        if let Err(refusal) = told.append(&engine, &one("a", value)) {
+        if let Err(refusal) = scene.append(&one("a", value)) {
             break refusal;
         }
         assert!(value < 20, "the segment is full some time");
     };
     assert!(matches!(refusal, SubmitError::NoSpace), "{refusal:?}");
-    assert!(engine.latched().is_none());
-    check_log(&engine, &told);
-    world.disk.set_full(None);
-    told.append(&engine, &one("a", value)).unwrap();
-    check_log(&engine, &told);
-    engine.close();
-    let (engine, _) = world.open().unwrap();
-    check_log(&engine, &told);
-    engine.close();
+    assert!(scene.engine.latched().is_none());
+    check_log(&scene.engine, &scene.told);
+    scene.world.disk.set_full(None);
+    scene.append(&one("a", value)).unwrap();
+    scene.check();
 }
 
 #[test]
 fn little_room_stops_admission_and_more_lets_it_go_on() {
-    let world = World::created(8 << 20);
-    let (engine, _) = world.open().unwrap();
-    let mut told = Told::default();
-    told.append(&engine, &one("a", 1)).unwrap();
-    world.disk.set_free(Some(100 << 20));
-    until("it is seen", || engine.is_low_on_space());
-    assert!(matches!(told.append(&engine, &one("a", 2)), Err(SubmitError::NoSpace)));
-    world.disk.set_free(None);
-    until("it is seen", || !engine.is_low_on_space());
-    told.append(&engine, &one("a", 2)).unwrap();
-    check_log(&engine, &told);
-    engine.close();
+    let mut scene = Scene::with_an_entry();
+    scene.world.disk.set_free(Some(100 << 20));
+    until("it is seen", || scene.engine.is_low_on_space());
+    assert!(matches!(scene.append(&one("a", 2)), Err(SubmitError::NoSpace)));
+    scene.world.disk.set_free(None);
+    until("it is seen", || !scene.engine.is_low_on_space());
+    scene.append(&one("a", 2)).unwrap();
+    scene.check();
 }
 
 #[test]
 fn a_flush_that_fails_latches_and_nobody_waits_for_ever() {
-    let world = World::created(8 << 20);
-    let (engine, _) = world.open().unwrap();
-    let mut told = Told::default();
-    told.append(&engine, &one("a", 1)).unwrap();
+    let Scene { world, engine, told } = Scene::with_an_entry();
     world.plan(Plan { at: 0, fate: Fate::Lost, dead_after: false });
     assert!(block_on(engine.flush()).is_err());
     assert!(engine.latched().is_some());
     assert!(block_on(engine.flush()).is_err());
     check_log(&engine, &told);
     engine.close();
-    let (engine, _) = world.copy().open().unwrap();
-    check_log(&engine, &told);
-    engine.close();
+    reopen(&world.copy(), &told);
 }
 
 #[test]
 fn a_signer_that_dies_leaves_no_empty_checkpoint() {
-    let world = World::created(8 << 20);
+    let world = World::created(SEGMENT_LEN);
     let calls = Arc::new(AtomicBool::new(false));
-    let signer: soulchain::log::Sign = Arc::new(move |size, root| {
+    let dying: Sign = Arc::new(move |size, root| {
         assert!(calls.swap(true, Ordering::SeqCst), "the first call dies");
-        super::world::note(size, root)
+        note(size, root)
     });
     let clock = Arc::new(soulchain::clock::ManualClock::default());
     let storage = world.storage();
-    let (engine, _) = soulchain::log::open(Opaque, storage, signer, clock, world.options).unwrap();
+    let (engine, _) = open(Opaque, storage, dying, clock, world.options).unwrap();
     let mut told = Told::default();
     for _ in 0..2 {
         let group = OpaqueGroup::new(vec![Bytes::from_static(b"x")]).unwrap();
@@ -405,23 +419,15 @@ fn a_clock_that_jumped_stops_writes_until_somebody_has_looked() {
             if self.0.load(Ordering::SeqCst) { Reading::Jumped } else { Reading::Time(least) }
         }
     }
-    let world = World::created(8 << 20);
+    let world = World::created(SEGMENT_LEN);
     let clock = Arc::new(Jumpy(AtomicBool::new(false)));
-    let (engine, _) = soulchain::log::open(
-        super::rules::Rules::default(),
-        world.storage(),
-        super::world::signer(),
-        clock.clone(),
-        world.options,
-    )
-    .unwrap();
-    let mut told = Told::default();
-    told.append(&engine, &one("a", 1)).unwrap();
+    let (engine, _) = open(Rules::default(), world.storage(), signer(), clock.clone(), world.options).unwrap();
+    let mut scene = Scene { world, engine, told: Told::default() };
+    scene.append(&one("a", 1)).unwrap();
     clock.0.store(true, Ordering::SeqCst);
-    assert!(matches!(told.append(&engine, &one("a", 2)), Err(SubmitError::ClockJumped)));
-    check_log(&engine, &told);
+    assert!(matches!(scene.append(&one("a", 2)), Err(SubmitError::ClockJumped)));
+    check_log(&scene.engine, &scene.told);
     clock.0.store(false, Ordering::SeqCst);
-    told.append(&engine, &one("a", 2)).unwrap();
-    check_log(&engine, &told);
-    engine.close();
+    scene.append(&one("a", 2)).unwrap();
+    scene.check();
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use soulchain::encoding::{UnixMillis, hex_encode};
 use soulchain::hash::sha256;
-use soulchain::log::{Batch, Machine, Past, ReplayError, SideBody, Weight};
+use soulchain::log::{Batch, Entry, Machine, Past, ReplayError, SideBody, Weight};
 use soulchain::merkle::{LeafIndex, TreeSize};
 use soulchain::storage::{StorageError, ViewBatch, Views, Visit};
 
@@ -123,7 +123,7 @@ impl Machine for Rules {
                 return Err(DidNotGrow(line.key));
             }
             let row = self.set(&line.key, line.value, batch.next_index());
-            batch.push(line.entry().into(), line.side_body().map(Arc::new), row);
+            batch.push(Entry::new(line.entry().into()).unwrap(), line.side_body().map(Arc::new), row);
         }
         Ok(first)
     }
@@ -131,7 +131,8 @@ impl Machine for Rules {
     fn seal(&mut self, batch: &mut Batch) {
         self.time = self.now;
         let digest = self.state_digest();
-        batch.push(format!("!{} {} {digest}", self.time, batch.len()).into(), None, [0xff; 16]);
+        let seal = format!("!{} {} {digest}", self.time, batch.len());
+        batch.push(Entry::new(seal.into()).unwrap(), None, [0xff; 16]);
         self.digest = Some(digest);
     }
 

@@ -3,21 +3,14 @@
 //! Every test ends with an audit through the public routes: the tiles lead to the root that the log tells, and a replay
 //! of the entries finds no fault.
 
-#![allow(clippy::pedantic, reason = "what these lints want makes a test no clearer")]
 #![cfg(feature = "node")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    clippy::format_push_string,
-    clippy::needless_pass_by_value,
-    clippy::print_stderr,
-    reason = "a test that cannot go on panics; sizes here are small"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 #[path = "../common/mod.rs"]
 mod common;
 
 mod agent;
+mod platform;
 mod support;
 
 mod bodies;
@@ -29,6 +22,7 @@ mod proofs;
 mod tiles;
 mod types;
 
+mod damaged;
 mod held;
 mod refusals;
 mod requests;

@@ -14,7 +14,7 @@ use soulchain::keyfile::KeyFile;
 use soulchain::log::{PoolLimits, publish_every};
 use soulchain::merkle::{LeafIndex, TreeSize, leaf_hash, verify_inclusion};
 use soulchain::metrics::MetricsHandle;
-use soulchain::node::{Node, NodeOptions, ViewStore};
+use soulchain::node::{Node, NodeOptions, Platform, ViewStore};
 use soulchain::registry::Replay;
 use soulchain::soul::{ChainPosition, Curr, Identity, Link, Seqno};
 use soulchain::tlog::{AcceptedCheckpoint, Policy, SignedCheckpoint, parse_bundle};
@@ -84,25 +84,31 @@ impl Server {
     }
 
     pub(crate) fn open(directory: Arc<TempDir>, setup: Setup) -> Self {
+        Self::open_on(directory, setup, Platform::default())
+    }
+
+    /// The same on a double of the clock or the disk.
+    pub(crate) fn open_on(directory: Arc<TempDir>, setup: Setup, platform: Platform) -> Self {
         static METRICS: OnceLock<MetricsHandle> = OnceLock::new();
+        let Setup { pool, limits, server, publish } = setup;
         let options = NodeOptions {
             data: directory.path().join("data"),
             origin: Some(ORIGIN.into()),
             passphrase: None,
-            pool: setup.pool,
+            pool,
             confirm_newest: false,
             views: ViewStore::default(),
         };
-        let (node, _) = Node::open(options).unwrap();
+        let (node, _) = Node::open_on(options, platform).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let metrics = Recorder::new(METRICS.get_or_init(MetricsHandle::install).clone());
-        let app = App { node: node.clone(), limits: Limits::new(&setup.limits), metrics };
+        let app = App { node: node.clone(), limits: Limits::new(&limits), metrics };
         let (stop, stopping) = watch::channel(false);
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = Some(runtime.spawn(serve(listener, router(Arc::new(app)), setup.server, stopping)));
-        let publish = publish_every(node.engine().clone(), node.publication_signer(), setup.publish);
-        let publishing = runtime.spawn(publish);
+        let serving = Some(runtime.spawn(serve(listener, router(Arc::new(app)), server, stopping)));
+        let publishing = publish_every(node.engine().clone(), node.publication_signer(), publish);
+        let publishing = runtime.spawn(publishing);
         Self { address, node, directory, stop, serving, publishing, runtime: Some(runtime) }
     }
 
@@ -183,10 +189,10 @@ impl Server {
         let mut stream = self.connect();
         let mut head = format!("{method} {target} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.address);
         for (name, value) in headers {
-            head += &format!("{name}: {value}\r\n");
+            head.extend([name, ": ", value, "\r\n"]);
         }
         if let Some(body) = body {
-            head += &format!("content-length: {}\r\n", body.len());
+            head.extend(["content-length: ", &body.len().to_string(), "\r\n"]);
         }
         stream.write_all((head + "\r\n").as_bytes()).unwrap();
         // A server that refuses a body may close before it has read all of it.

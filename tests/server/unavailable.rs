@@ -1,9 +1,13 @@
 //! A node that cannot take writes says so, and goes on answering what it can.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use soulchain::log::PoolLimits;
 
 use super::agent::{Agent, Signed};
-use super::support::{Server, Setup};
+use super::platform::{FillingDisk, JumpyClock};
+use super::support::{Answer, Server, Setup};
 
 #[test]
 fn a_full_pool_refuses_at_once() {
@@ -49,4 +53,74 @@ fn a_node_that_has_latched_refuses_writes_and_goes_on_reading() {
     let server = Server::open(directory, Setup::default());
     assert_eq!(server.append(&[next]).len(), 1);
     server.audit();
+}
+
+/// The texts that docs/operating.md tells an operator to look for.
+#[track_caller]
+fn refused_for(answer: &Answer, code: &str, detail: &str, retry_after: &str) {
+    assert_eq!(answer.problem(503, code)["detail"], detail);
+    assert_eq!(answer.header("retry-after"), Some(retry_after));
+}
+
+#[test]
+fn a_clock_that_jumped_is_told_and_nothing_is_logged() {
+    let clock = Arc::new(JumpyClock::default());
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let server = Server::open_on(directory, Setup::default(), clock.platform());
+    let mut agent = Agent::registered(&server, "timely");
+    let before = server.size_and_root();
+    let published = server.published(before.0);
+    clock.set_jumped(true);
+    let links = [agent.empty(), agent.beside(r#"{"v":1}"#)];
+    for answer in [server.submit(&links), server.append_binary(&links)] {
+        refused_for(&answer, "latched", "the clock of the node has jumped", "60");
+        assert_eq!(answer.json()["hint"], "send the same links again later");
+    }
+    let genesis = Agent::new(server.node.log_id(), "late").genesis();
+    refused_for(&server.submit(&[genesis]), "latched", "the clock of the node has jumped", "60");
+    assert_eq!(server.size_and_root(), before);
+    assert_eq!(server.published(before.0).verified().checkpoint().size(), published.verified().checkpoint().size());
+    assert_eq!(server.json("/v1/agents/timely")["head"]["seqno"], 1);
+    assert!(server.get("/metrics").text().contains("\nsoulchain_latched 0"), "the engine goes on by itself");
+    server.audit();
+    // The operator has set it right.
+    clock.set_jumped(false);
+    assert_eq!(server.append(&links), [before.0, before.0 + 1]);
+    server.audit();
+}
+
+#[test]
+fn a_full_disk_is_told_and_nothing_is_logged() {
+    let server = Server::start();
+    let mut agent = Agent::registered(&server, "roomy");
+    let before = server.size_and_root();
+    let directory = server.stop();
+    let disk = FillingDisk::at(&directory.path().join("data"));
+    let server = Server::open_on(directory, Setup::default(), disk.platform());
+    disk.set_full(true);
+    await_readiness(&server, 503);
+    assert_eq!(server.get("/readyz").json()["reason"], "too little room on disk");
+    let links = [agent.empty(), agent.beside(r#"{"v":1}"#)];
+    for answer in [server.submit(&links), server.append_binary(&links)] {
+        refused_for(&answer, "overloaded", "the node has too little room on disk", "30");
+        assert_eq!(answer.json()["hint"], "try again later");
+    }
+    assert_eq!(server.size_and_root(), before);
+    assert_eq!(server.json("/v1/agents/roomy")["head"]["seqno"], 1);
+    server.audit();
+    disk.set_full(false);
+    await_readiness(&server, 200);
+    assert_eq!(server.append(&links), [before.0, before.0 + 1]);
+    server.audit();
+}
+
+/// The room on disk is looked at once a second.
+fn await_readiness(server: &Server, status: u16) {
+    for _ in 0..2_000 {
+        if server.get("/readyz").status == status {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("/readyz does not come to {status}");
 }

@@ -2,10 +2,11 @@
 
 use clap::Args;
 
-use crate::cli::args::{NodeArgs, OutcomeArg, ProofArgs, logged_json, tell_logged, text_or_file};
+use super::AppendArgs;
+use crate::cli::args::{OutcomeArg, logged_json, tell_logged, text_or_file};
 use crate::cli::error::CliResult;
 use crate::cli::json;
-use crate::cli::key_dir::{KeyArgs, Role};
+use crate::cli::key_dir::Role;
 use crate::cli::output::Output;
 use crate::client::{Action, now};
 
@@ -45,19 +46,15 @@ pub(in crate::cli) struct ActArgs {
     #[arg(long)]
     public: bool,
     #[command(flatten)]
-    node: NodeArgs,
-    #[command(flatten)]
-    keys: KeyArgs,
-    #[command(flatten)]
-    proof: ProofArgs,
+    append: AppendArgs,
 }
 
 pub(super) async fn run(args: ActArgs, out: &Output) -> CliResult<()> {
     let action = args.action()?;
-    let (_, _, mut agent) = super::open(&args.node, &args.keys, &args.name, &[Role::Act], out).await?;
-    let logged = agent.act(&action, args.proof.wanted(), now()).await?;
+    let mut agent = args.append.open(&args.name, &[Role::Act], out).await?;
+    let logged = agent.act(&action, args.append.wanted(), now()).await?;
     out.result(&logged_json(&logged), |out| tell_logged(out, &args.action, &logged));
-    super::keep_proof(&mut agent, &logged, &args.proof, out).await
+    args.append.keep_proof(&mut agent, &logged, out).await
 }
 
 impl ActArgs {

@@ -8,13 +8,13 @@ mod profile;
 mod register;
 mod show;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
-use super::args::{NodeArgs, ProofArgs, write_file};
+use super::args::{NodeArgs, ProofArgs};
 use super::error::CliResult;
 use super::key_dir::{KeyArgs, Role};
 use super::output::Output;
-use crate::client::{Agent, Client, KnownLog, Logged};
+use crate::client::{Agent, KnownLog, Logged, ProofWanted};
 
 pub(super) use self::register::ensure_registered;
 
@@ -49,26 +49,33 @@ pub(super) async fn run(command: AgentCommand, out: &Output) -> CliResult<()> {
     }
 }
 
-/// An agent of the log, with those of its keys.
-pub(super) async fn open(
-    node: &NodeArgs,
-    keys: &KeyArgs,
-    name: &str,
-    roles: &[Role],
-    out: &Output,
-) -> CliResult<(Client, KnownLog, Agent)> {
-    let client = node.client()?;
-    let keys = keys.dir()?.agent_keys(name, roles, out).await?;
-    let log = KnownLog::ask(&client).await?;
-    let agent = Agent::open(&client, &log, name, keys).await?;
-    Ok((client, log, agent))
+/// Where the links of an agent go, which keys sign them, and what is kept of them.
+#[derive(Debug, Args)]
+pub(super) struct AppendArgs {
+    #[command(flatten)]
+    node: NodeArgs,
+    #[command(flatten)]
+    keys: KeyArgs,
+    #[command(flatten)]
+    proof: ProofArgs,
 }
 
-/// Writes the proof of a link, where one is wanted.
-pub(super) async fn keep_proof(agent: &mut Agent, logged: &Logged, args: &ProofArgs, out: &Output) -> CliResult<()> {
-    let Some(path) = &args.proof else { return Ok(()) };
-    let proof = agent.proof(logged, !args.undisclosed).await?;
-    write_file(path, proof.to_string().as_bytes())?;
-    out.note(format_args!("proof written to {}", path.display()));
-    Ok(())
+impl AppendArgs {
+    /// The agent of this name, with those of its keys.
+    pub(super) async fn open(&self, name: &str, roles: &[Role], out: &Output) -> CliResult<Agent> {
+        let client = self.node.client()?;
+        let keys = self.keys.dir()?.agent_keys(name, roles, out).await?;
+        let log = KnownLog::ask(&client).await?;
+        Ok(Agent::open(&client, &log, name, keys).await?)
+    }
+
+    /// Which proof to ask for.
+    pub(super) const fn wanted(&self) -> ProofWanted {
+        self.proof.wanted()
+    }
+
+    /// Writes the proof of a link, where one is wanted.
+    pub(super) async fn keep_proof(&self, agent: &mut Agent, logged: &Logged, out: &Output) -> CliResult<()> {
+        self.proof.keep(agent, logged, out).await
+    }
 }

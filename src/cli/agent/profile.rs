@@ -2,10 +2,11 @@
 
 use clap::Args;
 
-use crate::cli::args::{NodeArgs, ProofArgs, logged_json, tell_logged};
+use super::AppendArgs;
+use crate::cli::args::{logged_json, tell_logged};
 use crate::cli::error::{CliError, CliResult};
 use crate::cli::json;
-use crate::cli::key_dir::{KeyArgs, Role};
+use crate::cli::key_dir::Role;
 use crate::cli::output::Output;
 use crate::client::now;
 use crate::encoding::hex_decode_32;
@@ -28,11 +29,7 @@ pub(in crate::cli) struct ProfileCommand {
     #[command(flatten)]
     profile: ProfileArgs,
     #[command(flatten)]
-    node: NodeArgs,
-    #[command(flatten)]
-    keys: KeyArgs,
-    #[command(flatten)]
-    proof: ProofArgs,
+    append: AppendArgs,
 }
 
 /// The members of a profile.
@@ -73,10 +70,10 @@ pub(in crate::cli) struct ProfileArgs {
 pub(super) async fn run(args: ProfileCommand, out: &Output) -> CliResult<()> {
     let none = || CliError::usage("the profile would be empty").hint("give at least one of its members, see --help");
     let profile = args.profile.profile()?.ok_or_else(none)?;
-    let (_, _, mut agent) = super::open(&args.node, &args.keys, &args.name, &[Role::Admin], out).await?;
-    let logged = agent.set_profile(&profile, args.proof.wanted(), now()).await?;
+    let mut agent = args.append.open(&args.name, &[Role::Admin], out).await?;
+    let logged = agent.set_profile(&profile, args.append.wanted(), now()).await?;
     out.result(&logged_json(&logged), |out| tell_logged(out, &format!("profile of {} replaced", args.name), &logged));
-    super::keep_proof(&mut agent, &logged, &args.proof, out).await
+    args.append.keep_proof(&mut agent, &logged, out).await
 }
 
 impl ProfileArgs {

@@ -59,7 +59,7 @@ pub(super) async fn run(args: RegisterArgs, out: &Output) -> CliResult<()> {
         None => out.line(format_args!("{} is registered already, with these keys: {}", args.name, agent.identity())),
     });
     if let Some(logged) = &logged {
-        super::keep_proof(&mut agent, logged, &args.proof, out).await?;
+        args.proof.keep(&mut agent, logged, out).await?;
     }
     if let Some(profile) = args.profile.profile()? {
         agent.set_profile(&profile, wanted, now()).await?;

@@ -11,11 +11,11 @@ use crate::log::bodies;
 use crate::log::error::ReadError;
 use crate::log::machine::{Machine, Past};
 use crate::log::manifest::{CHAIN_INDEX, Manifest};
-use crate::log::names::{self, TileKind};
 use crate::log::reader::parse_bundle;
-use crate::log::tail::{ROW_LEN, Row, SideBody, TILE_WIDTH};
-use crate::merkle::{LeafIndex, TreeSize};
+use crate::log::tail::{ROW_LEN, Row, SideBody};
+use crate::merkle::{LeafIndex, TILE_WIDTH, TreeSize};
 use crate::storage::{Blobs, Disk, DiskFile, StorageError, ViewBatch, Views};
+use crate::tlog::TileKind;
 
 const NEW_CHAIN_INDEX: &str = "chain.idx.new";
 /// The folder of the default store of views, for findings.
@@ -76,7 +76,7 @@ impl<'a, M: Machine> Replay<'a, M> {
         let start = index * TILE_WIDTH as u64;
         match entries {
             Some(entries) if !self.stopped => self.replay(report, start, entries)?,
-            None => self.stop(report, &names::tile(TileKind::Entries, index, TILE_WIDTH), start),
+            None => self.stop(report, &TileKind::Entries.path(index, TILE_WIDTH), start),
             Some(_) => {}
         }
         let done = (start + TILE_WIDTH as u64).min(self.size);
@@ -119,7 +119,7 @@ impl<'a, M: Machine> Replay<'a, M> {
             match self.machine.apply(index, entry, &past) {
                 Ok(row) => rows.push(row),
                 Err(error) => {
-                    let name = names::tile(TileKind::Entries, start / TILE_WIDTH as u64, TILE_WIDTH);
+                    let name = TileKind::Entries.path(start / TILE_WIDTH as u64, TILE_WIDTH);
                     let what = format!("the entry breaks the rules of this log: {}", error.what);
                     report.damage(&name, Place::Entry(index), what);
                     self.stop(report, &name, index.get());
@@ -136,7 +136,7 @@ impl<'a, M: Machine> Replay<'a, M> {
 
     /// The bodies of a bundle: that the file is made of slots, each for an entry that takes it.
     fn bodies(&mut self, report: &mut FsckReport, bundle: u64, entries: Option<&[Bytes]>) {
-        let name = names::bodies(bundle);
+        let name = bodies::path(bundle);
         let is_partial = bundle == self.size / TILE_WIDTH as u64;
         // What lies behind it is being written, or was when a crash came.
         let end = if is_partial { self.bodies_len } else { u64::MAX };
@@ -200,7 +200,7 @@ impl Past for Before<'_> {
         let (bundle, at) = (index.get() / TILE_WIDTH as u64, index.get() as usize % TILE_WIDTH);
         let mut read = self.read.borrow_mut();
         if read.as_ref().is_none_or(|(held, _)| *held != bundle) {
-            let name = names::tile(TileKind::Entries, bundle, TILE_WIDTH);
+            let name = TileKind::Entries.path(bundle, TILE_WIDTH);
             let bytes = self.blobs.read(&name)?.unwrap_or_default();
             // It was proven when it was replayed.
             let entries = parse_bundle(&bytes.into(), TILE_WIDTH);

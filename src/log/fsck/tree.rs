@@ -9,15 +9,14 @@ use bytes::Bytes;
 
 use super::nodes::Nodes;
 use super::report::{FsckReport, Place};
-use crate::hash::{HASH_LEN, Hash};
-use crate::log::flush::tile_bytes;
+use crate::hash::Hash;
 use crate::log::manifest::{MANIFEST, Manifest};
-use crate::log::names::{self, TileKind};
 use crate::log::reader::parse_bundle;
 use crate::log::sequencer::tail_root;
-use crate::log::tail::{TILE_HEIGHT, TILE_WIDTH, Tail, TileNodes};
-use crate::merkle::{LeafIndex, leaf_hash, root_of_perfect};
+use crate::log::tail::{Tail, TileNodes};
+use crate::merkle::{LeafIndex, TILE_WIDTH, leaf_hash, root_of_perfect};
 use crate::storage::{Blobs, StorageError};
+use crate::tlog::{TileKind, decode_hashes, encode_hashes};
 
 /// Called with each bundle in order, with its entries where they are proven.
 pub(super) type OnBundle<'a> = dyn FnMut(&mut FsckReport, u64, Option<&[Bytes]>) -> Result<(), StorageError> + 'a;
@@ -67,9 +66,8 @@ impl TreeCheck<'_> {
     /// Checks everything below the root, from the first entry to the last.
     pub(super) fn run(&mut self, manifest: &Manifest) -> Result<Edge, StorageError> {
         let mut edge = self.edge(manifest)?;
-        let size = manifest.size.get();
         for level in (0..edge.tiles.len() as u8).rev() {
-            let (index, width) = place(size >> shift(level));
+            let (index, width) = place(TileKind::Hashes(level).count(manifest.size));
             let hashes = edge.tiles[usize::from(level)].clone();
             if edge.proven {
                 self.nodes.take(level, index, &TileNodes::from_hashes(&hashes));
@@ -104,9 +102,8 @@ impl TreeCheck<'_> {
 
     /// Finds the partial tiles that lead to the root.
     fn edge(&mut self, manifest: &Manifest) -> Result<Edge, StorageError> {
-        let size = manifest.size.get();
-        let levels = (0..8).take_while(|level| size >> shift(*level) > 0);
-        let places: Vec<_> = levels.map(|level| (level, size >> shift(level))).collect();
+        let levels = (0..8).map(|level| (level, TileKind::Hashes(level).count(manifest.size)));
+        let places: Vec<_> = levels.take_while(|(_, hashes)| *hashes > 0).collect();
         let files: Vec<_> = places
             .iter()
             .map(|(level, hashes)| {
@@ -131,7 +128,7 @@ impl TreeCheck<'_> {
         let proven = chosen.is_some();
         for (at, (level, hashes)) in places.iter().enumerate() {
             let (index, width) = place(*hashes);
-            let name = names::tile(TileKind::Hashes(*level), index, width);
+            let name = TileKind::Hashes(*level).path(index, width);
             match &chosen {
                 Some(tiles) if files[at].as_ref() != Some(&tiles[at]) => self.rewrite(&name, &tiles[at])?,
                 None if width > 0 && files[at].is_none() => {
@@ -152,7 +149,7 @@ impl TreeCheck<'_> {
 
     /// Checks a full tile and everything below it.
     fn full_tile(&mut self, level: u8, index: u64, expect: Expect) -> Result<(), StorageError> {
-        let name = names::tile(TileKind::Hashes(level), index, TILE_WIDTH);
+        let name = TileKind::Hashes(level).path(index, TILE_WIDTH);
         let file = self.tile_file(level, index, TILE_WIDTH);
         let (hashes, proven) = match expect {
             Expect::Proven(root) => {
@@ -226,7 +223,7 @@ impl TreeCheck<'_> {
         hashes: &[Hash],
         proven: bool,
     ) -> Result<Option<Vec<Bytes>>, StorageError> {
-        let name = names::tile(TileKind::Entries, index, width);
+        let name = TileKind::Entries.path(index, width);
         let mut entries = self.bundle_file(index, width);
         match &entries {
             None => self.report.damage(
@@ -255,22 +252,21 @@ impl TreeCheck<'_> {
     }
 
     fn tile_file(&self, level: u8, index: u64, width: usize) -> Option<Vec<Hash>> {
-        let name = names::tile(TileKind::Hashes(level), index, width);
+        let name = TileKind::Hashes(level).path(index, width);
         // What cannot be read is missing: the finding is the same, and so is the remedy.
         let bytes = self.blobs.read(&name).ok()??;
-        let (hashes, []) = bytes.as_chunks::<HASH_LEN>() else { return None };
-        (hashes.len() == width).then(|| hashes.iter().map(|hash| Hash::from_bytes(*hash)).collect())
+        decode_hashes(&bytes, width as u16).ok()
     }
 
     fn bundle_file(&self, index: u64, width: usize) -> Option<Vec<Bytes>> {
-        let bytes = self.blobs.read(&names::tile(TileKind::Entries, index, width)).ok()??;
+        let bytes = self.blobs.read(&TileKind::Entries.path(index, width)).ok()??;
         parse_bundle(&Bytes::from(bytes), width)
     }
 
     /// Reports a tile whose hashes are proven, and writes them if asked to.
     fn rewrite(&mut self, name: &str, hashes: &[Hash]) -> Result<(), StorageError> {
         if self.repair {
-            self.blobs.commit(name, &tile_bytes(hashes))?;
+            self.blobs.commit(name, &encode_hashes(hashes))?;
         }
         let what = "its hashes do not lead to the root of the log; what lies below it does";
         self.report.repairable(name, Place::Whole, what, self.repair);
@@ -281,10 +277,6 @@ impl TreeCheck<'_> {
 /// Number and width of the partial tile of a level with this many hashes.
 fn place(hashes: u64) -> (u64, usize) {
     (hashes / TILE_WIDTH as u64, hashes as usize % TILE_WIDTH)
-}
-
-fn shift(level: u8) -> u32 {
-    u32::from(TILE_HEIGHT) * u32::from(level)
 }
 
 fn root_of(hashes: &[Hash]) -> Hash {

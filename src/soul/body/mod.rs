@@ -7,6 +7,7 @@ mod error;
 mod fields;
 mod parse;
 mod rules;
+mod signer;
 mod types;
 mod write;
 
@@ -14,6 +15,7 @@ pub use error::{BodyError, FieldFault, Form, Kind};
 pub use fields::{is_domain_name, is_label};
 pub use parse::newer_rules;
 pub use rules::{check_link, check_pops};
+pub use signer::SignerRole;
 pub use types::{
     Attest, Body, Conditions, Credential, Endpoint, Feedback, Genesis, Guardians, KeyEntry, Keys, LinkRef, Notice,
     NoticeKind, Policy, Pop, Profile, RawKey, RawSignature, Reason, Receipt, Recover, Retract, RevokeAgent, Roles,

@@ -1,0 +1,135 @@
+//! Files of the log in which a bit has turned: what rests on them is refused, and all else is answered as before.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+use soulchain::encoding::b64_encode;
+
+use super::agent::Agent;
+use super::support::{Server, Setup};
+
+/// An entry in the middle of the first bundle, and one behind it.
+const DAMAGED: u64 = 100;
+const WHOLE: u64 = 300;
+
+/// A log of two full bundles and the beginning of a third, as it was when nothing was damaged.
+struct Scene {
+    server: Server,
+    agent: Agent,
+    told: (u64, String),
+    entries: Vec<Vec<u8>>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let server = Server::start();
+        let mut agent = Agent::registered(&server, "hurt");
+        for _ in 0..3 {
+            server.append(&(0..200).map(|_| agent.empty()).collect::<Vec<_>>());
+        }
+        let (told, entries) = (server.size_and_root(), server.entries());
+        server.published(told.0);
+        assert!(told.0 > 512 && entries.len() as u64 == told.0);
+        Self { server, agent, told, entries }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.server.directory.path().join("data").join(name)
+    }
+
+    /// Turns one bit in the middle of a flushed file, while no process has the log open.
+    fn damage(mut self, name: &str) -> Self {
+        let file = self.file(name);
+        let directory = self.server.stop();
+        turn_a_bit(&file);
+        self.server = Server::open(directory, Setup::default());
+        self
+    }
+
+    /// What rests on the damaged file is refused, every time.
+    fn refuse(&self, targets: &[String]) {
+        for target in targets.iter().chain(targets) {
+            let problem = self.server.get(target).problem(500, "internal");
+            assert!(
+                !problem["detail"].as_str().unwrap().contains("tile"),
+                "what is wrong is the operator's: {problem}"
+            );
+        }
+        assert_eq!(self.server.size_and_root(), self.told);
+    }
+
+    fn entry_is_told(&self, index: u64) {
+        let told = self.server.json(&format!("/v1/log/entries/{index}"));
+        assert_eq!(told["entry"], b64_encode(&self.entries[index as usize]), "{index}");
+    }
+
+    /// Links are logged as before; and when the bit has been turned back, all is there.
+    fn heal(mut self, name: &str) {
+        let next = self.agent.empty();
+        assert_eq!(self.server.append(&[next]), [self.told.0]);
+        turn_a_bit(&self.file(name));
+        assert!(self.server.entries().starts_with(&self.entries));
+        self.server.audit();
+    }
+}
+
+fn turn_a_bit(file: &PathBuf) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(file, bytes).unwrap();
+}
+
+/// Targets of one entry.
+fn entry(index: u64) -> String {
+    format!("/v1/log/entries/{index}")
+}
+
+/// The path of an entry in the whole log.
+fn inclusion(index: u64) -> String {
+    format!("/v1/log/proof/inclusion?index={index}")
+}
+
+fn answered(server: &Server, target: &str) -> Value {
+    let answer = server.get(target);
+    assert_eq!(answer.status, 200, "{target}: {answer:?}");
+    answer.json()
+}
+
+#[test]
+fn a_damaged_bundle_is_never_an_answer() {
+    let name = "tile/entries/000";
+    let before = Scene::new();
+    let proof = before.server.json(&inclusion(DAMAGED));
+    let scene = before.damage(name);
+    // One bit is wrong, and no entry of the bundle is given.
+    scene.refuse(&[entry(0), entry(DAMAGED), entry(255), "/tile/entries/000".into(), "/tile/entries/000.p/7".into()]);
+    scene.refuse(&["/v1/agents/hurt/links/50".into(), "/v1/agents/registrar/links/1".into()]);
+    // The tree does not rest on it.
+    assert_eq!(answered(&scene.server, &inclusion(DAMAGED)), proof);
+    for index in [256, WHOLE, scene.told.0 - 1] {
+        scene.entry_is_told(index);
+    }
+    assert_eq!(scene.server.get("/tile/entries/001").status, 200);
+    assert_eq!(scene.server.get("/tile/0/000").status, 200);
+    scene.heal(name);
+}
+
+#[test]
+fn a_damaged_tile_is_never_an_answer() {
+    let name = "tile/0/000";
+    let before = Scene::new();
+    let proof = before.server.json(&inclusion(WHOLE));
+    let scene = before.damage(name);
+    scene.refuse(&[inclusion(0), inclusion(DAMAGED), inclusion(255), "/tile/0/000".into(), "/tile/0/000.p/5".into()]);
+    scene.refuse(&["/v1/log/proof/consistency?old=100".into(), "/v1/log/proof/inclusion?index=3&size=100".into()]);
+    // The entries are as they were, but nothing shows it.
+    scene.refuse(&[entry(DAMAGED), "/tile/entries/000".into()]);
+    assert_eq!(answered(&scene.server, &inclusion(WHOLE)), proof);
+    for index in [256, WHOLE, scene.told.0 - 1] {
+        scene.entry_is_told(index);
+    }
+    assert_eq!(scene.server.get("/tile/0/001").status, 200);
+    assert_eq!(answered(&scene.server, "/v1/agents/hurt")["head"]["seqno"], 601);
+    scene.heal(name);
+}
