@@ -102,6 +102,10 @@ impl Cast {
             many,
         };
         cast.speak(server);
+        // All of that leaves memory with its bundle.
+        let mut filler = Agent::registered(server, "filler");
+        let links: Vec<Signed> = (0..256).map(|_| filler.empty()).collect();
+        server.append(&links);
         cast
     }
 

@@ -245,6 +245,13 @@ fn key_events_have_a_share_that_other_links_do_not_use_up() {
     submit_from(&server, "192.0.2.1", std::slice::from_ref(&third)).problem(429, "rate_limited");
     submit_from(&server, "192.0.2.3", &[third]).problem(429, "rate_limited");
     let fresh = [&super::agent::key("flooded admin 2"), &super::agent::key("flooded act 2")];
+    // Who makes up a recovery key uses up nothing.
+    let thief = super::agent::key("of a thief");
+    for at in 0..3 {
+        let forged = agent.recovery(&thief, &super::agent::key("flooded then"), fresh);
+        let event = agent.unsent(&thief, &soulchain::soul::Body::Recover(forged));
+        submit_from(&server, &format!("198.51.100.{at}"), &[event]).problem(403, "unauthorised");
+    }
     let recover = agent.recovery(&next, &super::agent::key("flooded then"), fresh);
     let event = agent.sign(&next, &soulchain::soul::Body::Recover(recover));
     assert_eq!(submit_from(&server, "192.0.2.3", &[event]).status, 201);
