@@ -51,8 +51,10 @@ pub(super) async fn signed(args: &BenchArgs, out: &Output) -> CliResult<Vec<Scri
         making.push(tokio::spawn(async move {
             let mut chains = Vec::with_capacity(agents_each);
             // The registrar can be spoken of before there is anybody else.
-            let mut subject =
-                mix.then_some(client.agent("registrar").await?.identity).and_then(|id| Identity::from_hex(&id));
+            let mut subject = match mix {
+                true => Identity::from_hex(&client.agent("registrar").await?.identity),
+                false => None,
+            };
             for _ in 0..agents_each {
                 let (identity, links) = chain(&client, &log, links_each, size, subject).await?;
                 subject = subject.and(Some(identity));
