@@ -51,10 +51,8 @@ pub(super) async fn signed(args: &BenchArgs, out: &Output) -> CliResult<Vec<Scri
         making.push(tokio::spawn(async move {
             let mut chains = Vec::with_capacity(agents_each);
             // The registrar can be spoken of before there is anybody else.
-            let mut subject = match mix {
-                true => Identity::from_hex(&client.agent("registrar").await?.identity),
-                false => None,
-            };
+            let registrar = if mix { Some(client.agent("registrar").await?.identity) } else { None };
+            let mut subject = registrar.and_then(|identity| Identity::from_hex(&identity));
             for _ in 0..agents_each {
                 let (identity, links) = chain(&client, &log, links_each, size, subject).await?;
                 subject = subject.and(Some(identity));
