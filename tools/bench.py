@@ -66,7 +66,7 @@ class Server:
     def __exit__(self, *_):
         self.process.send_signal(signal.SIGINT)
         try:
-            self.process.wait(30)
+            self.process.wait(3)
         except subprocess.TimeoutExpired:
             self.process.kill()
 
