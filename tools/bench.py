@@ -69,6 +69,7 @@ class Server:
             self.process.wait(3)
         except subprocess.TimeoutExpired:
             self.process.kill()
+            self.process.wait()
 
 
 def wrk(clients, seconds, script):
