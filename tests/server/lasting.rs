@@ -116,7 +116,7 @@ impl Cast {
         server.append(&[self.speaker.say(&receipt(id, about)), self.speaker.say(&attest(id))]);
         self.taken_back[0] = self.speaker.newest();
         let first = LinkRef { seqno: Seqno::FIRST.next(), curr: about.curr };
-        let earlier = LinkRef { curr: self.action(server, 2), ..first };
+        let earlier = LinkRef { curr: Self::action(server, 2), ..first };
         server.append(&[self.speaker.say(&feedback(id, Some(earlier)))]);
         self.taken_back[1] = self.speaker.newest();
         server.append(&[self.speaker.say(&feedback(id, Some(about)))]);
@@ -124,7 +124,7 @@ impl Cast {
         server.append(&[self.suspicious.empty(), self.suspicious.empty()]);
     }
 
-    fn action(&self, server: &Server, seqno: u64) -> soulchain::soul::Curr {
+    fn action(server: &Server, seqno: u64) -> soulchain::soul::Curr {
         let shown = server.json(&format!("/v1/agents/actor/links/{seqno}"));
         soulchain::soul::Curr::from_hex(shown["curr"].as_str().unwrap()).unwrap()
     }
@@ -192,7 +192,7 @@ impl Cast {
     /// What only shows when the log goes on: each step rests on something that records do not show.
     fn goes_on(mut self, server: &Server) {
         let (id, act) = (self.actor.identity(), self.registrar.act.clone());
-        let earlier = LinkRef { seqno: Seqno::new(2), curr: self.action(server, 2) };
+        let earlier = LinkRef { seqno: Seqno::new(2), curr: Self::action(server, 2) };
         // Taken back, it can be said again; what stands can be taken back.
         server.append(&[self.speaker.say(&feedback(id, Some(earlier)))]);
         server.append(&[self.speaker.say(&retract(self.stands))]);

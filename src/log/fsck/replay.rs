@@ -257,12 +257,11 @@ impl<'a> Rows<'a> {
     /// The row that replay gave for an entry.
     fn row(&self, blobs: &dyn Blobs, index: u64) -> Result<Row, ReadError> {
         let damaged = |what| ReadError::Damaged { name: CHAIN_INDEX.into(), what };
-        if let Some(row) = self.wrong_rows.get(&index) {
-            return Ok(*row);
-        }
         let bytes = if self.fresh.is_some() {
             let read = self.disk.read_at(NEW_CHAIN_INDEX, index * ROW_LEN, ROW_LEN as usize);
             Some(read.map_err(|e| StorageError::io("read", NEW_CHAIN_INDEX, e))?)
+        } else if let Some(row) = self.wrong_rows.get(&index) {
+            return Ok(*row);
         } else if self.wrong > self.wrong_rows.len() as u64 {
             return Err(damaged("too many of its rows are wrong to go on without --repair"));
         } else {
