@@ -66,8 +66,7 @@ pub(super) async fn signed(args: &BenchArgs, out: &Output) -> CliResult<Vec<Scri
 /// Registers an agent, and signs links for it.
 async fn chain(client: &Client, log: &KnownLog, links: usize, size: usize) -> CliResult<Vec<SignedLink>> {
     let (admin, act) = (KeyFile::generate()?, KeyFile::generate()?);
-    let new =
-        NewAgent { name: None, admin: Signer::from(&admin), act: Signer::from(&act), next: None, controller: None };
+    let new = NewAgent::of_keys(Signer::from(&admin), Signer::from(&act));
     let (agent, _) = new.register(client, log, ProofWanted::Log, now()).await?;
     let signing = tokio::task::spawn_blocking(move || sign(&agent, links, size));
     signing.await.map_err(|error| CliError::failed(error.to_string()))?
