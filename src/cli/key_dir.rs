@@ -163,11 +163,7 @@ impl KeyDir {
     /// Makes keys and writes their files: once this is done they survive a power loss.
     async fn create(&self, name: &str, paths: Vec<PathBuf>, out: &Output) -> CliResult<()> {
         let passphrase = passphrase_for_new(self.unencrypted)?;
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.dir)
-            .map_err(|error| CliError::file(&self.dir, error))?;
+        self.make()?;
         if passphrase.is_none() {
             out.warn(format_args!(
                 "the keys of `{name}` are not encrypted: whoever can read {} has them",
@@ -175,6 +171,11 @@ impl KeyDir {
             ));
         }
         blocking(move || paths.iter().try_for_each(|path| KeyFile::generate()?.write(path, passphrase.as_ref()))).await
+    }
+
+    fn make(&self) -> CliResult<()> {
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir);
+        made.map_err(|error| CliError::file(&self.dir, error))
     }
 
     async fn present(&self, name: &str, role: Role, out: &Output) -> CliResult<KeyFile> {

@@ -69,8 +69,7 @@ impl KeyEvent {
     ) -> Result<SignedLink, ClientError> {
         self.check_signer(record)?;
         let position = ChainEnd::of_record(record).position(record.identity);
-        let draft =
-            Draft { log_id, position, ctime: now, anchor, outcome: Outcome::None, kid: self.signer.kid() };
+        let draft = Draft { log_id, position, ctime: now, anchor, outcome: Outcome::None, kid: self.signer.kid() };
         let body = self.body(record, &draft);
         Ok(draft.inline(&body)?.sign(self.signer.key()).into())
     }

@@ -52,6 +52,15 @@ impl RelyingParty<'_> {
         self.ask(Question::State(who)).await
     }
 
+    /// The identity that is meant: 64 hex digits are taken at their word, a name is looked up.
+    pub async fn identity(&self, who: &str) -> Result<Identity, ClientError> {
+        if let Some(identity) = Identity::from_hex(who) {
+            return Ok(identity);
+        }
+        let proven = self.state(who).await?;
+        proven.record().map(|record| record.identity).ok_or_else(|| ClientError::Absent(who.into()))
+    }
+
     /// A link of an identity, that it is logged at this place of the chain. Its signer's state is not asked for.
     pub async fn link(&self, identity: &Identity, seqno: Seqno) -> Result<LinkShown, ClientError> {
         let proven = self.ask(Question::Link(identity, seqno)).await?;

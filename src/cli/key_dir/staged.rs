@@ -35,7 +35,7 @@ pub(in crate::cli) struct Promoted {
 impl KeyDir {
     /// Keeps others from changing keys in this directory. The lock ends with the file.
     pub(in crate::cli) fn lock(&self) -> CliResult<File> {
-        fs::create_dir_all(&self.dir).map_err(|error| CliError::file(&self.dir, error))?;
+        self.make()?;
         let dir = File::open(&self.dir).map_err(|error| CliError::file(&self.dir, error))?;
         flock(&dir, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
             CliError::unavailable(format!("keys in {} are being changed", self.dir.display()))
