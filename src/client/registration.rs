@@ -9,7 +9,9 @@ use super::logged::{Logged, SignedLink};
 use super::transport::Client;
 use crate::encoding::UnixMillis;
 use crate::keyfile::KeyFileError;
-use crate::soul::{Body, ChainPosition, Draft, Genesis, Guardians, Identity, KeyEntry, Next, Outcome, Roles, Salt};
+use crate::soul::{
+    Body, ChainPosition, Draft, Genesis, Guardians, Identity, KeyEntry, LogId, Next, Outcome, Roles, Salt,
+};
 
 /// What an agent is founded with.
 #[derive(Clone, Debug)]
@@ -38,8 +40,12 @@ impl NewAgent {
 
     /// The signed genesis.
     pub fn genesis(&self, log: &KnownLog, now: UnixMillis) -> Result<SignedLink, ClientError> {
+        self.genesis_in(log.id(), now)
+    }
+
+    pub(super) fn genesis_in(&self, log_id: LogId, now: UnixMillis) -> Result<SignedLink, ClientError> {
         let draft = Draft {
-            log_id: log.id(),
+            log_id,
             position: ChainPosition::GENESIS,
             ctime: now,
             anchor: None,

@@ -47,17 +47,10 @@ pub(super) async fn run(args: RevokeArgs, out: &Output) -> CliResult<()> {
     if let Some(done) = change.settle(&wish).await? {
         return change.tell(done, &what).await;
     }
-    let signer = match &args.recovery_key {
-        Some(path) => {
-            let signer = Signer::from(&read_recovery_key(path, out).await?);
-            change.check_recovery_key(&signer)?;
-            signer
-        }
-        None => {
-            let keys = change.dir.agent_keys(&change.label, &[Role::Admin], out).await?;
-            keys.admin.expect("a key was read")
-        }
-    };
+    if change.record().standing.live_keys().next().is_none() {
+        return Err(CliError::failed(format!("{} is revoked already", args.agent)));
+    }
+    let signer = args.signer(&change, out).await?;
     args.confirm()?;
     let by_next = args.recovery_key.is_some();
     let revocation = KeyChange::Revoke { reason: args.reason, by_next };
@@ -73,6 +66,15 @@ pub(super) async fn run(args: RevokeArgs, out: &Output) -> CliResult<()> {
 }
 
 impl RevokeArgs {
+    async fn signer(&self, change: &Change<'_>, out: &Output) -> CliResult<Signer> {
+        if let Some(path) = &self.recovery_key {
+            let signer = Signer::from(&read_recovery_key(path, out).await?);
+            return change.check_recovery_key(&signer).map(|()| signer);
+        }
+        let keys = change.dir.agent_keys(&change.label, &[Role::Admin], out).await?;
+        Ok(keys.admin.expect("a key was read"))
+    }
+
     fn confirm(&self) -> CliResult<()> {
         if self.yes {
             return Ok(());
