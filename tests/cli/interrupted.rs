@@ -1,0 +1,220 @@
+//! Key events that are cut off: the link that was on its way, the files that were being renamed.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use soulchain::keyfile::KeyFile;
+
+use crate::node::Node;
+
+const NODE: &str = "SOULCHAIN_NODE=";
+
+/// A node that answers as the real one does, but cuts the connection where links are sent: before they are handed on, or
+/// after.
+struct Lossy {
+    url: String,
+}
+
+impl Lossy {
+    fn start(node: &Node, hands_on: bool) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let target = node.url.trim_start_matches("http://").to_owned();
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (mut client, target) = (client.unwrap(), target.clone());
+                std::thread::spawn(move || {
+                    let request = read_request(&mut client);
+                    let is_append = request.starts_with(b"POST /v1/links?");
+                    if request.is_empty() || is_append && !hands_on {
+                        return;
+                    }
+                    let mut server = std::net::TcpStream::connect(target).unwrap();
+                    let request = String::from_utf8(request).unwrap();
+                    let (first, rest) = request.split_once("\r\n").unwrap();
+                    write!(server, "{first}\r\nconnection: close\r\n{rest}").unwrap();
+                    let mut answer = Vec::new();
+                    let _ = server.read_to_end(&mut answer);
+                    if !is_append {
+                        let _ = client.write_all(&answer);
+                    }
+                });
+            }
+        });
+        Self { url }
+    }
+}
+
+/// A whole request, whose body has the length that its head says.
+fn read_request(stream: &mut std::net::TcpStream) -> Vec<u8> {
+    let (mut request, mut chunk) = (Vec::new(), [0; 4096]);
+    loop {
+        let read = stream.read(&mut chunk).unwrap_or(0);
+        request.extend_from_slice(&chunk[..read]);
+        let text = String::from_utf8_lossy(&request).to_ascii_lowercase();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+            if body.len() >= length.unwrap_or(0) {
+                return request;
+            }
+        }
+        if read == 0 {
+            return request;
+        }
+    }
+}
+
+fn registered() -> Node {
+    let node = Node::start();
+    node.stdout("soulchain agent register scout --unencrypted");
+    node
+}
+
+fn keys(node: &Node) -> PathBuf {
+    node.dir.path().join(".soulchain/keys")
+}
+
+fn kid(path: &Path) -> String {
+    KeyFile::read(path, None).unwrap().key.kid().to_hex()
+}
+
+fn live(node: &Node) -> Vec<String> {
+    let shown: Value = serde_json::from_str(&node.stdout("soulchain resolve scout --json")).unwrap();
+    let keys = shown["record"]["keys"].as_array().unwrap().clone();
+    keys.iter().filter(|key| key.get("revoked").is_none()).map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+fn snapshot(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    files.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+}
+
+fn restore(dir: &Path, files: &[(PathBuf, Vec<u8>)]) {
+    for entry in fs::read_dir(dir).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    files.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
+}
+
+const ROTATE: &str = "soulchain agent rotate scout --unencrypted --json";
+
+/// Rotates through a node that loses the answer, or the request.
+fn cut_off(node: &Node, hands_on: bool) {
+    let lossy = Lossy::start(node, hands_on);
+    let done = node.shell(&format!("{NODE}{} {ROTATE}", lossy.url));
+    let printed = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!(done.status.code(), Some(3), "{printed}");
+    assert!(printed.contains("the same command goes on with it"), "{printed}");
+    for file in ["scout-act.new.key", "scout-admin.new.key", "scout.pending"] {
+        assert!(keys(node).join(file).exists(), "{file}");
+    }
+}
+
+fn finished(node: &Node, resumed: bool, seqno: u64) {
+    let done: Value = serde_json::from_str(&node.stdout(ROTATE)).unwrap();
+    assert_eq!((&done["resumed"], &done["link"]["seqno"]), (&resumed.into(), &seqno.into()), "{done}");
+    check_files(node, seqno);
+}
+
+/// The files are those of the live keys, and nothing is under way.
+fn check_files(node: &Node, seqno: u64) {
+    let mut held: Vec<_> = ["act", "admin"].map(|role| kid(&keys(node).join(format!("scout-{role}.key")))).to_vec();
+    held.sort();
+    assert_eq!(held, live(node));
+    for file in ["scout-act.new.key", "scout-admin.new.key", "scout.pending"] {
+        assert!(!keys(node).join(file).exists(), "{file}");
+    }
+    assert!(keys(node).join(format!("scout-act.key.retired-{seqno}")).exists());
+    node.stdout("soulchain agent act scout mine");
+}
+
+#[test]
+fn an_event_that_never_arrived_is_sent_again_with_the_same_keys() {
+    let node = registered();
+    cut_off(&node, false);
+    let new = kid(&keys(&node).join("scout-act.new.key"));
+    assert!(!live(&node).contains(&new));
+    finished(&node, true, 2);
+    assert!(live(&node).contains(&new));
+}
+
+#[test]
+fn an_event_whose_answer_was_lost_is_recognised() {
+    let node = registered();
+    cut_off(&node, true);
+    let new = kid(&keys(&node).join("scout-act.new.key"));
+    assert!(live(&node).contains(&new), "the log lists a key that has its file");
+    let helpless = node.shell("soulchain agent act scout mine");
+    assert!(String::from_utf8_lossy(&helpless.stderr).contains("finish it first"));
+    finished(&node, true, 2);
+}
+
+#[test]
+fn an_event_that_others_outran_is_signed_anew_with_the_same_keys() {
+    let node = registered();
+    cut_off(&node, false);
+    let new = kid(&keys(&node).join("scout-act.new.key"));
+    node.stdout("soulchain agent act scout meanwhile");
+    finished(&node, false, 3);
+    assert!(live(&node).contains(&new));
+}
+
+#[test]
+fn without_the_pending_event_the_record_tells() {
+    let node = registered();
+    cut_off(&node, true);
+    fs::remove_file(keys(&node).join("scout.pending")).unwrap();
+    let done: Value = serde_json::from_str(&node.stdout(ROTATE)).unwrap();
+    assert_eq!((&done["resumed"], &done["link"]), (&true.into(), &Value::Null), "{done}");
+    check_files(&node, 2);
+}
+
+#[test]
+fn another_command_finishes_what_was_begun_first() {
+    let node = registered();
+    cut_off(&node, true);
+    let next = keys(&node).join("scout-next.key");
+    node.stdout(&format!("soulchain agent recover scout --recovery-key {} --unencrypted", next.display()));
+    check_files(&node, 2);
+    assert!(keys(&node).join("scout-act.key.retired-3").exists());
+}
+
+/// Every state in which the files can be between the answer and the end, by doing the steps of the end one by one.
+#[test]
+fn cut_off_between_any_two_renames_it_is_finished() {
+    let node = registered();
+    cut_off(&node, true);
+    let dir = keys(&node);
+    let begun = snapshot(&dir);
+    let steps: [fn(&Path); 4] = [
+        |dir| fs::hard_link(dir.join("scout-admin.key"), dir.join("scout-admin.key.retired-2")).unwrap(),
+        |dir| fs::rename(dir.join("scout-admin.new.key"), dir.join("scout-admin.key")).unwrap(),
+        |dir| fs::hard_link(dir.join("scout-act.key"), dir.join("scout-act.key.retired-2")).unwrap(),
+        |dir| fs::rename(dir.join("scout-act.new.key"), dir.join("scout-act.key")).unwrap(),
+    ];
+    for done in 0..=steps.len() {
+        restore(&dir, &begun);
+        steps[..done].iter().for_each(|step| step(&dir));
+        let finished: Value = serde_json::from_str(&node.stdout(ROTATE)).unwrap();
+        assert_eq!(finished["link"]["seqno"], 2, "after {done} steps: {finished}");
+        check_files(&node, 2);
+    }
+}
+
+#[test]
+fn nothing_is_overwritten_and_one_changes_keys_at_a_time() {
+    let node = registered();
+    cut_off(&node, true);
+    let aside = keys(&node).join("scout-act.key.retired-2");
+    fs::write(&aside, "another").unwrap();
+    let refused = node.shell(ROTATE);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("nothing is overwritten"));
+    fs::rename(&aside, aside.with_extension("mine")).unwrap();
+    finished(&node, true, 2);
+    let busy = node.shell("flock .soulchain/keys soulchain agent rotate scout --unencrypted");
+    assert_eq!(busy.status.code(), Some(3), "{}", String::from_utf8_lossy(&busy.stderr));
+}
