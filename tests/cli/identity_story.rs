@@ -129,7 +129,9 @@ struct Flood {
 }
 
 impl Flood {
+    /// Returns once the chain is flooded.
     fn start(node: &Node, who: &str, keys: AgentKeys) -> Self {
+        let (begun, has_begun) = std::sync::mpsc::channel();
         let (stop, url, who) = (Arc::new(AtomicBool::new(false)), node.url.clone(), who.to_owned());
         let stopped = Arc::clone(&stop);
         let flood = async move {
@@ -141,7 +143,10 @@ impl Flood {
                 let profile = Profile { kind: Some(format!("flood {appended}")), ..Profile::default() };
                 match agent.set_profile(&profile, ProofWanted::None, now()).await {
                     // An answer without a proof is not believed, but the link is in.
-                    Ok(_) | Err(soulchain::client::ClientError::False(_)) => appended += 1,
+                    Ok(_) | Err(soulchain::client::ClientError::False(_)) => {
+                        appended += 1;
+                        begun.send(()).unwrap_or_default();
+                    }
                     Err(_) => {}
                 }
                 let _ = agent.refresh().await;
@@ -149,6 +154,7 @@ impl Flood {
             appended
         };
         let appended = std::thread::spawn(|| tokio::runtime::Runtime::new().unwrap().block_on(flood));
+        has_begun.recv().unwrap();
         Self { stop, appended }
     }
 
