@@ -38,6 +38,7 @@ pub(super) fn tell_record(out: &Output, record: &Record, log_time: UnixMillis) {
     ]);
     out.line("");
     out.table(&["key", "roles", "added at", "retired at", "disowned"], standing.keys.iter().map(key_row).collect());
+    out.line("");
 }
 
 /// The record as the log commits to it.

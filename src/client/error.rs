@@ -122,7 +122,8 @@ impl ClientError {
             Self::Unsendable(_) => "change what you want to say; the formats are in formats.md §2 to §4",
             Self::NoKey { .. } => "put the agent's key file into the directory of the keys, or name another directory",
             Self::KeyNotListed { .. } => {
-                "is this the right log, and is the name yours? `soulchain agent show` lists its keys"
+                "is this the right log, and is the name yours? `soulchain agent show` lists its keys; where somebody else has \
+                 changed them, `soulchain agent recover` takes the agent back with its recovery key"
             }
             Self::Unproven(_) => {
                 "do not rely on this answer. If the policy is sound, it lists the log's keys, the instant key for newest states"

@@ -6,9 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use serde_json::Value;
-use soulchain::client::{Agent, AgentKeys, Client, KnownLog, ProofWanted, Signer, now};
+use soulchain::client::{
+    Action, Agent, AgentKeys, Client, ClientError, KeyChange, KeyEvent, KnownLog, Logged, ProofWanted, RelyingParty,
+    Signer, now,
+};
 use soulchain::keyfile::KeyFile;
+use soulchain::registry::Record;
 use soulchain::soul::Profile;
+use soulchain::tlog::Policy;
 
 use crate::node::Node;
 
@@ -48,6 +53,15 @@ impl Node {
 
     fn key(&self, file: &str) -> Signer {
         Signer::from(&KeyFile::read(&self.dir.path().join(file), None).unwrap().key)
+    }
+
+    /// Does something with the library.
+    fn run<T>(&self, work: impl AsyncFnOnce(&Client, &KnownLog) -> T) -> T {
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let client = Client::new(&self.url).unwrap();
+            let log = KnownLog::ask(&client).await.unwrap();
+            work(&client, &log).await
+        })
     }
 
     fn offline(&self, file: &str) -> Value {
@@ -102,24 +116,20 @@ fn a_stolen_act_key() {
     assert_eq!((disowned.len(), &disowned[0]["suspect_from"], &disowned[0]["suspect_by"]), (1, &3.into(), &6.into()));
 }
 
-/// A profile by whoever holds these keys, without a look at whether they are live.
-fn thief_appends(node: &Node, who: &str, keys: AgentKeys) -> Result<u64, soulchain::client::ClientError> {
-    let work = async {
-        let client = Client::new(&node.url)?;
-        let log = KnownLog::ask(&client).await?;
-        let policy = soulchain::tlog::Policy::parse(node.read("policy.txt").as_bytes()).unwrap();
-        let party = soulchain::client::RelyingParty {
-            client: &client,
-            policy: &policy,
-            origin: log.origin().as_str(),
-            max_age_seconds: None,
-        };
-        let proven = party.state(who).await?;
-        let mut agent = Agent::of_record(&client, &log, proven.record().unwrap(), keys);
-        let action = soulchain::client::Action::new("stolen");
-        Ok(agent.act(&action, ProofWanted::Log, now()).await?.index().get())
-    };
-    tokio::runtime::Runtime::new().unwrap().block_on(work)
+/// An action by whoever holds these keys, without a look at whether they are live.
+fn thief_appends(node: &Node, who: &str, keys: AgentKeys) -> Result<Logged, ClientError> {
+    node.run(async |client, log| {
+        let record = proven_record(node, client, log, who).await;
+        let mut agent = Agent::of_record(client, log, &record, keys);
+        agent.act(&Action::new("stolen"), ProofWanted::Log, now()).await
+    })
+}
+
+/// The record of an agent as the library proves it.
+async fn proven_record(node: &Node, client: &Client, log: &KnownLog, who: &str) -> Record {
+    let policy = Policy::parse(node.read("policy.txt").as_bytes()).unwrap();
+    let party = RelyingParty { client, policy: &policy, origin: log.origin().as_str(), max_age_seconds: None };
+    party.state(who).await.unwrap().record().unwrap().clone()
 }
 
 /// Somebody who appends to a chain without pause.
@@ -143,7 +153,7 @@ impl Flood {
                 let profile = Profile { kind: Some(format!("flood {appended}")), ..Profile::default() };
                 match agent.set_profile(&profile, ProofWanted::None, now()).await {
                     // An answer without a proof is not believed, but the link is in.
-                    Ok(_) | Err(soulchain::client::ClientError::False(_)) => {
+                    Ok(_) | Err(ClientError::False(_)) => {
                         appended += 1;
                         begun.send(()).unwrap_or_default();
                     }
@@ -175,7 +185,7 @@ fn a_stolen_admin_key() {
     let admin = AgentKeys { act: None, admin: Some(node.key("thief/scout-admin.key")) };
     let flood = Flood::start(&node, "scout", admin);
     let locked_out = node.fails(1, "soulchain agent rotate scout --unencrypted");
-    assert!(locked_out.contains("soulchain agent recover scout"), "{locked_out}");
+    assert!(locked_out.contains("soulchain agent recover"), "{locked_out}");
     assert!(!node.has(&format!("{KEYS}/scout-act.new.key")), "no keys are made in vain");
     // The owner comes back on a machine that has nothing but the recovery key.
     let recovered =
@@ -218,6 +228,65 @@ fn an_agent_that_is_flooded_while_its_keys_are_rotated() {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     assert!(flooded > 0, "there was no flood");
     node.stdout("soulchain agent act scout mine");
+}
+
+#[test]
+fn an_agent_whose_chain_is_held() {
+    let node = Node::with_agents(&["scout"]);
+    node.stdout("soulchain agent act scout before");
+    // A rotation is signed, the chain goes on, and only then the rotation arrives: it is outrun, and holds the chain.
+    let admin = node.key(&format!("{KEYS}/scout-admin.key"));
+    let fresh = Signer::from(&KeyFile::generate().unwrap());
+    let outrun = node.run(async |client, log| {
+        let record = proven_record(&node, client, log, "scout").await;
+        let new = AgentKeys { act: Some(fresh), admin: None };
+        let change = KeyChange::Rotate { new, next: None, custodian: None };
+        let event = KeyEvent { change, signer: admin, suspect_from: None };
+        let link = event.sign(log.id(), &record, None, now()).unwrap();
+        node.stdout("soulchain agent act scout meanwhile");
+        Agent::of_record(client, log, &record, AgentKeys::default()).send(vec![link], ProofWanted::Log).await
+    });
+    assert_eq!(outrun.unwrap_err().code(), "conflict");
+    let held = node.fails(3, "soulchain agent act scout after");
+    assert!(held.contains("somebody is changing this agent's keys") && held.contains("--type keys"), "{held}");
+    assert!(node.fails(3, "soulchain agent act scout after --json").contains("\"code\":\"held\""));
+    // The owner gets in at once, and that ends the hold.
+    node.stdout("soulchain agent rotate scout --unencrypted");
+    node.stdout("soulchain agent act scout after");
+}
+
+#[test]
+fn keys_under_passphrases() {
+    let node = Node::with_agents(&[]);
+    node.stdout("SOULCHAIN_PASSPHRASE=one soulchain agent register scout");
+    node.stdout("SOULCHAIN_PASSPHRASE=one soulchain agent rotate scout --key act");
+    assert!(node.fails(2, "SOULCHAIN_PASSPHRASE=two soulchain agent rotate scout").contains("wrong passphrase"));
+    let recover = format!("soulchain agent recover scout --recovery-key {KEYS}/scout-next.key --keys home");
+    assert!(node.fails(2, &format!("SOULCHAIN_PASSPHRASE=two {recover}")).contains("wrong passphrase"));
+    node.stdout(&format!("SOULCHAIN_RECOVERY_PASSPHRASE=one SOULCHAIN_PASSPHRASE=two {recover}"));
+    node.stdout("SOULCHAIN_PASSPHRASE=two soulchain agent act scout mine --keys home");
+}
+
+#[test]
+fn what_is_not_proven_is_not_shown() {
+    let node = Node::with_agents(&["scout"]);
+    let other = Node::with_agents(&["scout"]);
+    // Of a log that the policy does not name, and of cosignatures where there are none.
+    node.write("other.txt", &other.read("policy.txt"));
+    for line in [
+        "soulchain resolve scout --policy other.txt",
+        "soulchain agent rotate scout --unencrypted --policy other.txt",
+        "soulchain agent attest scout scout --capability a --scope b --valid-days 1 --policy other.txt",
+    ] {
+        let refused = node.fails(1, line);
+        assert!(!refused.contains("ROLES") && refused.contains("not in the policy"), "{refused}");
+    }
+    let refused = node.fails(1, "soulchain resolve scout --policy policy.txt --max-age 60");
+    assert!(refused.contains("✗ age") && !refused.contains("ROLES"), "{refused}");
+    assert!(node.fails(1, "soulchain resolve scout --policy policy.txt --max-age 60 --json").contains("\"ok\": false"));
+    assert!(node.fails(2, "soulchain agent rotate scout --unencrypted --suspect-from 3").contains("beyond the chain"));
+    assert!(!node.has(&format!("{KEYS}/scout-act.new.key")), "no keys are made in vain");
+    assert_eq!(node.record("scout")["seqno"], 1);
 }
 
 #[test]

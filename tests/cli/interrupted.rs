@@ -96,7 +96,9 @@ fn restore(dir: &Path, files: &[(PathBuf, Vec<u8>)]) {
     for entry in fs::read_dir(dir).unwrap() {
         fs::remove_file(entry.unwrap().path()).unwrap();
     }
-    files.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
+    for (path, bytes) in files {
+        fs::write(path, bytes).unwrap();
+    }
 }
 
 const ROTATE: &str = "soulchain agent rotate scout --unencrypted --json";
@@ -215,6 +217,10 @@ fn nothing_is_overwritten_and_one_changes_keys_at_a_time() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("nothing is overwritten"));
     fs::rename(&aside, aside.with_extension("mine")).unwrap();
     finished(&node, true, 2);
+    fs::write(keys(&node).join("scout.pending"), "{}").unwrap();
+    let damaged = node.shell(ROTATE);
+    assert!(String::from_utf8_lossy(&damaged.stderr).contains("scout.pending is damaged"));
+    fs::remove_file(keys(&node).join("scout.pending")).unwrap();
     let busy = node.shell("flock .soulchain/keys soulchain agent rotate scout --unencrypted");
     assert_eq!(busy.status.code(), Some(3), "{}", String::from_utf8_lossy(&busy.stderr));
 }

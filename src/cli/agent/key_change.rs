@@ -20,11 +20,11 @@ use clap::Args;
 use super::pending::{Command, Pending, PendingFile, Wish};
 use crate::cli::args::{NodeArgs, ProofArgs, identity, logged_json, tell_logged};
 use crate::cli::error::{CliError, CliResult};
-use crate::cli::key_dir::{KeyDir, NewKeyArgs, Role};
+use crate::cli::key_dir::{KeyDir, Role};
 use crate::cli::output::Output;
 use crate::cli::trust::{Trust, TrustArgs};
 use crate::client::{Agent, AgentKeys, Client, ClientError, KeyEvent, Logged, Proven, SignedLink, Signer, now};
-use crate::registry::Record;
+use crate::registry::{KeyRoles, Record};
 use crate::soul::{Identity, Next, Seqno, next_commitment};
 
 /// Flags of every key event.
@@ -37,8 +37,6 @@ pub(super) struct ChangeArgs {
     node: NodeArgs,
     #[command(flatten)]
     trust: TrustArgs,
-    #[command(flatten)]
-    keys: NewKeyArgs,
     #[command(flatten)]
     proof: ProofArgs,
 }
@@ -89,8 +87,17 @@ const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_WHILE_HELD: Duration = Duration::from_secs(4);
 
 impl ChangeArgs {
-    pub(super) fn suspect_from(&self) -> Option<Seqno> {
-        self.suspect_from.map(Seqno::new)
+    /// Where disowned links begin: in the chain, of which the event will be the end.
+    pub(super) fn suspect_from(&self, record: &Record) -> CliResult<Option<Seqno>> {
+        let (from, end) = (self.suspect_from.map(Seqno::new), record.head.seqno.next());
+        if from.is_some_and(|from| from > end) {
+            return Err(CliError::usage(format!(
+                "--suspect-from is beyond the chain, which ends at {}",
+                record.head.seqno
+            ))
+            .hint("`soulchain agent log` lists its links"));
+        }
+        Ok(from)
     }
 
     pub(super) fn wish(&self, command: Command, roles: &[Role]) -> Wish {
@@ -119,8 +126,7 @@ impl Custodian {
 
 impl<'a> Change<'a> {
     /// Looks up the agent, by name or identity, as the policy bears it out.
-    pub(super) async fn begin(args: &'a ChangeArgs, who: &str, out: &'a Output) -> CliResult<Self> {
-        let dir = args.keys.dir()?;
+    pub(super) async fn begin(args: &'a ChangeArgs, dir: KeyDir, who: &str, out: &'a Output) -> CliResult<Self> {
         let lock = dir.lock()?;
         let client = args.node.client()?;
         let trust = Trust::establish(&client, &args.trust).await?;
@@ -171,7 +177,7 @@ impl<'a> Change<'a> {
             return Ok(());
         }
         let error = CliError::from(ClientError::NotRecoveryKey { committed: standing.next });
-        if standing.key(&signer.kid()).is_some() {
+        if standing.key(&signer.kid()).is_some_and(|key| key.roles == KeyRoles::Recovery) {
             return Err(error.and_hint("this one has recovered the agent before; that made a new one"));
         }
         Err(error)

@@ -7,7 +7,7 @@ use clap::Args;
 use super::key_change::{Change, ChangeArgs, Custodian};
 use super::pending::{Command, Wish};
 use crate::cli::error::CliResult;
-use crate::cli::key_dir::{Role, read_recovery_key};
+use crate::cli::key_dir::{NewKeyArgs, Role, read_recovery_key};
 use crate::cli::output::Output;
 use crate::client::{KeyChange, KeyEvent, Signer};
 
@@ -32,6 +32,8 @@ pub(in crate::cli) struct RecoverArgs {
     #[arg(long, value_name = "ID", value_parser = Custodian::parse)]
     custodian: Option<Custodian>,
     #[command(flatten)]
+    keys: NewKeyArgs,
+    #[command(flatten)]
     change: ChangeArgs,
 }
 
@@ -39,20 +41,19 @@ const ROLES: [Role; 3] = Role::ALL;
 
 pub(super) async fn run(args: RecoverArgs, out: &Output) -> CliResult<()> {
     let wish = Wish { custodian: Custodian::wish(args.custodian), ..args.change.wish(Command::Recover, &ROLES) };
-    let mut change = Change::begin(&args.change, &args.agent, out).await?;
+    let mut change = Change::begin(&args.change, args.keys.dir()?, &args.agent, out).await?;
     let what = format!("{} recovered", args.agent);
     if let Some(done) = change.settle(&wish).await? {
         return change.tell(done, &what).await;
     }
     let signer = Signer::from(&read_recovery_key(&args.recovery_key, out).await?);
     change.check_recovery_key(&signer)?;
+    let suspect_from = args.change.suspect_from(change.record())?;
     let staged = change.stage(&ROLES).await?;
     let next = staged.next.expect("staged with the others");
     let custodian = args.custodian.and_then(Custodian::identity);
     let recovery = KeyChange::Recover { new: staged.keys, next, custodian };
-    let event = KeyEvent { change: recovery, signer, suspect_from: args.change.suspect_from() };
+    let event = KeyEvent { change: recovery, signer, suspect_from };
     let done = change.carry_out(&event, &wish).await?;
-    change.tell(done, &what).await?;
-    out.note(format_args!("{} signs nothing any more", args.recovery_key.display()));
-    Ok(())
+    change.tell(done, &what).await
 }

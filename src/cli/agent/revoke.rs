@@ -9,7 +9,7 @@ use super::key_change::{Change, ChangeArgs};
 use super::pending::{Command, Wish};
 use crate::cli::args::one_of;
 use crate::cli::error::{CliError, CliResult};
-use crate::cli::key_dir::{Role, read_recovery_key};
+use crate::cli::key_dir::{KeyArgs, Role, read_recovery_key};
 use crate::cli::output::Output;
 use crate::client::{KeyChange, KeyEvent, Signer};
 use crate::soul::Reason;
@@ -37,12 +37,14 @@ pub(in crate::cli) struct RevokeArgs {
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
+    keys: KeyArgs,
+    #[command(flatten)]
     change: ChangeArgs,
 }
 
 pub(super) async fn run(args: RevokeArgs, out: &Output) -> CliResult<()> {
     let wish = Wish { reason: Some(args.reason.to_string()), ..args.change.wish(Command::Revoke, &[]) };
-    let mut change = Change::begin(&args.change, &args.agent, out).await?;
+    let mut change = Change::begin(&args.change, args.keys.dir()?, &args.agent, out).await?;
     let what = format!("{} revoked", args.agent);
     if let Some(done) = change.settle(&wish).await? {
         return change.tell(done, &what).await;
@@ -51,10 +53,11 @@ pub(super) async fn run(args: RevokeArgs, out: &Output) -> CliResult<()> {
         return Err(CliError::failed(format!("{} is revoked already", args.agent)));
     }
     let signer = args.signer(&change, out).await?;
+    let suspect_from = args.change.suspect_from(change.record())?;
     args.confirm()?;
     let by_next = args.recovery_key.is_some();
     let revocation = KeyChange::Revoke { reason: args.reason, by_next };
-    let event = KeyEvent { change: revocation, signer, suspect_from: args.change.suspect_from() };
+    let event = KeyEvent { change: revocation, signer, suspect_from };
     let done = change.carry_out(&event, &wish).await?;
     change.tell(done, &what).await?;
     out.note(if by_next {

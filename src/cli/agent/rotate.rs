@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use super::key_change::{Change, ChangeArgs, Custodian};
 use super::pending::{Command, Wish};
 use crate::cli::error::{CliError, CliResult};
-use crate::cli::key_dir::Role;
+use crate::cli::key_dir::{NewKeyArgs, Role};
 use crate::cli::output::Output;
 use crate::client::{ClientError, KeyChange, KeyEvent};
 
@@ -34,6 +34,8 @@ pub(in crate::cli) struct RotateArgs {
     #[arg(long, value_name = "ID", value_parser = Custodian::parse)]
     custodian: Option<Custodian>,
     #[command(flatten)]
+    keys: NewKeyArgs,
+    #[command(flatten)]
     change: ChangeArgs,
 }
 
@@ -57,13 +59,13 @@ pub(super) async fn run(args: RotateArgs, out: &Output) -> CliResult<()> {
     }
     let custodian = Custodian::wish(args.custodian);
     let wish = Wish { custodian, ..args.change.wish(Command::Rotate, &roles) };
-    let mut change = Change::begin(&args.change, &args.name, out).await?;
+    let mut change = Change::begin(&args.change, args.keys.dir()?, &args.name, out).await?;
     let what = format!("keys of {} rotated", args.name);
     if let Some(done) = change.settle(&wish).await? {
         return change.tell(done, &what).await;
     }
     let event = args.event(&change, &roles, out).await?;
-    let done = change.carry_out(&event, &wish).await.map_err(|error| args.explained(error))?;
+    let done = change.carry_out(&event, &wish).await?;
     change.tell(done, &what).await
 }
 
@@ -92,17 +94,11 @@ impl RotateArgs {
         let is_live = record.standing.key(&signer.kid()).is_some_and(crate::registry::KeyRecord::is_live);
         if !is_live {
             let (agent, kid) = (self.name.clone(), signer.kid().to_hex());
-            return Err(self.explained(ClientError::KeyNotListed { agent, kid }.into()));
+            return Err(ClientError::KeyNotListed { agent, kid }.into());
         }
+        let suspect_from = self.change.suspect_from(record)?;
         let staged = change.stage(roles).await?;
         let rotation = KeyChange::Rotate { new: staged.keys, next: staged.next, custodian };
-        Ok(KeyEvent { change: rotation, signer, suspect_from: self.change.suspect_from() })
-    }
-
-    fn explained(&self, error: CliError) -> CliError {
-        error.and_hint(&format!(
-            "if somebody else has changed the keys: `soulchain agent recover {} --recovery-key FILE`",
-            self.name
-        ))
+        Ok(KeyEvent { change: rotation, signer, suspect_from })
     }
 }
