@@ -104,7 +104,10 @@ impl From<ClientError> for CliError {
             ClientError::Address(_) | ClientError::NoKey { .. } | ClientError::Key(_) => Class::Usage,
             _ => Class::Failed,
         };
-        let code = error.problem().map(|problem| problem.code.clone());
+        let code = match &error {
+            ClientError::Absent(_) => Some("unknown_identity".into()),
+            _ => error.problem().map(|problem| problem.code.clone()),
+        };
         if error.code() == "held" {
             return Self { code, ..Self::unavailable(HELD).hint(HELD_HINT) };
         }

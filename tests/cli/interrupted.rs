@@ -12,14 +12,28 @@ use crate::node::Node;
 
 const NODE: &str = "SOULCHAIN_NODE=";
 
-/// A node that answers as the real one does, but cuts the connection where links are sent: before they are handed on, or
-/// after.
+/// A node that answers as the real one does, but not where links are sent.
 struct Lossy {
     url: String,
 }
 
+/// What it does with links.
+#[derive(Clone, Copy, PartialEq)]
+enum Loses {
+    /// It cuts the connection.
+    Request,
+    /// It hands them on, and cuts the connection.
+    Answer,
+    /// It hands them on, and says that it did not.
+    Truth,
+}
+
+const LIE: &str = "HTTP/1.1 403 No\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\r\n\
+    {\"type\":\"about:blank#unauthorised\",\"title\":\"unauthorised\",\"status\":403,\"detail\":\"no\",\
+    \"code\":\"unauthorised\",\"hint\":\"give up\"}";
+
 impl Lossy {
-    fn start(node: &Node, hands_on: bool) -> Self {
+    fn start(node: &Node, loses: Loses) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let target = node.url.trim_start_matches("http://").to_owned();
@@ -29,7 +43,7 @@ impl Lossy {
                 std::thread::spawn(move || {
                     let request = read_request(&mut client);
                     let is_append = request.starts_with(b"POST /v1/links?");
-                    if request.is_empty() || is_append && !hands_on {
+                    if request.is_empty() || is_append && loses == Loses::Request {
                         return;
                     }
                     let mut server = std::net::TcpStream::connect(target).unwrap();
@@ -38,9 +52,10 @@ impl Lossy {
                     write!(server, "{first}\r\nconnection: close\r\n{rest}").unwrap();
                     let mut answer = Vec::new();
                     let _ = server.read_to_end(&mut answer);
-                    if !is_append {
-                        let _ = client.write_all(&answer);
+                    if is_append {
+                        answer = if loses == Loses::Truth { LIE.into() } else { Vec::new() };
                     }
+                    let _ = client.write_all(&answer);
                 });
             }
         });
@@ -104,8 +119,8 @@ fn restore(dir: &Path, files: &[(PathBuf, Vec<u8>)]) {
 const ROTATE: &str = "soulchain agent rotate scout --unencrypted --json";
 
 /// Rotates through a node that loses the answer, or the request.
-fn cut_off(node: &Node, hands_on: bool) {
-    let lossy = Lossy::start(node, hands_on);
+fn cut_off(node: &Node, loses: Loses) {
+    let lossy = Lossy::start(node, loses);
     let done = node.shell(&format!("{NODE}{} {ROTATE}", lossy.url));
     let printed = String::from_utf8_lossy(&done.stderr).into_owned();
     assert_eq!(done.status.code(), Some(3), "{printed}");
@@ -136,7 +151,7 @@ fn check_files(node: &Node, seqno: u64) {
 #[test]
 fn an_event_that_never_arrived_is_sent_again_with_the_same_keys() {
     let node = registered();
-    cut_off(&node, false);
+    cut_off(&node, Loses::Request);
     let new = kid(&keys(&node).join("scout-act.new.key"));
     assert!(!live(&node).contains(&new));
     finished(&node, true, 2);
@@ -146,7 +161,7 @@ fn an_event_that_never_arrived_is_sent_again_with_the_same_keys() {
 #[test]
 fn an_event_whose_answer_was_lost_is_recognised() {
     let node = registered();
-    cut_off(&node, true);
+    cut_off(&node, Loses::Answer);
     let new = kid(&keys(&node).join("scout-act.new.key"));
     assert!(live(&node).contains(&new), "the log lists a key that has its file");
     let helpless = node.shell("soulchain agent act scout mine");
@@ -157,7 +172,7 @@ fn an_event_whose_answer_was_lost_is_recognised() {
 #[test]
 fn an_event_that_others_outran_is_signed_anew_with_the_same_keys() {
     let node = registered();
-    cut_off(&node, false);
+    cut_off(&node, Loses::Request);
     let new = kid(&keys(&node).join("scout-act.new.key"));
     node.stdout("soulchain agent act scout meanwhile");
     finished(&node, false, 3);
@@ -167,7 +182,7 @@ fn an_event_that_others_outran_is_signed_anew_with_the_same_keys() {
 #[test]
 fn without_the_pending_event_the_record_tells() {
     let node = registered();
-    cut_off(&node, true);
+    cut_off(&node, Loses::Answer);
     fs::remove_file(keys(&node).join("scout.pending")).unwrap();
     let done: Value = serde_json::from_str(&node.stdout(ROTATE)).unwrap();
     assert_eq!((&done["resumed"], &done["link"]), (&true.into(), &Value::Null), "{done}");
@@ -177,7 +192,7 @@ fn without_the_pending_event_the_record_tells() {
 #[test]
 fn another_command_finishes_what_was_begun_first() {
     let node = registered();
-    cut_off(&node, true);
+    cut_off(&node, Loses::Answer);
     let next = keys(&node).join("scout-next.key");
     node.stdout(&format!("soulchain agent recover scout --recovery-key {} --unencrypted", next.display()));
     check_files(&node, 2);
@@ -188,7 +203,7 @@ fn another_command_finishes_what_was_begun_first() {
 #[test]
 fn cut_off_between_any_two_renames_it_is_finished() {
     let node = registered();
-    cut_off(&node, true);
+    cut_off(&node, Loses::Answer);
     let dir = keys(&node);
     let begun = snapshot(&dir);
     let steps: [fn(&Path); 4] = [
@@ -207,9 +222,44 @@ fn cut_off_between_any_two_renames_it_is_finished() {
 }
 
 #[test]
+fn a_node_that_denies_what_it_took_does_not_cost_the_keys() {
+    let node = registered();
+    let liar = Lossy::start(&node, Loses::Truth);
+    let refused = node.shell(&format!("{NODE}{} {ROTATE}", liar.url));
+    assert_eq!(refused.status.code(), Some(1), "{}", String::from_utf8_lossy(&refused.stderr));
+    let done: Value = serde_json::from_str(&node.stdout(ROTATE)).unwrap();
+    assert_eq!((&done["resumed"], &done["link"]), (&true.into(), &Value::Null), "{done}");
+    check_files(&node, 2);
+}
+
+#[test]
+fn killed_at_any_moment_no_listed_key_is_without_its_file() {
+    let node = registered();
+    // Steps of different lengths, so that all of them are hit in some round: the whole takes some 50 ms.
+    for round in 0..24_u32 {
+        let delay = f64::from(round * 7 % 60) / 1000.0;
+        let killed = format!("timeout -s KILL {delay:.3} {ROTATE} >/dev/null 2>&1");
+        node.shell(&if round == 0 { "true".into() } else { killed });
+        let mut held: Vec<_> = snapshot(&keys(&node)).into_iter().map(|(path, _)| path).collect();
+        held.retain(|path| path.extension().is_some_and(|extension| extension == "key"));
+        // A name that begins with a dot is of a key that was being written.
+        held.retain(|path| !path.file_name().unwrap().to_string_lossy().starts_with('.'));
+        let held: Vec<_> = held.iter().map(|path| kid(path)).collect();
+        for live in live(&node) {
+            assert!(held.contains(&live), "round {round}: {live} has no file");
+        }
+    }
+    let done: Value = serde_json::from_str(&node.stdout(ROTATE)).unwrap();
+    let last = done["link"]["seqno"].as_u64().unwrap_or_else(|| live(&node).len() as u64);
+    assert!(last >= 2);
+    node.stdout(ROTATE);
+    node.stdout("soulchain agent act scout mine");
+}
+
+#[test]
 fn nothing_is_overwritten_and_one_changes_keys_at_a_time() {
     let node = registered();
-    cut_off(&node, true);
+    cut_off(&node, Loses::Answer);
     let aside = keys(&node).join("scout-act.key.retired-2");
     fs::write(&aside, "another").unwrap();
     let refused = node.shell(ROTATE);

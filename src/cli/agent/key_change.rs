@@ -158,6 +158,7 @@ impl<'a> Change<'a> {
             Err(error) if may_be_logged(&error) => return Err(unfinished(error)),
             // It is not logged, says the node. If that is a lie, the record shows it.
             Err(_) => {
+                self.pending.remove()?;
                 self.look_again().await?;
                 return self.recognise(wish).await;
             }
