@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 use soulchain::keyfile::KeyFile;
@@ -26,6 +27,8 @@ enum Loses {
     Answer,
     /// It hands them on, and says that it did not.
     Truth,
+    /// It hands them on, the first time after somebody else has appended.
+    Race,
 }
 
 const LIE: &str = "HTTP/1.1 403 No\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\r\n\
@@ -37,14 +40,21 @@ impl Lossy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let target = node.url.trim_start_matches("http://").to_owned();
+        let rival = Arc::new(Mutex::new(Some(node.command("soulchain agent act scout meanwhile"))));
         std::thread::spawn(move || {
             for client in listener.incoming() {
-                let (mut client, target) = (client.unwrap(), target.clone());
+                let (mut client, target, rival) = (client.unwrap(), target.clone(), Arc::clone(&rival));
                 std::thread::spawn(move || {
                     let request = read_request(&mut client);
                     let is_append = request.starts_with(b"POST /v1/links?");
                     if request.is_empty() || is_append && loses == Loses::Request {
                         return;
+                    }
+                    if is_append
+                        && loses == Loses::Race
+                        && let Some(mut rival) = rival.lock().unwrap().take()
+                    {
+                        assert!(rival.output().unwrap().status.success());
                     }
                     let mut server = std::net::TcpStream::connect(target).unwrap();
                     let request = String::from_utf8(request).unwrap();
@@ -52,8 +62,10 @@ impl Lossy {
                     write!(server, "{first}\r\nconnection: close\r\n{rest}").unwrap();
                     let mut answer = Vec::new();
                     let _ = server.read_to_end(&mut answer);
-                    if is_append {
-                        answer = if loses == Loses::Truth { LIE.into() } else { Vec::new() };
+                    match loses {
+                        Loses::Truth if is_append => answer = LIE.into(),
+                        Loses::Answer if is_append => answer.clear(),
+                        _ => {}
                     }
                     let _ = client.write_all(&answer);
                 });
@@ -177,6 +189,16 @@ fn an_event_that_others_outran_is_signed_anew_with_the_same_keys() {
     node.stdout("soulchain agent act scout meanwhile");
     finished(&node, false, 3);
     assert!(live(&node).contains(&new));
+}
+
+#[test]
+fn an_event_that_is_outrun_on_its_way_gets_in_at_the_second_try() {
+    let node = registered();
+    let racy = Lossy::start(&node, Loses::Race);
+    let done = node.shell(&format!("{NODE}{} soulchain agent rotate scout --unencrypted", racy.url));
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success() && told.contains("signing anew at its end"), "{told}");
+    check_files(&node, 3);
 }
 
 #[test]
