@@ -118,8 +118,8 @@ impl Agent {
         self.say(&Body::Profile(profile.clone()), Outcome::None, proof, now).await
     }
 
-    /// Appends a link with a body that is part of the entry, signed by the key of the role that it takes. What an admin
-    /// key takes back it says by `keys` that hold no other.
+    /// Appends a link with a body that is part of the entry, signed by the key of the role that it takes. Where either role
+    /// may do (a retract), the act key signs if it is at hand.
     pub async fn say(
         &mut self,
         body: &Body,
