@@ -76,7 +76,7 @@ fn append(c: &mut Criterion) {
     let directory = tempfile::tempdir_in(base).expect("a temporary directory");
     let engine = engine(&directory.path().join("log"));
     let mut benches = c.benchmark_group("engine");
-    benches.sample_size(20).measurement_time(Duration::from_secs(10)).throughput(Throughput::Elements(GROUP as u64));
+    benches.sample_size(20).measurement_time(Duration::from_secs(5)).throughput(Throughput::Elements(GROUP as u64));
     benches.bench_function("append 256 B, 256 a call, durable", |b| {
         b.iter_custom(|groups| {
             let start = Instant::now();

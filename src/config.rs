@@ -56,6 +56,8 @@ pub struct LimitsTable {
     pub registrations_per_hour: u32,
     /// Links a second of one identity; 0 is no limit.
     pub links_per_second: u32,
+    /// Key events a minute from one address, and of one identity; 0 is no limit.
+    pub key_events_per_minute: u32,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpAddr>,
 }
@@ -95,6 +97,7 @@ impl Default for LimitsTable {
             writes_per_minute: 100,
             registrations_per_hour: 10,
             links_per_second: 1_000,
+            key_events_per_minute: 30,
             trusted_proxies: Vec::new(),
         }
     }
@@ -198,6 +201,7 @@ impl Settings {
             writes_per_minute: NonZeroU32::new(self.limits.writes_per_minute),
             registrations_per_hour: NonZeroU32::new(self.limits.registrations_per_hour),
             links_per_second: NonZeroU32::new(self.limits.links_per_second),
+            key_events_per_minute: NonZeroU32::new(self.limits.key_events_per_minute),
             trusted_proxies: self.limits.trusted_proxies.clone(),
         }
     }

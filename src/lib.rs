@@ -15,11 +15,11 @@
 //! | L3 | [`soul`] [`registry`] [`verify`] | links and bodies; the fold of a log's entries into its state; offline verification |
 //! | L4 | `storage` `log` `clock` `metrics` `keyfile` | blobs, journal, views; the engine; time; key files |
 //! | L5 | `node` `wire` | the registry as the engine's machine; the JSON shapes |
-//! | L6 | `client` | talking to a node |
+//! | L6 | `client` `audit` | talking to a node; replaying a log from outside |
 //! | L7 | `http` `config` `cli` | routes and error statuses; settings; one file for each subcommand |
 //!
 //! L0 to L3 are the *core*: no clock, no randomness, no I/O. It is what is left without features, and what a verifier
-//! embeds. Feature `client` adds `keyfile`, `wire` and `client`; `node`, on by default, adds the rest.
+//! embeds. Feature `client` adds `keyfile`, `wire`, `client` and `audit`; `node`, on by default, adds the rest.
 //!
 //! # Where to begin
 //!
@@ -57,6 +57,8 @@ pub mod node;
 #[cfg(feature = "client")]
 pub mod wire;
 
+#[cfg(feature = "client")]
+pub mod audit;
 #[cfg(feature = "client")]
 pub mod client;
 

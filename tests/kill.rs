@@ -26,7 +26,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use soulchain::hash::{Hash, sha256};
 use soulchain::merkle::{Frontier, leaf_hash};
 use soulchain::registry::Replay;
-use soulchain::soul::LogId;
+use soulchain::soul::{Body, Feedback, Identity, Keys, LinkRef, LogId, Retract, Seqno};
 use soulchain::tlog::{SignedCheckpoint, parse_bundle};
 use soulchain::wire::Appended;
 
@@ -74,6 +74,7 @@ impl Program {
         command.env_clear().env("SOULCHAIN_LOG_LEVEL", "error").stdin(Stdio::null()).stdout(Stdio::null());
         // A fast machine writes more to one chain than the default rate lets through.
         command.env("SOULCHAIN_LIMITS_LINKS_PER_SECOND", "0");
+        command.env("SOULCHAIN_LIMITS_KEY_EVENTS_PER_MINUTE", "0");
         command.args(["serve", "--origin", ORIGIN, "--listen", &address.to_string(), "--data"]).arg(data);
         let mut program = Self { child: command.spawn().unwrap(), address };
         let started = Instant::now();
@@ -136,24 +137,60 @@ struct Client {
     agent: Agent,
     waiting: Vec<Signed>,
     dice: Dice,
+    /// Statements that it has not taken back.
+    said: Vec<LinkRef>,
+    rotations: u64,
 }
+
+/// Key events of one client: each retires a key, and no more may be retired in 30 days.
+const MAX_ROTATIONS: u64 = 30;
 
 impl Client {
     fn new(seed: u64, at: usize) -> Self {
         let mut agent = Agent::new(LogId::of_origin(ORIGIN), &format!("client-{at}"));
         let waiting = vec![agent.genesis()];
-        Self { agent, waiting, dice: Dice(seed ^ (at as u64 + 1)) }
+        Self { agent, waiting, dice: Dice(seed ^ (at as u64 + 1)), said: Vec::new(), rotations: 0 }
+    }
+
+    fn link(&mut self, registrar: Identity) -> Signed {
+        match self.dice.below(8) {
+            0 | 1 => self.agent.empty(),
+            2 => self.agent.inline(r#"{"action":"work","v":1}"#),
+            3 | 4 => self.agent.beside(&format!(r#"{{"n":{},"v":1}}"#, self.dice.below(1 << 40))),
+            5 if self.rotations < MAX_ROTATIONS && self.dice.below(10) == 0 => self.rotate(),
+            6 if !self.said.is_empty() => {
+                let at = self.dice.below(self.said.len() as u64) as usize;
+                let link = self.said.swap_remove(at);
+                self.agent.say(&Body::Retract(Retract { link }))
+            }
+            _ => {
+                let about = Feedback { subject: registrar, value: 50, tag: None, link: None, comment_commit: None };
+                let link = self.agent.say(&Body::Feedback(about));
+                self.said.push(self.agent.newest());
+                link
+            }
+        }
+    }
+
+    /// Another act key, and a disowned past.
+    fn rotate(&mut self) -> Signed {
+        self.rotations += 1;
+        let fresh = agent::key(&format!("{} {}", self.agent.name, self.rotations));
+        let back = 1 + self.dice.below(self.agent.position.seqno.get() - 1);
+        let from = Seqno::new(self.agent.position.seqno.get() - back + 1);
+        let keys = Keys { suspect_from: Some(from), ..self.agent.rotation(&fresh) };
+        let link = self.agent.sign(&self.agent.admin.clone(), &Body::Keys(keys));
+        self.agent.act = fresh;
+        link
     }
 
     fn run(&mut self, address: SocketAddr, told: &Mutex<Told>, stop: &AtomicBool) {
+        let Ok(registrar) = ask(address, "GET", "/v1/agents/registrar", b"") else { return };
+        let registrar = Identity::from_hex(registrar.json()["identity"].as_str().unwrap()).unwrap();
         while !stop.load(Ordering::Relaxed) {
             if self.waiting.is_empty() {
                 for _ in 0..=self.dice.below(30) {
-                    let link = match self.dice.below(3) {
-                        0 => self.agent.empty(),
-                        1 => self.agent.inline(r#"{"action":"work","v":1}"#),
-                        _ => self.agent.beside(&format!(r#"{{"n":{},"v":1}}"#, self.dice.below(1 << 40))),
-                    };
+                    let link = self.link(registrar);
                     self.waiting.push(link);
                 }
             }
@@ -283,6 +320,10 @@ fn nothing_that_was_told_is_lost_or_contradicted() {
             std::thread::sleep(life);
             program.kill();
         });
+        // Now and then with nothing derived to start from.
+        if dice.below(3) == 0 {
+            let _ = std::fs::remove_dir_all(data.join("views"));
+        }
         eprintln!("kill {kill} after {life:?}: {} entries", log.entries.len());
     }
     // Told to end under load, it loses nothing either.

@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 8] = [
     &["soul", "registry", "verify"],
     &["storage", "log", "clock", "metrics", "keyfile"],
     &["node", "wire"],
-    &["client", "witness", "mirror", "monitor"],
+    &["client", "audit", "witness", "mirror", "monitor"],
     &["http", "config", "cli"],
 ];
 

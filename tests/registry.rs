@@ -295,7 +295,7 @@ fn a_trailer_after_a_trailer_is_reported() {
         replay.push(entry).unwrap();
     }
     let index = LeafIndex::new(entries.len() as u64);
-    let fault = Fault { index, reason: FaultReason::Trailer(TrailerFault::FollowsTrailer) };
+    let fault = Fault { index, link: None, reason: FaultReason::Trailer(TrailerFault::FollowsTrailer) };
     assert_eq!(replay.faults(), [fault]);
 
     let mut log = Log::of(origin, &entries);

@@ -55,6 +55,7 @@ class Server:
             except OSError:
                 continue
             return self
+        self.process.kill()
         self.log.seek(0)
         sys.exit(f"the server did not start:\n{self.log.read().decode(errors='replace')}")
 
@@ -65,7 +66,7 @@ class Server:
     def __exit__(self, *_):
         self.process.send_signal(signal.SIGINT)
         try:
-            self.process.wait(30)
+            self.process.wait(3)
         except subprocess.TimeoutExpired:
             self.process.kill()
 
@@ -123,15 +124,15 @@ def p2(note, args, directory, script):
 
 
 def p3(note, args, directory):
-    for clients, batch in ((16, 1), (256, 1), (1024, 1), (16, 100)):
+    for clients, batch, mix in ((16, 1, False), (256, 1, False), (256, 1, True), (1024, 1, False), (16, 100, False)):
         with Server(target("soulchain"), "serve", "--data", fresh(directory), "--listen", f"127.0.0.1:{PORT}") as server:
             command = [target("soulchain"), "bench", "--json", "--node", f"http://127.0.0.1:{PORT}",
                        "--clients", clients, "--agents", max(1000, clients), "--batch", batch,
                        "--links", 40_000 * args.seconds if batch > 1 else 25_000 * args.seconds,
-                       "--duration", args.seconds]
+                       "--duration", args.seconds] + ["--mix"] * mix
             result = subprocess.run(list(map(str, command)), capture_output=True, check=True).stdout
             result = json.loads(result)
-            name = f"P3 {clients} clients, {batch} a request"
+            name = f"P3 {clients} clients, {batch} a request" + ", mixed types" * mix
             note(name, "rate", result["entries_per_second"])
             note(name, "p50", result["latency_ms"]["p50"])
             note(name, "p99", result["latency_ms"]["p99"])

@@ -15,6 +15,7 @@ mod time;
 mod trust;
 
 mod agent;
+mod audit;
 mod backup;
 mod bench;
 mod demo;
@@ -52,6 +53,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Run a node
     Serve(serve::ServeArgs),
+    /// Replay everything that a log has published
+    Audit(audit::AuditArgs),
     /// Check a data directory, and mend what can be proven
     Fsck(fsck::FsckArgs),
     /// Copy the data directory of a running node
@@ -108,6 +111,7 @@ fn dispatch(command: Command, out: &Output) -> CliResult<ExitCode> {
     match command {
         Command::Demo(args) => demo::run(&args, out),
         Command::Serve(args) => serve::run(args).map(done).map_err(|error| CliError::failed(error.to_string())),
+        Command::Audit(args) => audit::run(&args, out),
         Command::Fsck(args) => fsck::run(&args, out),
         Command::Backup(args) => backup::run(&args, out),
         Command::Keygen(args) => keygen::run(&args, out).map(done),

@@ -28,6 +28,11 @@ impl Bar {
         self.0.set_position(progress.entries.get());
     }
 
+    /// Prints something while the bar is out of the way.
+    pub(super) fn suspend(&self, print: impl FnOnce()) {
+        self.0.suspend(print);
+    }
+
     pub(super) fn finish(&self) {
         self.0.finish_and_clear();
     }

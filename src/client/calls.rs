@@ -197,10 +197,23 @@ impl Client {
         if entries.len() == usize::from(tile.width()) { Ok(entries) } else { Err(FalseAnswer::other("a bundle")) }
     }
 
+    /// The bytes of a tile or bundle as they are served, if they are no more than `max_len`; `None` where there is none.
+    pub async fn tile_file(&self, tile: TileId, max_len: usize) -> Result<Option<Vec<u8>>, ClientError> {
+        match self.send(&self.tile_request(tile).at_most(max_len)).await {
+            Ok(answer) => Ok(Some(answer.bytes)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn tile_bytes(&self, tile: TileId) -> Result<Vec<u8>, ClientError> {
+        Ok(self.send(&self.tile_request(tile)).await?.bytes)
+    }
+
+    fn tile_request(&self, tile: TileId) -> Request {
         let path = tile.to_string();
         let segments: Vec<_> = path.split('/').collect();
-        Ok(self.send(&self.read(&segments).accept("application/octet-stream")).await?.bytes)
+        self.read(&segments).accept("application/octet-stream")
     }
 }
 

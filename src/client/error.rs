@@ -94,6 +94,16 @@ impl ClientError {
         }
     }
 
+    /// Whether the node says that there is no such thing.
+    pub fn is_not_found(&self) -> bool {
+        let status = match self {
+            Self::Refused(problem) => problem.status,
+            Self::Status { status, .. } => *status,
+            _ => return false,
+        };
+        matches!(status, 404 | 410)
+    }
+
     /// The problem that the node reported, if it did.
     pub fn problem(&self) -> Option<&Problem> {
         if let Self::Refused(problem) = self { Some(problem) } else { None }

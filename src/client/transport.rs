@@ -43,6 +43,7 @@ pub(super) struct Request {
     url: Url,
     headers: HeaderMap,
     body: Vec<u8>,
+    max_answer_len: usize,
 }
 
 /// What came back, whole.
@@ -108,7 +109,7 @@ impl Client {
         }
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("soulchain/", env!("CARGO_PKG_VERSION"))));
-        Request { method, url, headers, body: Vec::new() }
+        Request { method, url, headers, body: Vec::new(), max_answer_len: MAX_ANSWER_LEN }
     }
 
     pub(super) fn read(&self, segments: &[&str]) -> Request {
@@ -153,7 +154,7 @@ impl Client {
         if !request.body.is_empty() {
             builder = builder.body(request.body.clone());
         }
-        Answer::read(builder.send().await?).await
+        Answer::read(builder.send().await?, request.max_answer_len).await
     }
 }
 
@@ -184,6 +185,12 @@ impl Request {
         self
     }
 
+    /// Reads no longer answer than this one.
+    pub(super) const fn at_most(mut self, len: usize) -> Self {
+        self.max_answer_len = len;
+        self
+    }
+
     /// The path as it is sent.
     pub(super) fn path(&self) -> &str {
         self.url.path()
@@ -191,14 +198,14 @@ impl Request {
 }
 
 impl Answer {
-    async fn read(mut response: Response) -> Result<Self, ClientError> {
+    async fn read(mut response: Response, max_len: usize) -> Result<Self, ClientError> {
         let status = response.status().as_u16();
         let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
         let retry_after = header(RETRY_AFTER).and_then(|text| text.parse().ok()).map(Duration::from_secs);
         let is_problem = header(CONTENT_TYPE).is_some_and(|kind| kind.starts_with(PROBLEM_MEDIA_TYPE));
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await? {
-            if bytes.len() + chunk.len() > MAX_ANSWER_LEN {
+            if bytes.len() + chunk.len() > max_len {
                 return Err(ClientError::False(FalseAnswer::TooLong));
             }
             bytes.extend_from_slice(&chunk);

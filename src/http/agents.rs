@@ -204,10 +204,12 @@ pub(crate) async fn link_proof(
     Ok(tlog_proof(proof, &format!("{}-{seqno}", &agent.record.identity.to_hex()[..16])))
 }
 
-/// The proof of an agent's state, or that there is no such agent.
+/// The proof of an agent's state, or that nobody holds that name or identity. Under the published checkpoint where it
+/// covers the agent's head and its newest record, else under the newest by the instant key.
 #[utoipa::path(get, path = "/v1/agents/{agent}/state", tag = "proofs",
     params(("agent" = String, Path, description = "Identity in hex, handle or domain name")),
-    responses((status = 200, content_type = "text/plain", description = "C2SP tlog-proof@v1 of the trailer")))]
+    responses((status = 200, content_type = "text/plain",
+        description = "C2SP tlog-proof@v1 of the trailer, with the record or, where there is none, the proof of absence")))]
 pub(crate) async fn state_proof(State(app): Shared, InPath(name): InPath<String>) -> HttpResult<Response> {
     let view = app.node.view();
     let proof = app.node.state_proof(&view, &AgentKey::parse(&name))?;

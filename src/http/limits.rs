@@ -14,6 +14,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use super::app::App;
 use super::problem::{HttpError, HttpResult};
+use crate::node::Share;
 use crate::soul::Identity;
 
 /// Rates; `None` is no limit.
@@ -25,6 +26,10 @@ pub struct LimitSettings {
     pub registrations_per_hour: Option<NonZeroU32>,
     /// Links a second of one identity.
     pub links_per_second: Option<NonZeroU32>,
+    /// Key events (`keys`, `recover`, `revoke_agent`) a minute: requests of nothing else from one address, and those of
+    /// one identity, where what an admin key and what the next key signs count apart. They count for nothing above, and
+    /// what is above for nothing here.
+    pub key_events_per_minute: Option<NonZeroU32>,
     /// Proxies whose `X-Forwarded-For` is believed. When there are any, loopback is limited like everybody.
     pub trusted_proxies: Vec<IpAddr>,
 }
@@ -39,7 +44,16 @@ pub struct Limits {
     writes: Option<DefaultKeyedRateLimiter<IpAddr>>,
     registrations: Option<DefaultKeyedRateLimiter<IpAddr>>,
     links: Option<DefaultKeyedRateLimiter<Identity>>,
+    key_event_requests: Option<DefaultKeyedRateLimiter<IpAddr>>,
+    key_events: Option<DefaultKeyedRateLimiter<(Identity, Signer)>>,
     trusted_proxies: Vec<IpAddr>,
+}
+
+/// Which key signs a key event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Signer {
+    Admin,
+    Next,
 }
 
 /// Where a request comes from; `None` where it is exempt.
@@ -65,6 +79,10 @@ impl Limits {
             writes: settings.writes_per_minute.map(|count| RateLimiter::keyed(Quota::per_minute(count))),
             registrations: settings.registrations_per_hour.and_then(hourly).map(RateLimiter::keyed),
             links: settings.links_per_second.map(links),
+            key_event_requests: settings
+                .key_events_per_minute
+                .map(|count| RateLimiter::keyed(Quota::per_minute(count))),
+            key_events: settings.key_events_per_minute.map(|count| RateLimiter::keyed(Quota::per_minute(count))),
             trusted_proxies: settings.trusted_proxies.clone(),
         }
     }
@@ -77,8 +95,18 @@ impl Limits {
         check(self.registrations.as_ref(), peer.0, 1, "registrations")
     }
 
-    pub(crate) fn check_identity(&self, identity: &Identity, count: usize) -> HttpResult<()> {
-        check(self.links.as_ref(), Some(*identity), count as u32, "links of this identity")
+    /// For a request of key events alone.
+    pub(crate) fn check_key_events(&self, peer: &Peer) -> HttpResult<()> {
+        check(self.key_event_requests.as_ref(), peer.0, 1, "key events")
+    }
+
+    pub(crate) fn check_identity(&self, identity: &Identity, share: Share) -> HttpResult<()> {
+        let key_events = |signer, count: usize| {
+            check(self.key_events.as_ref(), Some((*identity, signer)), count as u32, "key events of this identity")
+        };
+        check(self.links.as_ref(), Some(*identity), share.links as u32, "links of this identity")?;
+        key_events(Signer::Admin, share.key_events)?;
+        key_events(Signer::Next, share.by_next)
     }
 
     fn peer(&self, addr: Option<SocketAddr>, headers: &HeaderMap) -> Peer {
@@ -148,6 +176,7 @@ mod tests {
             writes_per_minute: NonZeroU32::new(2),
             registrations_per_hour: NonZeroU32::new(1),
             links_per_second: None,
+            key_events_per_minute: NonZeroU32::new(2),
             trusted_proxies: proxies.iter().map(|ip| ip.parse().unwrap()).collect(),
         })
     }
@@ -168,6 +197,24 @@ mod tests {
         assert!(limits.check_write(&one).is_err());
         assert!(limits.check_write(&peer(&limits, "192.0.2.2", None)).is_ok());
         assert!(limits.check_registration(&one).is_ok() && limits.check_registration(&one).is_err());
+    }
+
+    #[test]
+    fn key_events_have_a_share_of_their_own() {
+        let limits = limits(&[]);
+        let one = peer(&limits, "192.0.2.1", None);
+        while limits.check_write(&one).is_ok() {}
+        assert!(limits.check_key_events(&one).is_ok() && limits.check_key_events(&one).is_ok());
+        assert!(limits.check_key_events(&one).is_err());
+        let other = peer(&limits, "192.0.2.2", None);
+        while limits.check_key_events(&other).is_ok() {}
+        assert!(limits.check_write(&other).is_ok());
+        // What one key of an identity uses up, the other still has.
+        let (id, admin) = (Identity::from_bytes([1; 32]), Share { key_events: 1, ..Share::default() });
+        while limits.check_identity(&id, admin).is_ok() {}
+        assert!(limits.check_identity(&id, Share { by_next: 1, ..Share::default() }).is_ok());
+        assert!(limits.check_identity(&id, Share { links: 1, ..Share::default() }).is_ok());
+        assert!(limits.check_identity(&Identity::from_bytes([2; 32]), admin).is_ok());
     }
 
     #[test]

@@ -11,17 +11,19 @@ use serde::Deserialize;
 
 use super::app::{App, Shared, b64_hashes};
 use super::extract::InQuery;
-use super::limits::Peer;
+use super::limits::{Limits, Peer};
 use super::prepare;
 use super::problem::{HttpError, HttpResult};
 use crate::log::LogReader;
-use crate::node::{Position, Receipt, Submitted};
+use crate::node::{Position, Receipt, Share, Submitted};
 use crate::soul::{Identity, LinkType};
 use crate::wire::{
     Appended, LINKS_MEDIA_TYPE, LinkJson, LinkReadError, MAX_LINKS, Placed, Prepare, Prepared, Problem, read_links,
 };
 
 const JSON: &str = "application/json";
+/// Longest request that can be one of key events: several of 16 keys each.
+const MAX_KEY_EVENTS_LEN: usize = 32 << 10;
 
 /// Which proof the answer brings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
@@ -60,17 +62,33 @@ pub(crate) async fn append(
     if query.proof == ProofWanted::Witnessed {
         return Err(HttpError::unsupported("this log has no witnesses"));
     }
-    app.limits.check_write(&peer)?;
-    let links = read(&headers, &body)?;
+    let links = admitted(&app.limits, &peer, &headers, &body)?;
     if links.iter().any(|(link, _)| link.header().link_type == LinkType::Genesis) {
         app.limits.check_registration(&peer)?;
     }
     let started = std::time::Instant::now();
     // Counted after the signatures were checked, so that nobody uses up the share of another.
-    let permit = |identity: &Identity, count| app.limits.check_identity(identity, count);
+    let permit = |identity: &Identity, share: Share| app.limits.check_identity(identity, share);
     let receipt = app.node.append(links, permit).await.map_err(HttpError::append)?;
     app.metrics.appended(receipt.placed.len(), receipt.repeated, started.elapsed());
     answer(&app, &receipt, query.proof)
+}
+
+/// Reads the links of a request, if its address may write. Key events have a share of their own; whether a request is
+/// one is only looked at where it is small enough to be.
+fn admitted(limits: &Limits, peer: &Peer, headers: &HeaderMap, body: &Bytes) -> HttpResult<Vec<Submitted>> {
+    if body.len() > MAX_KEY_EVENTS_LEN {
+        limits.check_write(peer)?;
+        return read(headers, body);
+    }
+    let links = read(headers, body);
+    let is_key_event =
+        |(link, _): &Submitted| link.header().link_type.is_key_event() && link.header().link_type != LinkType::Genesis;
+    match &links {
+        Ok(links) if links.iter().all(is_key_event) => limits.check_key_events(peer)?,
+        _ => limits.check_write(peer)?,
+    }
+    links
 }
 
 fn read(headers: &HeaderMap, body: &Bytes) -> HttpResult<Vec<Submitted>> {

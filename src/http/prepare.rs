@@ -3,16 +3,13 @@
 use super::app::App;
 use super::problem::{HttpError, HttpResult};
 use crate::encoding::{UnixMillis, b64_encode};
-use crate::node::ADMITTED_TYPES;
 use crate::registry::Refusal;
 use crate::soul::{Beside, Body, ChainPosition, Draft, Kid, LinkType, Outcome, Salt, Unsigned};
 use crate::wire::{HeaderJson, Prepare, Prepared, to_profile};
 
 pub(crate) fn build(app: &App, request: &Prepare) -> HttpResult<Prepared> {
-    let link_type =
-        LinkType::from_name(&request.link_type).filter(|link_type| ADMITTED_TYPES.contains(link_type)).ok_or_else(
-            || HttpError::unsupported(format!("links of type {:?} are not admitted here", request.link_type)),
-        )?;
+    let link_type = LinkType::from_name(&request.link_type)
+        .ok_or_else(|| HttpError::unsupported(format!("there is no link of type {:?}", request.link_type)))?;
     let kid = Kid::from_hex(&request.kid).ok_or_else(|| HttpError::malformed("`kid` is 64 hex digits"))?;
     let outcome = outcome(request.outcome.as_deref())?;
     let (position, previous) = position(app, link_type, request)?;

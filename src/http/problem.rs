@@ -151,10 +151,12 @@ impl HttpError {
     /// Why links were not appended. `head` is where the chain ends now.
     pub(crate) fn append(error: AppendError<Self>) -> Self {
         match error {
-            AppendError::Refused { at, refusal, .. } => Self::refused(&refusal).at(at),
-            AppendError::Unsupported { at, link_type } => {
-                Self::unsupported(format!("links of type {link_type} are not admitted here")).at(at)
+            AppendError::Refused { at, refusal, holds: false, .. } => Self::refused(&refusal).at(at),
+            AppendError::Refused { at, refusal, .. } => {
+                let hint = "sign it anew on `head` now: for 30 s nothing else gets into this chain before it";
+                Self { hint, ..Self::refused(&refusal).at(at) }
             }
+            AppendError::Held { at, wait_ms } => Self::held(wait_ms).at(at),
             AppendError::NotOneChain { at } => {
                 Self::malformed("the links of a request are consecutive links of one chain").at(at)
             }
@@ -162,6 +164,16 @@ impl HttpError {
             AppendError::Read(error) => Self::read(&error),
             AppendError::Denied(error) => error,
         }
+    }
+
+    fn held(wait_ms: u64) -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "held",
+            "the chain is held for a key event that was outrun by other links",
+            "wait as Retry-After says, or until the key event is in; then build the link anew on the new head",
+        )
+        .retry_after(wait_ms.div_ceil(1_000).max(1))
     }
 
     /// A link breaks a rule.
@@ -296,7 +308,9 @@ const fn hint_of(code: Code) -> &'static str {
         Code::WrongLog => "log_id is the SHA-256 of this log's origin: see GET /v1/log",
         Code::BadBody => "the body is canonical JSON (RFC 8785, integers only) with the fields of docs/formats.md §4",
         Code::UnknownIdentity => "register first with a genesis link; GET /v1/agents lists who is there",
-        Code::Revoked => "the identity has ended; nothing can be appended to it",
+        Code::Revoked => {
+            "the identity is revoked. Its next key may `recover` it, unless that key revoked it or 30 days have passed"
+        }
         Code::Conflict => {
             "build the link anew on `head`: its seqno is one more, prev is its curr, auth the newest key event"
         }
@@ -304,9 +318,15 @@ const fn hint_of(code: Code) -> &'static str {
         Code::BadSignature => {
             "sign the exact 274 bytes of the header with Ed25519; every added key signs its proof of possession"
         }
-        Code::NameTaken => "choose another name: a handle is held for ever",
-        Code::KeyInUse => "make a fresh key: one that was ever listed in this log is never listed again",
-        Code::TooManyKeys => "wait: at most 32 keys may be retired in 30 days",
+        Code::NameTaken => {
+            "choose another name: a handle is held for ever, a domain name until the registrar releases it"
+        }
+        Code::KeyInUse => {
+            "make a fresh key: one that was ever listed in this log, or signed as `recovery`, is never listed again; nor is a `next`"
+        }
+        Code::TooManyKeys => {
+            "wait, or `recover`: a `keys` event may leave at most 32 keys retired in 30 days, a `recover` 128"
+        }
         Code::Clock => {
             "set the clock: ctime_ms is not before the previous link's, and at most 5 minutes ahead of the log's"
         }

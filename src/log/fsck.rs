@@ -20,7 +20,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use self::nodes::Nodes;
-use self::replay::{Replay, Rows, ViewsCheck};
+use self::replay::{NoPast, Replay, Rows, ViewsCheck};
 use self::tree::{Edge, TreeCheck};
 use super::error::OpenError;
 use super::flush::bundle_bytes;
@@ -217,9 +217,10 @@ impl Rest<'_> {
         let mut published = PublishedNote::default();
         // Without the machine's state the frames can still be followed as a tree.
         let followed = if replay.is_whole() {
-            apply_frames(&mut replay.machine, &mut tail, scan, &mut published)
+            let (machine, flushed) = replay.machine_and_past();
+            apply_frames(machine, &mut tail, &flushed, scan, &mut published)
         } else {
-            apply_frames(&mut Opaque, &mut tail, scan, &mut published)
+            apply_frames(&mut Opaque, &mut tail, &NoPast, scan, &mut published)
         };
         match followed {
             Ok(_) => {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::batch::Batch;
+use super::error::ReadError;
 use crate::encoding::UnixMillis;
 use crate::merkle::LeafIndex;
 use crate::storage::{StorageError, ViewBatch, Views};
@@ -23,6 +26,15 @@ pub struct ReplayError {
     pub index: LeafIndex,
     /// What is wrong.
     pub what: String,
+}
+
+/// What replay may read: the entries before the one that it has come to, and the rows that the machine gave for them.
+pub trait Past {
+    /// An entry.
+    fn entry(&self, index: LeafIndex) -> Result<Bytes, ReadError>;
+
+    /// The row beside an entry. It is derived: whoever uses it checks where it leads.
+    fn row(&self, index: LeafIndex) -> Result<[u8; 16], ReadError>;
 }
 
 /// Rules over the entries of a log. The engine calls it from one thread.
@@ -65,7 +77,7 @@ pub trait Machine: Send + 'static {
     fn state(&mut self) -> Self::State;
 
     /// Replay: takes an entry that is in the log, and gives its row.
-    fn apply(&mut self, index: LeafIndex, entry: &[u8]) -> Result<[u8; 16], ReplayError>;
+    fn apply(&mut self, index: LeafIndex, entry: &[u8], past: &dyn Past) -> Result<[u8; 16], ReplayError>;
 
     /// The derived values that have changed since the last call, for the store of views. `applied` is set by the
     /// engine.

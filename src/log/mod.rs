@@ -40,7 +40,7 @@ pub use directory::{Directory, DirectoryError, OriginFile};
 pub use engine::{Engine, Pending, Sign};
 pub use error::{OpenError, ReadError, SubmitError};
 pub use fsck::{EntryCheck, Finding, FsckReport, MAX_FINDINGS, NoCheck, Place, Progress, Severity, Subject, fsck};
-pub use machine::{Machine, ReplayError, Weight};
+pub use machine::{Machine, Past, ReplayError, Weight};
 pub use opaque::{Opaque, OpaqueGroup};
 pub use open::{Options, Recovery, Storage, create, open};
 pub use pool::PoolLimits;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::batch::{Batch, Entry};
-use super::machine::{Machine, ReplayError, Weight};
+use super::machine::{Machine, Past, ReplayError, Weight};
 use crate::encoding::UnixMillis;
 use crate::merkle::LeafIndex;
 use crate::storage::{StorageError, ViewBatch, Views};
@@ -58,7 +58,7 @@ impl Machine for Opaque {
 
     fn state(&mut self) {}
 
-    fn apply(&mut self, _index: LeafIndex, _entry: &[u8]) -> Result<[u8; 16], ReplayError> {
+    fn apply(&mut self, _index: LeafIndex, _entry: &[u8], _past: &dyn Past) -> Result<[u8; 16], ReplayError> {
         Ok([0; 16])
     }
 

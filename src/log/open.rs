@@ -12,7 +12,7 @@ use super::bodies;
 use super::engine::{Engine, Shared, Sign};
 use super::error::{OpenError, ReadError};
 use super::flush::{FlushJob, Flusher};
-use super::machine::Machine;
+use super::machine::{Machine, Past};
 use super::manifest::{CHAIN_INDEX, MANIFEST, Manifest, PublishedNote};
 use super::pool::{Pool, PoolLimits};
 use super::reader::{LogReader, OpenedAt, Store, parse_bundle};
@@ -86,7 +86,9 @@ pub fn open<M: Machine>(
     let scan = storage.journal.scan(&manifest.mark)?;
     let (replayed, views_rebuilt) = load_machine(&mut machine, &*storage.views, &store, &tail)?;
     let mut published = manifest.published.clone();
-    let unflushed = apply_frames(&mut machine, &mut tail, &scan, &mut published)?;
+    let flushed = tail.clone();
+    let unflushed = apply_frames(&mut machine, &mut tail, &LogReader::new(&store, &flushed), &scan, &mut published)?;
+    drop(flushed);
     check_machine(&machine, &store, &tail)?;
     check_published(&store, &tail, &published)?;
     let root = tail_root(&tail);
@@ -249,15 +251,32 @@ fn replay<M: Machine>(machine: &mut M, store: &Store, tail: &Tail, from: TreeSiz
     let reader = LogReader::new(store, tail);
     for index in (from.get()..tail.size().get()).map(LeafIndex::new) {
         let entry = reader.entry(index)?;
-        machine.apply(index, &entry).map_err(|e| OpenError::Replay { index, what: e.what })?;
+        machine.apply(index, &entry, &reader).map_err(|e| OpenError::Replay { index, what: e.what })?;
     }
     Ok(tail.size().get() - from.get())
+}
+
+/// What frames may ask while they are applied: the tail so far, and what lies below it.
+struct BeforeFrames<'a> {
+    tail: &'a Tail,
+    flushed: &'a dyn Past,
+}
+
+impl Past for BeforeFrames<'_> {
+    fn entry(&self, index: LeafIndex) -> Result<Bytes, ReadError> {
+        self.tail.entry(index).map_or_else(|| self.flushed.entry(index), |stored| Ok(stored.entry.clone()))
+    }
+
+    fn row(&self, index: LeafIndex) -> Result<Row, ReadError> {
+        self.tail.entry(index).map_or_else(|| self.flushed.row(index), |stored| Ok(stored.row))
+    }
 }
 
 /// Integrates the frames of the journal as the sequencer did, and checks that they lead where they say.
 pub(crate) fn apply_frames<M: Machine>(
     machine: &mut M,
     tail: &mut Tail,
+    flushed: &dyn Past,
     scan: &Scan,
     published: &mut PublishedNote,
 ) -> Result<u64, OpenError> {
@@ -278,7 +297,7 @@ pub(crate) fn apply_frames<M: Machine>(
                 }
                 for mut stored in entries {
                     let index = tail.size().next_index();
-                    let row = machine.apply(index, &stored.entry);
+                    let row = machine.apply(index, &stored.entry, &BeforeFrames { tail, flushed });
                     stored.row = row.map_err(|e| OpenError::Replay { index, what: e.what })?;
                     let leaf = leaf_hash(&stored.entry);
                     tail.push(stored, leaf);

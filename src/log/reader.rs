@@ -13,6 +13,7 @@ use quick_cache::sync::Cache;
 use super::bodies;
 use super::error::ReadError;
 use super::flush::bundle_bytes;
+use super::machine::Past;
 use super::manifest::CHAIN_INDEX;
 use super::tail::{Row, SideBody, Tail, TileNodes, tile_place};
 use crate::hash::Hash;
@@ -231,6 +232,16 @@ impl<'a> LogReader<'a> {
         let entries = Arc::new(entries);
         self.store.bundles.insert(index, Arc::clone(&entries));
         Ok(entries)
+    }
+}
+
+impl Past for LogReader<'_> {
+    fn entry(&self, index: LeafIndex) -> Result<Bytes, ReadError> {
+        LogReader::entry(self, index)
+    }
+
+    fn row(&self, index: LeafIndex) -> Result<Row, ReadError> {
+        LogReader::row(self, index)
     }
 }
 

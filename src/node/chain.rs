@@ -6,7 +6,7 @@
 //! checks the link that it leads to.
 
 use crate::encoding::{Reader, Writer};
-use crate::log::{LogReader, ReadError};
+use crate::log::{Past, ReadError};
 use crate::merkle::LeafIndex;
 use crate::registry::Head;
 use crate::soul::Seqno;
@@ -86,13 +86,13 @@ fn parse(row: [u8; 16]) -> (Option<LeafIndex>, Option<LeafIndex>) {
 }
 
 /// The index of the link before the one at `index`.
-pub(crate) fn previous(log: LogReader<'_>, index: LeafIndex) -> Result<Option<LeafIndex>, ReadError> {
+pub(crate) fn previous(log: &dyn Past, index: LeafIndex) -> Result<Option<LeafIndex>, ReadError> {
     let before = parse(log.row(index)?).0;
     check_order(index, before)
 }
 
 /// The index of the link at `seqno` of the chain that ends in `head`. The caller checks the link that it finds there.
-pub(crate) fn find(log: LogReader<'_>, head: &Head, seqno: Seqno) -> Result<Option<LeafIndex>, ReadError> {
+pub(crate) fn find(log: &dyn Past, head: &Head, seqno: Seqno) -> Result<Option<LeafIndex>, ReadError> {
     if seqno.get() == 0 || seqno > head.seqno {
         return Ok(None);
     }

@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::facts::Facts;
+use super::facts::{Facts, Known};
+use super::held::{Chain, HOLD_MS, Holds, Kind};
+use super::recent::Recent;
 use super::rows::{ProfileRow, Row, Rows};
 use super::stored;
 use crate::encoding::UnixMillis;
-use crate::log::{Batch, Entry, Machine, ReplayError, SideBody, Weight};
+use crate::log::{Batch, Entry, Machine, Past, ReplayError, SideBody, Weight};
 use crate::merkle::LeafIndex;
-use crate::registry::{Changes, IdentityState, Refusal, Registry, Snapshot};
+use crate::registry::{Changes, Head, IdentityState, Refusal, Registry, Snapshot};
 use crate::soul::{
     Body, Curr, Identity, LINK_ENTRY_KIND, Link, LogId, ReadLink, Seqno, TRAILER_ENTRY_KIND, Trailer, VerifiedLink,
 };
@@ -51,8 +53,28 @@ pub struct Position {
 pub struct Refused {
     /// Which of its links.
     pub at: usize,
-    /// The rule that it breaks.
-    pub refusal: Refusal,
+    /// Why that one was.
+    pub cause: Cause,
+}
+
+/// Why a link was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// It breaks a rule.
+    Rule {
+        /// Which.
+        refusal: Refusal,
+        /// It is a key event that came too late, and its chain is held for it from now on.
+        holds: bool,
+        /// What it names may have been logged since it was resolved: that is to be done again.
+        outdated: bool,
+    },
+    /// Its chain is held for a key event.
+    Held {
+        /// For so long.
+        wait_ms: u64,
+    },
 }
 
 /// What readers see at one size.
@@ -71,6 +93,8 @@ pub struct RegistryMachine {
     pending: HashMap<Identity, Row>,
     now: UnixMillis,
     changed: stored::Changed,
+    recent: Recent,
+    holds: Holds,
 }
 
 impl RegistryMachine {
@@ -83,6 +107,8 @@ impl RegistryMachine {
             pending: HashMap::new(),
             now: UnixMillis::ZERO,
             changed: stored::Changed::default(),
+            recent: Recent::default(),
+            holds: Holds::default(),
         }
     }
 
@@ -90,9 +116,10 @@ impl RegistryMachine {
         let mut placed = Vec::with_capacity(group.links.len());
         for (at, Checked { link, facts, entry }) in group.links.into_iter().enumerate() {
             let (curr, seqno) = (link.curr(), link.header().seqno);
-            let index = match self.registry.logged(curr, link.header(), &facts) {
+            let known = Known { facts: &facts, recent: &self.recent };
+            let index = match self.registry.logged(curr, link.header(), &known) {
                 Some(index) => index,
-                None => self.append(link, &facts, entry, batch).map_err(|refusal| Refused { at, refusal })?,
+                None => self.append(at, (link, entry), &facts, batch).map_err(|cause| Refused { at, cause })?,
             };
             placed.push(Position { index, curr, seqno });
         }
@@ -101,19 +128,64 @@ impl RegistryMachine {
 
     fn append(
         &mut self,
-        link: VerifiedLink,
+        at: usize,
+        (link, entry): (VerifiedLink, Entry),
         facts: &Facts,
-        entry: Entry,
         batch: &mut Batch,
-    ) -> Result<LeafIndex, Refusal> {
+    ) -> Result<LeafIndex, Cause> {
         let index = batch.next_index();
-        let admitted = self.registry.admit(index, &link, facts, self.now)?;
+        let chain = self.chain(link.header().identity);
+        if let Some(until) = self.held_until(chain.as_ref(), &link) {
+            return Err(Cause::Held { wait_ms: until.since(self.now) });
+        }
+        let known = Known { facts, recent: &self.recent };
+        let admitted = match self.registry.admit(index, &link, &known, self.now) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return Err(self.refuse(at, index, &link, facts, refusal)),
+        };
         self.registry.apply(&admitted);
         let (link, beside, body) = link.into_parts();
         let row = self.take_row(index, &link, &body);
         let beside = beside.map(|b| Arc::new(SideBody { salt: *b.salt.as_bytes(), bytes: Bytes::from(b.body) }));
         batch.push(entry, beside, row);
         Ok(index)
+    }
+
+    /// Where a chain stands, if it is there.
+    fn chain(&self, identity: Identity) -> Option<Chain> {
+        let state = self.registry.identity(&identity)?;
+        Some(Chain { identity, key_head: state.record.standing.key_head })
+    }
+
+    fn held_until(&self, chain: Option<&Chain>, link: &VerifiedLink) -> Option<UnixMillis> {
+        self.holds.held_until(chain?, Kind::of(link.header(), link.body()), self.now)
+    }
+
+    /// Why a link was refused, and what follows from that.
+    fn refuse(&mut self, at: usize, index: LeafIndex, link: &VerifiedLink, facts: &Facts, refusal: Refusal) -> Cause {
+        let known = Known { facts, recent: &self.recent };
+        let mut outdated = known.may_be_outdated(&refusal, link.header(), self.registry.committed().size());
+        let mut holds = false;
+        if let Refusal::Conflict(Some(end)) = &refusal
+            && at == 0
+            && link.header().link_type.is_key_event()
+            && link.header().seqno <= end.head.seqno
+        {
+            // Who outran it may have been sealed after it was resolved, or not yet.
+            outdated = facts.occupant.is_none();
+            holds = self.try_hold(index, link, facts);
+        }
+        Cause::Rule { refusal, holds, outdated }
+    }
+
+    /// Holds the chain of a key event that came too late, if nothing else is wrong with it.
+    fn try_hold(&mut self, index: LeafIndex, link: &VerifiedLink, facts: &Facts) -> bool {
+        let (header, known) = (link.header(), Known { facts, recent: &self.recent });
+        let was_free = |sealed: UnixMillis| self.now.since(sealed) <= HOLD_MS;
+        let is_late = facts.occupant.is_some_and(|occupant| occupant.was_open_to(header) && was_free(occupant.sealed));
+        let Some(chain) = self.chain(header.identity).filter(|_| is_late) else { return false };
+        self.registry.admit_elsewhere(index, link, &known, self.now).is_ok()
+            && self.holds.place(&chain, link.curr(), Kind::of(header, link.body()), self.now)
     }
 
     /// Notes what the node keeps of a link that was just applied, and gives its row in the chain index.
@@ -145,23 +217,36 @@ impl RegistryMachine {
         self.changed.take(changes);
     }
 
-    fn replay_link(&mut self, index: LeafIndex, entry: &[u8]) -> Result<[u8; 16], String> {
+    fn replay_link(&mut self, index: LeafIndex, entry: &[u8], past: &dyn Past) -> Result<[u8; 16], String> {
         let link = Link::parse_entry(entry).map_err(|error| error.to_string())?;
         let read = ReadLink::read(link, None, self.log_id).map_err(|error| error.to_string())?;
         self.check_place(&read)?;
-        let admitted = self.registry.trusted(index, &read, &Facts::default());
+        let facts = self.replay_facts(&read, past)?;
+        let admitted = self.registry.trusted(index, &read, &facts);
         self.registry.apply(&admitted);
         Ok(self.take_row(index, read.link(), read.body()))
+    }
+
+    /// What applying a link needs of the links before this batch.
+    fn replay_facts(&self, read: &ReadLink, past: &dyn Past) -> Result<Facts, String> {
+        let head = self.registry.identity(&read.header().identity).map(|state| &state.record.head);
+        Facts::replayed(read, head, past)
     }
 
     /// Replay trusts what admission judged, but not that every link follows the one before it in its chain: a log of
     /// other rules must end in an error here.
     fn check_place(&self, read: &ReadLink) -> Result<(), String> {
         let header = read.header();
-        let known = self.registry.identity(&chain_of(read.link())).map(|state| state.record.head);
+        let known = self.registry.identity(&chain_of(read.link())).map(|state| &state.record);
+        let known = known.map(|record| (record.head, record.standing.key_head));
         let fits = match known {
             None => header.begins_chain(),
-            Some(head) => !header.begins_chain() && header.seqno == head.seqno.next() && header.prev == head.curr,
+            Some((head, auth)) => {
+                !header.begins_chain()
+                    && header.seqno == head.seqno.next()
+                    && header.prev == head.curr
+                    && header.auth == auth
+            }
         };
         if fits { Ok(()) } else { Err("it does not follow the link before it in its chain".to_owned()) }
     }
@@ -216,7 +301,10 @@ impl Machine for RegistryMachine {
 
     fn seal(&mut self, batch: &mut Batch) {
         let index = batch.next_index();
-        let (trailer, changes) = self.registry.seal(index, self.now);
+        let start = self.registry.committed().size();
+        let (trailer, mut changes) = self.registry.seal(index, self.now);
+        let sizes = (start, self.registry.committed().size());
+        self.recent.push(sizes, self.now, std::mem::take(&mut changes.links));
         let entry = Entry::new(Bytes::copy_from_slice(&trailer.to_bytes())).expect("a trailer has 76 bytes");
         batch.push(entry, None, [0; 16]);
         self.settle(changes);
@@ -230,9 +318,9 @@ impl Machine for RegistryMachine {
         NodeState { snapshot: self.registry.committed().clone(), rows: self.rows.clone() }
     }
 
-    fn apply(&mut self, index: LeafIndex, entry: &[u8]) -> Result<[u8; 16], ReplayError> {
+    fn apply(&mut self, index: LeafIndex, entry: &[u8], past: &dyn Past) -> Result<[u8; 16], ReplayError> {
         let row = match entry.first() {
-            Some(&LINK_ENTRY_KIND) => self.replay_link(index, entry),
+            Some(&LINK_ENTRY_KIND) => self.replay_link(index, entry, past),
             Some(&TRAILER_ENTRY_KIND) => self.replay_trailer(index, entry),
             _ => Err("it is of no known kind".to_owned()),
         };
@@ -279,6 +367,11 @@ impl NodeState {
     /// An identity.
     pub fn identity(&self, identity: &Identity) -> Option<&Arc<IdentityState>> {
         self.snapshot.identity(identity)
+    }
+
+    /// Where the chain of an identity ends.
+    pub(crate) fn head(&self, identity: &Identity) -> Option<&Head> {
+        self.identity(identity).map(|state| &state.record.head)
     }
 
     /// Log time.

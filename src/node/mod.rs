@@ -6,20 +6,22 @@
 mod chain;
 mod facts;
 mod fsck;
+mod held;
 mod keys;
 mod machine;
 mod open;
 mod proofs;
 mod query;
+mod recent;
 mod rows;
 mod stored;
 mod submit;
 
 pub use fsck::check_directory;
-pub use machine::{Group, NodeState, Position, Refused, RegistryMachine};
+pub use machine::{Cause, Group, NodeState, Position, Refused, RegistryMachine};
 pub use open::{NodeError, NodeOptions, Platform, ViewStore};
 pub use query::{AgentFilter, AgentKey, DirectoryPage, FoundLink, MAX_SCAN};
-pub use submit::{ADMITTED_TYPES, AppendError, Receipt, Submitted};
+pub use submit::{AppendError, Receipt, Share, Submitted};
 
 use std::sync::Arc;
 

@@ -6,10 +6,10 @@ use super::machine::NodeState;
 use super::query::FoundLink;
 use super::{AgentKey, Node, View};
 use crate::hash::Hash;
-use crate::log::{LogReader, ReadError};
+use crate::log::{LogReader, Published, ReadError};
 use crate::map::{identity_key, name_key};
 use crate::merkle::{LeafIndex, TreeSize};
-use crate::registry::IdentityState;
+use crate::registry::{IdentityState, Record};
 use crate::soul::{Identity, LinkType, Seqno};
 use crate::tlog::{SignedCheckpoint, TlogProof};
 use crate::verify::{Extra, LinkExtra, MAX_KEY_EVENTS, SignerState, StatePart};
@@ -52,11 +52,15 @@ impl Node {
         proof(&extra, index, path, &anchor.note).map(Some)
     }
 
-    /// The `.tlog-proof` of the state of an agent, or of its absence.
+    /// The `.tlog-proof` of the state of an agent, or of the absence of an identity or a name.
+    ///
+    /// Under the published checkpoint where the newest state says no more: it covers the agent's head, and no notice has
+    /// changed its record since. So nobody is shown as absent who is there, nor as active who was just revoked.
     pub fn state_proof(&self, view: &View, key: &AgentKey) -> Result<Vec<u8>, ReadError> {
-        // The published state where it has the agent already; who was registered since is not shown as absent.
-        let founded = self.agent(view, key).map_or(LeafIndex::new(0), |agent| agent.record.standing.genesis_index);
-        let anchor = self.anchor(view, founded, true);
+        let newest = told_of(view.state(), key);
+        let anchor = self.anchor_where(view, |published| {
+            published.state.as_ref().is_some_and(|state| told_of(state, key) == newest)
+        });
         let state = anchor.state.as_ref().ok_or(ReadError::PastEnd)?;
         let subject = match key {
             AgentKey::Identity(identity) => Subject::Identity(*identity),
@@ -74,12 +78,15 @@ impl Node {
     /// The published checkpoint where it covers an entry, and where its state is still at hand if that is wanted; else
     /// the newest one.
     fn anchor(&self, view: &View, index: LeafIndex, with_state: bool) -> Anchor {
+        self.anchor_where(view, |published| {
+            index.get() < published.size.get() && (!with_state || published.state.is_some())
+        })
+    }
+
+    /// The published checkpoint where it will do, else the newest one.
+    fn anchor_where(&self, view: &View, will_do: impl FnOnce(&Published<NodeState>) -> bool) -> Anchor {
         match self.published() {
-            Some(published)
-                if index.get() < published.size.get()
-                    && published.size <= view.size()
-                    && (!with_state || published.state.is_some()) =>
-            {
+            Some(published) if published.size <= view.size() && will_do(&published) => {
                 Anchor { size: published.size, note: Arc::clone(&published.note), state: published.state.clone() }
             }
             _ => Anchor { size: view.size(), note: Arc::clone(view.checkpoint()), state: Some(view.state().clone()) },
@@ -96,6 +103,15 @@ impl Node {
         let log = self.reader(view);
         events.map(|index| log.entry(*index).map(|entry| entry.to_vec())).collect()
     }
+}
+
+/// The record of who is named.
+fn told_of<'a>(state: &'a NodeState, key: &AgentKey) -> Option<&'a Record> {
+    let identity = match key {
+        AgentKey::Identity(identity) => *identity,
+        AgentKey::Name(name) => state.snapshot.name(name)?,
+    };
+    state.identity(&identity).map(|known| &known.record)
 }
 
 enum Subject<'a> {

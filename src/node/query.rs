@@ -104,7 +104,7 @@ impl Node {
 
     /// The link at a place of an agent's chain.
     pub fn link(&self, view: &View, identity: &Identity, seqno: Seqno) -> Result<Option<FoundLink>, ReadError> {
-        let found = link_at(view.state(), self.reader(view), identity, seqno)?;
+        let found = link_at(view.state().head(identity), &self.reader(view), identity, seqno)?;
         Ok(found.map(|(index, link)| FoundLink { index, link }))
     }
 
@@ -121,7 +121,7 @@ impl Node {
         let log = self.reader(view);
         let head = agent.record.head;
         let start = before.map_or(head.seqno.get(), |before| before.get().saturating_sub(1)).min(head.seqno.get());
-        let mut at = chain::find(log, &head, Seqno::new(start))?;
+        let mut at = chain::find(&log, &head, Seqno::new(start))?;
         let mut links = Vec::new();
         let mut seqno = start;
         for _ in 0..MAX_SCAN {
@@ -133,7 +133,7 @@ impl Node {
             if super::machine::chain_of(&link) != agent.record.identity || link.header().seqno.get() != seqno {
                 return Err(chain::damaged());
             }
-            at = chain::previous(log, index)?;
+            at = chain::previous(&log, index)?;
             if link_type.is_none_or(|wanted| wanted == link.header().link_type) {
                 links.push(FoundLink { index, link });
             }

@@ -7,7 +7,8 @@
 //!   ([`Registry::mark`], [`Registry::undo`]). [`Registry::seal`] ends a batch: each record that changed is written once.
 //! - [`Snapshot`] is the state as of a trailer, immutable and cheap to hand to readers.
 //! - What lies in the past is asked of a [`History`]; [`questions`] tells what a link will ask.
-//! - [`Replay`] takes raw entries and reports what an honest log would not have.
+//! - [`Replay`] takes raw entries and reports what an honest log would not have; [`Prepared`] ones, on which all was done
+//!   that needs no state, it takes faster.
 //!
 //! Reading and signing links is `soul`'s; proofs of the map are `map`'s, and judging a proof offline is `verify`'s, for
 //! which [`Record`] is read here. Reputation has its place in [`Evidence`], which stays zero.
@@ -32,13 +33,17 @@ mod keyset;
 mod overlays;
 mod seal;
 // A whole log.
+mod past;
+mod prepared;
 mod replay;
+mod replay_bytes;
 
 pub use admit::{Admitted, CLOCK_LEEWAY_MS, MAX_DOMAINS};
 pub use batch::{Mark, Statement, StatementKind};
 pub use evidence::Evidence;
 pub use fold::{Parts, Registry};
 pub use history::{History, PastLink, Question, Said, questions};
+pub use prepared::{LinkName, Prepared};
 pub use record::{Head, KeyRecord, KeyRoles, Overlay, OverlayKind, Record, Standing, Status, Suspect};
 pub use record_bytes::RecordError;
 pub use refusal::{BodyRule, ChainEnd, Reference, Refusal};

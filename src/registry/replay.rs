@@ -4,11 +4,11 @@
 //! policy of later rules, since from there it cannot judge. Where the entries come from, and whether the tree is the
 //! one that witnesses signed, is for the caller: it has the tree's size and root.
 
-use std::collections::HashMap;
-
 use super::admit::CLOCK_LEEWAY_MS;
 use super::fold::Registry;
-use super::history::{History, PastLink};
+use super::history::History;
+use super::past::Past;
+use super::prepared::{LinkName, Prepared, PreparedKind, later_rules};
 use super::refusal::Refusal;
 use super::seal::{Changes, TrailerFault};
 use crate::ed25519::PublicKey;
@@ -16,18 +16,19 @@ use crate::encoding::UnixMillis;
 use crate::hash::Hash;
 use crate::merkle::{Frontier, LeafIndex, TreeSize, leaf_hash};
 use crate::soul::{
-    Body, Identity, Link, LinkType, LogId, Policy, ReadLink, Seqno, TRAILER_ENTRY_KIND, Trailer, newer_rules,
+    self, Body, Identity, Kid, Link, LogId, Policy, RawKey, ReadLink, TRAILER_ENTRY_KIND, Trailer, TriedLink,
+    VerifiedLink,
 };
 
 /// A log as a monitor has replayed it.
 #[derive(Debug)]
 pub struct Replay {
-    registry: Registry,
-    past: Past,
-    frontier: Frontier,
-    after_trailer: bool,
-    /// Valid links since the newest valid trailer: index and time claimed.
-    unsealed: Vec<(LeafIndex, UnixMillis)>,
+    pub(super) registry: Registry,
+    pub(super) past: Past,
+    pub(super) frontier: Frontier,
+    pub(super) after_trailer: bool,
+    /// Valid links since the newest valid trailer, with the time that each claims.
+    unsealed: Vec<(LeafIndex, LinkName, UnixMillis)>,
     faults: Vec<Fault>,
     stopped: Option<Stop>,
 }
@@ -37,6 +38,8 @@ pub struct Replay {
 pub struct Fault {
     /// Where it is.
     pub index: LeafIndex,
+    /// The link as it names itself, where the entry is one.
+    pub link: Option<LinkName>,
     /// Which rule it breaks.
     pub reason: FaultReason,
 }
@@ -65,45 +68,60 @@ pub struct Stop {
     pub rules: u64,
 }
 
-/// The past of a log in memory.
-#[derive(Debug, Default)]
-struct Past {
-    links: HashMap<Identity, Vec<PastLink>>,
-    /// Valid trailers: index and log time.
-    trailers: Vec<(LeafIndex, UnixMillis)>,
-    roots: HashMap<TreeSize, Hash>,
-}
-
 impl Replay {
     /// A log without entries.
     pub fn new(log_id: LogId) -> Self {
-        Self {
-            registry: Registry::new(log_id),
-            past: Past::default(),
-            frontier: Frontier::new(),
-            after_trailer: false,
-            unsealed: Vec::new(),
-            faults: Vec::new(),
-            stopped: None,
-        }
+        Self::resumed(Registry::new(log_id), Past::default(), Frontier::new(), false)
+    }
+
+    /// A log up to a trailer that seals all of it.
+    pub(super) const fn resumed(registry: Registry, past: Past, frontier: Frontier, after_trailer: bool) -> Self {
+        Self { registry, past, frontier, after_trailer, unsealed: Vec::new(), faults: Vec::new(), stopped: None }
     }
 
     /// Takes the next entry. What a valid trailer sealed is handed back.
     ///
     /// Once replay has stopped, entries are no longer taken, and the stop is the error.
     pub fn push(&mut self, entry: &[u8]) -> Result<Option<Changes>, Stop> {
-        if let Some(stop) = self.stopped {
-            return Err(stop);
+        self.not_stopped()?;
+        let link = Link::parse_entry(entry);
+        if let Ok(link) = &link
+            && let Some(rules) = later_rules(link, self.registry.log_id)
+        {
+            self.stop_at(link, rules)?;
         }
-        let index = self.frontier.size().next_index();
-        if let Some(stop) = self.beyond_rules(index, entry) {
-            self.stopped = Some(stop);
-            return Err(stop);
-        }
-        self.frontier.push(leaf_hash(entry));
+        let index = self.frontier.push(leaf_hash(entry));
         let is_trailer = entry.first() == Some(&TRAILER_ENTRY_KIND);
-        let sealed = if is_trailer { self.take_trailer(index, entry) } else { self.take_link(index, entry) };
+        let sealed = if is_trailer {
+            self.take_trailer(index, Trailer::parse(entry))
+        } else {
+            let name = link.as_ref().ok().map(LinkName::of);
+            let verified = link.map_err(|error| soul::Refusal::from(error).into()).and_then(|link| self.verify(link));
+            self.take_link(index, name, verified);
+            None
+        };
         self.after_trailer = is_trailer;
+        Ok(sealed)
+    }
+
+    /// Takes the next entry, which was prepared: the same in less time.
+    pub fn push_prepared(&mut self, entry: Prepared) -> Result<Option<Changes>, Stop> {
+        self.not_stopped()?;
+        if let PreparedKind::LaterRules { link, rules, .. } = &entry.kind
+            && entry.log_id == self.registry.log_id
+        {
+            self.stop_at(link, *rules)?;
+        }
+        let index = self.frontier.push(entry.leaf_hash);
+        let (read, sealed) = match entry.kind {
+            PreparedKind::Trailer(trailer) => (None, self.take_trailer(index, trailer)),
+            PreparedKind::LaterRules { read, .. } | PreparedKind::Link(read) => (Some(*read), None),
+        };
+        self.after_trailer = read.is_none();
+        if let Some(read) = read {
+            let verified = self.verify_tried(entry.log_id, read);
+            self.take_link(index, entry.name, verified);
+        }
         Ok(sealed)
     }
 
@@ -127,9 +145,24 @@ impl Replay {
         self.frontier.root()
     }
 
+    /// The right edge of their tree.
+    pub const fn frontier(&self) -> &Frontier {
+        &self.frontier
+    }
+
+    /// The keys that may sign the next links.
+    pub fn live_keys(&self) -> impl Iterator<Item = (Kid, RawKey)> {
+        self.registry.committed().live_keys()
+    }
+
     /// What was found so far; a link that is late shows only with its trailer.
     pub fn faults(&self) -> &[Fault] {
         &self.faults
+    }
+
+    /// The same, handed over: they are not kept.
+    pub fn take_faults(&mut self) -> Vec<Fault> {
+        core::mem::take(&mut self.faults)
     }
 
     /// Where it had to stop.
@@ -137,46 +170,61 @@ impl Replay {
         self.stopped
     }
 
-    fn take_link(&mut self, index: LeafIndex, entry: &[u8]) -> Option<Changes> {
-        if let Err(refusal) = self.try_link(index, entry) {
-            self.faults.push(Fault { index, reason: FaultReason::Link(refusal) });
+    const fn not_stopped(&self) -> Result<(), Stop> {
+        match self.stopped {
+            Some(stop) => Err(stop),
+            None => Ok(()),
         }
-        None
     }
 
-    fn try_link(&mut self, index: LeafIndex, entry: &[u8]) -> Result<(), Refusal> {
-        let link = Link::parse_entry(entry).map_err(crate::soul::Refusal::from)?;
-        let link = ReadLink::read(link, None, self.registry.log_id)?;
-        let link = self.registry.verify(link)?;
-        let admitted = self.registry.judge(index, &link, &self.past)?;
+    fn take_link(&mut self, index: LeafIndex, name: Option<LinkName>, verified: Result<VerifiedLink, Refusal>) {
+        if let Err(refusal) = verified.and_then(|link| self.admit(index, &link)) {
+            self.faults.push(Fault { index, link: name, reason: FaultReason::Link(refusal) });
+        }
+    }
+
+    fn verify(&self, link: Link) -> Result<VerifiedLink, Refusal> {
+        self.registry.verify(ReadLink::read(link, None, self.registry.log_id)?)
+    }
+
+    fn verify_tried(&self, log_id: LogId, read: Result<TriedLink, soul::Refusal>) -> Result<VerifiedLink, Refusal> {
+        if log_id != self.registry.log_id {
+            return Err(Refusal::WrongLog(log_id));
+        }
+        let tried = read?;
+        let signer = self.registry.signer_key(tried.link().header(), tried.link().body())?;
+        Ok(tried.verify(&signer)?)
+    }
+
+    fn admit(&mut self, index: LeafIndex, link: &VerifiedLink) -> Result<(), Refusal> {
+        let admitted = self.registry.judge(index, link, &self.past)?;
         self.registry.apply(&admitted);
-        self.unsealed.push((index, link.header().ctime));
-        let chain = match link.body() {
+        let header = link.header();
+        let identity = match link.body() {
             Body::Genesis(_) => Identity::from(link.curr()),
-            _ => link.header().identity,
+            _ => header.identity,
         };
-        self.past.links.entry(chain).or_default().push(admitted.as_past());
+        self.unsealed.push((index, LinkName { identity, seqno: header.seqno }, header.ctime));
+        self.past.push_link(identity, admitted.as_past());
         Ok(())
     }
 
-    fn take_trailer(&mut self, index: LeafIndex, entry: &[u8]) -> Option<Changes> {
-        match self.try_trailer(index, entry) {
+    fn take_trailer(&mut self, index: LeafIndex, trailer: Option<Trailer>) -> Option<Changes> {
+        match self.try_trailer(index, trailer) {
             Ok((trailer, changes)) => {
-                let size = index.size_with();
-                self.past.trailers.push((index, trailer.log_time));
-                self.past.roots.insert(size, self.frontier.root());
+                self.past.push_trailer(index, trailer.log_time, self.frontier.root());
                 self.report_late(trailer.log_time);
                 Some(changes)
             }
             Err(fault) => {
-                self.faults.push(Fault { index, reason: FaultReason::Trailer(fault) });
+                self.faults.push(Fault { index, link: None, reason: FaultReason::Trailer(fault) });
                 None
             }
         }
     }
 
-    fn try_trailer(&mut self, index: LeafIndex, entry: &[u8]) -> Result<(Trailer, Changes), TrailerFault> {
-        let trailer = Trailer::parse(entry).ok_or(TrailerFault::Malformed)?;
+    fn try_trailer(&mut self, index: LeafIndex, trailer: Option<Trailer>) -> Result<(Trailer, Changes), TrailerFault> {
+        let trailer = trailer.ok_or(TrailerFault::Malformed)?;
         if self.after_trailer {
             return Err(TrailerFault::FollowsTrailer);
         }
@@ -186,41 +234,25 @@ impl Replay {
 
     fn report_late(&mut self, sealed: UnixMillis) {
         let limit = sealed.saturating_add(CLOCK_LEEWAY_MS);
-        for (index, ctime) in self.unsealed.drain(..) {
+        for (index, link, ctime) in self.unsealed.drain(..) {
             if ctime > limit {
-                self.faults.push(Fault { index, reason: FaultReason::Late { sealed } });
+                self.faults.push(Fault { index, link: Some(link), reason: FaultReason::Late { sealed } });
             }
         }
     }
 
-    /// Whether this entry is a policy that sets rules which are not known here (formats.md §4, `rules`).
-    fn beyond_rules(&self, index: LeafIndex, entry: &[u8]) -> Option<Stop> {
-        let link = Link::parse_entry(entry).ok()?;
-        let header = link.header();
-        if header.link_type != LinkType::Policy || header.log_id != self.registry.log_id || !link.matches_commit() {
-            return None;
-        }
-        let rules = newer_rules(link.body()?)?;
+    /// Stops at a policy that sets rules which are not known here, if it is the registrar's (formats.md §4, `rules`).
+    fn stop_at(&mut self, policy: &Link, rules: u64) -> Result<(), Stop> {
         // Its body cannot be read, and is not: who signs a policy, and where, does not depend on what it says.
         let body = Body::Policy(Policy::default());
-        let (_, signer) = self.registry.check_chain(header, &body).ok()?;
-        link.is_signed_by(&PublicKey::from_bytes(&signer)?).then_some(Stop { index, rules })
-    }
-}
-
-impl History for Past {
-    fn link_at(&self, identity: &Identity, seqno: Seqno) -> Option<PastLink> {
-        let at = usize::try_from(seqno.get().checked_sub(1)?).ok()?;
-        self.links.get(identity)?.get(at).copied()
-    }
-
-    fn root_at(&self, size: TreeSize) -> Option<Hash> {
-        self.roots.get(&size).copied()
-    }
-
-    fn time_after(&self, index: LeafIndex) -> Option<UnixMillis> {
-        let at = self.trailers.partition_point(|(trailer, _)| *trailer <= index);
-        self.trailers.get(at).map(|(_, time)| *time)
+        let signer = self.registry.check_chain(policy.header(), &body).map(|(_, signer)| signer);
+        let signer = signer.ok().and_then(|signer| PublicKey::from_bytes(&signer));
+        if signer.is_some_and(|signer| policy.is_signed_by(&signer)) {
+            let stop = Stop { index: self.frontier.size().next_index(), rules };
+            self.stopped = Some(stop);
+            return Err(stop);
+        }
+        Ok(())
     }
 }
 

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use super::batch::{Batch, Statement, Undo};
 use super::fold::Registry;
+use super::history::PastLink;
 use super::snapshot::{Leaf, Office, Snapshot};
 use super::state::IdentityState;
 use crate::encoding::UnixMillis;
 use crate::map::{Change, Tree, identity_value, name_key, name_value};
 use crate::merkle::LeafIndex;
-use crate::soul::{Curr, Identity, Kid, Trailer};
+use crate::soul::{Curr, Identity, Kid, Seqno, Trailer};
 
 /// What a batch changed, for a store.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +30,8 @@ pub struct Changes {
     pub statements: Vec<(Statement, bool)>,
     /// Who holds office now, where that changed.
     pub office: Option<Arc<Office>>,
+    /// The links of each chain that got any, in order up to its head, which is at this seqno.
+    pub links: Vec<(Identity, Seqno, Vec<PastLink>)>,
 }
 
 /// Why a trailer is faulty.
@@ -127,7 +130,10 @@ impl Registry {
 }
 
 fn changes(identities: Vec<Arc<IdentityState>>, batch: Batch, office: &Arc<Office>) -> Changes {
-    let mut changes = Changes { identities, names: batch.names.into_iter().collect(), ..Changes::default() };
+    let touched = batch.touched.into_iter();
+    let links = touched.map(|(identity, working)| (identity, working.state.record.head.seqno, working.links));
+    let links = links.filter(|(_, _, links)| !links.is_empty()).collect();
+    let mut changes = Changes { identities, names: batch.names.into_iter().collect(), links, ..Changes::default() };
     for undo in batch.undo {
         match undo {
             Undo::Key(kid) => changes.used_keys.push(kid),

@@ -8,7 +8,7 @@ use super::state::IdentityState;
 use crate::encoding::UnixMillis;
 use crate::map::{Tree, identity_key, name_key};
 use crate::merkle::TreeSize;
-use crate::soul::{Body, Header, Identity, RawKey};
+use crate::soul::{Body, Header, Identity, Kid, RawKey};
 
 /// What a leaf of the state map stands for.
 #[derive(Clone, Debug)]
@@ -47,6 +47,16 @@ impl Snapshot {
             Leaf::Identity(state) => Some(state),
             Leaf::Name(_) => None,
         }
+    }
+
+    /// The keys that are live, whosever they are.
+    pub(super) fn live_keys(&self) -> impl Iterator<Item = (Kid, RawKey)> {
+        let states = self.tree.iter().filter_map(|leaf| match &leaf.payload {
+            Leaf::Identity(state) => Some(state),
+            Leaf::Name(_) => None,
+        });
+        let keys = states.flat_map(|state| &state.record.standing.keys);
+        keys.filter(|key| key.is_live()).map(|key| (key.kid, key.pk))
     }
 
     /// Who holds a handle or domain name.

@@ -37,4 +37,4 @@ pub use key::{POP_MESSAGE_LEN, SUITE, kid, next_commitment, pop_message};
 pub use link::{Beside, LINK_ENTRY_KIND, Link};
 pub use link_error::LinkError;
 pub use trailer::{TRAILER_ENTRY_KIND, TRAILER_LEN, Trailer};
-pub use verified::{ReadLink, Refusal, VerifiedLink};
+pub use verified::{ReadLink, Refusal, TriedLink, VerifiedLink};

@@ -3,6 +3,9 @@
 //! [`Link`] → [`ReadLink`] (commitment, profile and field rules hold) → [`VerifiedLink`] (signature and every proof
 //! of possession given verify). Whether the signer was live and had the role, whether a keys or recover brings all the
 //! proofs that it needs, and everything else that rests on the log is for the registry.
+//!
+//! [`TriedLink`] lets the signature be checked before it is known which key has to have signed: what came of it is kept
+//! beside the key that was tried, and counts for no other.
 
 use super::body::{Body, BodyError, RawKey, check_link, check_pops};
 use super::code::Code;
@@ -44,6 +47,16 @@ pub struct ReadLink {
 /// A link whose signature, by a key that the caller named, was verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedLink(ReadLink);
+
+/// A link whose signature may have been tried with a key, ahead of knowing which key has to have signed it.
+///
+/// Whether a key signed a link never changes, so that to try early is to verify; the key is compared when the log's
+/// state names it, and where another was tried, the link is verified then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TriedLink {
+    link: ReadLink,
+    tried: Option<(RawKey, Result<(), Refusal>)>,
+}
 
 impl VerifiedLink {
     /// Checks all that link, body and signer decide. `beside` is the body of an action that is kept beside the log,
@@ -106,6 +119,11 @@ impl ReadLink {
 
     /// Verifies the signature by `signer` and every proof of possession that the body brings.
     pub fn verify(self, signer: &PublicKey) -> Result<VerifiedLink, Refusal> {
+        self.check_signed(signer)?;
+        Ok(VerifiedLink(self))
+    }
+
+    fn check_signed(&self, signer: &PublicKey) -> Result<(), Refusal> {
         let header = self.link.header();
         if kid(signer.as_bytes()) != header.kid {
             return Err(Refusal::Signer(header.kid));
@@ -113,8 +131,7 @@ impl ReadLink {
         if !self.link.is_signed_by(signer) {
             return Err(Refusal::Signature);
         }
-        check_pops(header, &self.body).map_err(Refusal::Pop)?;
-        Ok(VerifiedLink(self))
+        check_pops(header, &self.body).map_err(Refusal::Pop)
     }
 
     /// The signer's key where the link itself names it: an admin that a genesis lists, or the key in `recovery`.
@@ -146,6 +163,31 @@ impl ReadLink {
     /// Its body.
     pub const fn body(&self) -> &Body {
         &self.body
+    }
+}
+
+impl TriedLink {
+    /// A link of which nothing was tried yet.
+    pub const fn untried(link: ReadLink) -> Self {
+        Self { link, tried: None }
+    }
+
+    /// Tries a key: its signature, and every proof of possession that the body brings.
+    pub fn try_key(&mut self, signer: &PublicKey) {
+        self.tried = Some((*signer.as_bytes(), self.link.check_signed(signer)));
+    }
+
+    /// Verifies by the key that has to have signed: what [`ReadLink::verify`] says of it.
+    pub fn verify(self, signer: &RawKey) -> Result<VerifiedLink, Refusal> {
+        match self.tried {
+            Some((tried, result)) if tried == *signer => result.map(|()| VerifiedLink(self.link)),
+            _ => self.link.verify(&PublicKey::from_bytes(signer).ok_or(Refusal::Signature)?),
+        }
+    }
+
+    /// The link.
+    pub const fn link(&self) -> &ReadLink {
+        &self.link
     }
 }
 

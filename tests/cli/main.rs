@@ -24,6 +24,11 @@ fn what_an_auditor_fetches() {
 }
 
 #[test]
+fn a_log_that_is_audited() {
+    Node::start().check(include_str!("audit.transcript"));
+}
+
+#[test]
 fn commands_that_are_run() {
     Node::start().check(include_str!("run.transcript"));
 }

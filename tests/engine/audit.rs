@@ -58,7 +58,7 @@ pub(crate) fn check_log(engine: &Engine<Rules>, told: &Told) -> Vec<Vec<u8>> {
     let reader = engine.reader(&view);
     let mut replay = Rules::default();
     for (index, entry) in (0..).map(LeafIndex::new).zip(&entries) {
-        let row = replay.apply(index, entry).unwrap();
+        let row = replay.apply(index, entry, &reader).unwrap();
         assert_eq!(reader.row(index).unwrap(), row, "row {index}");
         let body = reader.body(index).unwrap();
         let has_body = entry.contains(&b'#');

@@ -1,12 +1,14 @@
 //! The engine when nothing fails: sizes around every edge, bodies, publication, views, opening again and again.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use soulchain::log::{Engine, Opaque, OpaqueGroup, SubmitError};
-use soulchain::merkle::{LeafIndex, TreeSize};
+use soulchain::log::{Engine, Opaque, OpaqueGroup, PUBLISH_INTERVAL, SubmitError, publish_every};
+use soulchain::merkle::{EMPTY_ROOT, LeafIndex, TreeSize};
 
 use super::audit::{check_files, check_log, check_tree};
 use super::rules::{DidNotGrow, Line, Rules};
-use super::world::{Acknowledged, SMALL_SEGMENT, Told, World, block_on, note, one};
+use super::world::{Acknowledged, SMALL_SEGMENT, Told, World, block_on, note, one, signer};
 
 /// Where tiles begin and end.
 const SIZES: [u64; 9] = [0, 1, 2, 255, 256, 257, 65_535, 65_536, 65_537];
@@ -196,6 +198,30 @@ fn what_is_published_is_there_after_reopening_and_never_goes_back() {
         entries
     };
     assert_eq!(entries(&world), entries(&killed));
+}
+
+#[test]
+fn an_empty_log_has_a_checkpoint_and_keeps_it() {
+    let world = World::created(SMALL_SEGMENT);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    for _ in 0..3 {
+        let (engine, _) = world.open().unwrap();
+        runtime.spawn(publish_every(engine.clone(), signer(), PUBLISH_INTERVAL));
+        runtime.block_on(async {
+            while engine.published().is_none() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        let published = engine.published().unwrap();
+        assert_eq!((published.size, published.root), (TreeSize::ZERO, EMPTY_ROOT));
+        assert_eq!(*published.note, *note(TreeSize::ZERO, &EMPTY_ROOT));
+        engine.close();
+    }
+    let (engine, _) = world.open().unwrap();
+    let mut told = Told::default();
+    told.append(&engine, &one("a", 1)).unwrap();
+    told.publish(&engine).unwrap();
+    engine.close();
 }
 
 #[test]

@@ -193,7 +193,12 @@ impl<const GAP_MS: u64> Machine for Bodied<GAP_MS> {
     fn seal(&mut self, _: &mut soulchain::log::Batch) {}
     fn abandon(&mut self) {}
     fn state(&mut self) {}
-    fn apply(&mut self, _: LeafIndex, _: &[u8]) -> Result<[u8; 16], soulchain::log::ReplayError> {
+    fn apply(
+        &mut self,
+        _: LeafIndex,
+        _: &[u8],
+        _: &dyn soulchain::log::Past,
+    ) -> Result<[u8; 16], soulchain::log::ReplayError> {
         Ok([0; 16])
     }
     fn changes(&mut self) -> soulchain::storage::ViewBatch {

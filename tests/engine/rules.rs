@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use soulchain::encoding::{UnixMillis, hex_encode};
 use soulchain::hash::sha256;
-use soulchain::log::{Batch, Entry, Machine, ReplayError, SideBody, Weight};
+use soulchain::log::{Batch, Entry, Machine, Past, ReplayError, SideBody, Weight};
 use soulchain::merkle::{LeafIndex, TreeSize};
 use soulchain::storage::{StorageError, ViewBatch, Views, Visit};
 
@@ -142,7 +142,7 @@ impl Machine for Rules {
         Arc::clone(&self.values)
     }
 
-    fn apply(&mut self, index: LeafIndex, entry: &[u8]) -> Result<[u8; 16], ReplayError> {
+    fn apply(&mut self, index: LeafIndex, entry: &[u8], _past: &dyn Past) -> Result<[u8; 16], ReplayError> {
         let wrong = |what: &str| ReplayError { index, what: what.to_owned() };
         let text = std::str::from_utf8(entry).map_err(|_| wrong("no text"))?;
         if let Some(trailer) = text.strip_prefix('!') {

@@ -6,9 +6,12 @@ use soulchain::encoding::UnixMillis;
 use soulchain::hash::{Hash, sha256};
 use soulchain::merkle::TreeSize;
 use soulchain::soul::{
-    Beside, Body, ChainPosition, Draft, Genesis, Identity, KeyEntry, Kid, Link, LinkType, LogId, Outcome, Profile,
-    Roles, Salt, kid,
+    Beside, Body, ChainPosition, Draft, Genesis, Identity, KeyEntry, Keys, Kid, Link, LinkRef, LinkType, LogId, Next,
+    Outcome, Pop, Profile, Recover, Roles, Salt, Seqno, kid, next_commitment,
 };
+
+pub(crate) const ACT: Roles = Roles { act: true, admin: false };
+pub(crate) const ADMIN: Roles = Roles { act: false, admin: true };
 
 /// A link, and the body that is kept beside the log.
 pub(crate) type Signed = (Link, Option<Beside>);
@@ -28,6 +31,11 @@ pub(crate) struct Agent {
 
 pub(crate) fn key(seed: &str) -> SigningKey {
     SigningKey::from_seed(&sha256(&[seed.as_bytes()]))
+}
+
+/// What `next` says of a key.
+pub(crate) fn commitment(key: &SigningKey) -> Next {
+    next_commitment(key.public().as_bytes())
 }
 
 pub(crate) fn kid_of(key: &SigningKey) -> Kid {
@@ -136,9 +144,66 @@ impl Agent {
         link
     }
 
+    /// A link with any inline body, by any key.
+    pub(crate) fn unsent(&self, key: &SigningKey, body: &Body) -> Signed {
+        self.draft(key, Outcome::None).inline(body).unwrap_or_else(|refusal| panic!("{refusal}: {body:?}")).sign(key)
+    }
+
+    /// The same, going on from it.
+    pub(crate) fn sign(&mut self, key: &SigningKey, body: &Body) -> Signed {
+        let link = self.unsent(key, body);
+        self.advance(&link);
+        link
+    }
+
+    /// A statement by the act key.
+    pub(crate) fn say(&mut self, body: &Body) -> Signed {
+        self.sign(&self.act.clone(), body)
+    }
+
+    /// What puts these keys in force, with proofs of possession for those that are new; signed by the admin key.
+    pub(crate) fn keys_of(&self, set: &[(&SigningKey, Roles)], added: &[&SigningKey]) -> Keys {
+        let (keys, pop) = self.key_set(&self.admin, set, added);
+        Keys { keys, next: None, custodian: None, pop, suspect_from: None }
+    }
+
+    /// A new act key in the place of the old one.
+    pub(crate) fn rotation(&self, fresh: &SigningKey) -> Keys {
+        self.keys_of(&[(&self.admin, ADMIN), (fresh, ACT)], &[fresh])
+    }
+
+    /// What takes the agent back with the key that `next` commits to.
+    pub(crate) fn recovery(&self, next: &SigningKey, then: &SigningKey, fresh: [&SigningKey; 2]) -> Recover {
+        let (keys, pop) = self.key_set(next, &[(fresh[0], ADMIN), (fresh[1], ACT)], &fresh);
+        let (next, recovery) = (commitment(then), *next.public().as_bytes());
+        Recover { keys, next, recovery, custodian: None, pop, suspect_from: None }
+    }
+
+    fn key_set(
+        &self,
+        signer: &SigningKey,
+        set: &[(&SigningKey, Roles)],
+        added: &[&SigningKey],
+    ) -> (Vec<KeyEntry>, Vec<Pop>) {
+        let mut keys: Vec<KeyEntry> =
+            set.iter().map(|(key, roles)| KeyEntry::new(*key.public().as_bytes(), *roles)).collect();
+        keys.sort_by_key(|key| key.kid);
+        let draft = self.draft(signer, Outcome::None);
+        let mut pop: Vec<Pop> = added.iter().map(|key| draft.pop(key)).collect();
+        pop.sort_by_key(|pop| pop.kid);
+        (keys, pop)
+    }
+
+    /// How others name its newest link.
+    pub(crate) fn newest(&self) -> LinkRef {
+        LinkRef { curr: self.position.prev, seqno: Seqno::new(self.position.seqno.get() - 1) }
+    }
+
     pub(crate) fn advance(&mut self, (link, _): &Signed) {
         if link.header().link_type == LinkType::Genesis {
             self.position.identity = Identity::from(link.curr());
+        }
+        if link.header().link_type.is_key_event() {
             self.position.auth = link.curr();
         }
         self.position.seqno = link.header().seqno.next();

@@ -15,14 +15,18 @@ mod support;
 
 mod bodies;
 mod events;
+mod lasting;
 mod life;
 mod operation;
 mod proofs;
 mod tiles;
+mod types;
 
 mod damaged;
+mod held;
 mod refusals;
 mod requests;
+mod rules;
 mod unavailable;
 
 mod crowd;

@@ -1,7 +1,7 @@
 //! Proofs that people keep, judged by the offline verifier with the policy that the log shows.
 
 use soulchain::merkle::{LeafIndex, TreeSize, leaf_hash, verify_consistency, verify_inclusion};
-use soulchain::soul::Identity;
+use soulchain::soul::{Body, Identity, NoticeKind};
 use soulchain::tlog::Policy;
 use soulchain::verify::{Check, KeyProven, Request, Shown, Verdict, verify};
 
@@ -107,6 +107,50 @@ fn states_and_absences_are_proven() {
     assert!(matches!(absent.shown(), Shown::Absent(_)));
     assert!(matches!(of_state("/v1/agents/free/state", Some("free"), None).shown(), Shown::Absent(_)));
     assert!(absent.passed().iter().any(|passed| passed.check == Check::Map));
+}
+
+#[test]
+fn a_state_is_proven_under_what_is_published_where_nothing_has_changed_since() {
+    let setup = Setup { publish: std::time::Duration::from_hours(1), ..Setup::default() };
+    let server = Server::with(setup);
+    let mut agent = Agent::registered(&server, "still");
+    let mut registrar = server.registrar();
+    let by = |target: &str, name: &str| {
+        let answer = server.get(&format!("/v1/agents/{target}/state"));
+        let verdict = judge(&server, &answer.body, Some(name), None, false);
+        let status = match verdict.shown() {
+            Shown::State(shown) => Some(shown.record.standing.status.name()),
+            Shown::Absent(_) => None,
+            Shown::Link(_) => panic!("a link"),
+        };
+        let is_published = verdict.checkpoint().verified().log_keys() == std::slice::from_ref(server.node.log_vkey());
+        (status, is_published)
+    };
+    // Each change shows at once under the instant key, and under the log key once that is published.
+    let settles = |name: &str, status: Option<&'static str>| {
+        assert_eq!(by(name, name), (status, false), "{name}");
+        server.publish();
+        assert_eq!(by(name, name), (status, true), "{name}");
+    };
+    server.publish();
+    server.append(&[agent.empty()]);
+    settles("still", Some("active"));
+    let key = registrar.act.clone();
+    let said = |kind| Body::Notice(super::types::notice(agent.identity(), kind));
+    let link = registrar.sign(&key, &said(NoticeKind::Suspend));
+    server.append(&[link]);
+    settles("still", Some("suspended"));
+    let link = registrar.sign(&key, &super::types::domain(agent.identity(), NoticeKind::Bind, "still.example"));
+    server.append(&[link]);
+    settles("still.example", Some("suspended"));
+    let release = super::types::domain(agent.identity(), NoticeKind::Release, "still.example");
+    let link = registrar.sign(&registrar.admin.clone(), &release);
+    server.append(&[link]);
+    settles("still.example", None);
+    // What others do changes nothing for it.
+    Agent::registered(&server, "other");
+    assert_eq!(by("still", "still"), (Some("suspended"), true));
+    assert_eq!(by("free", "free"), (None, true));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use soulchain::encoding::b64_encode;
 use soulchain::hash::Hash;
 use soulchain::merkle::TreeSize;
 use soulchain::soul::{
-    Body, BodyCommit, Guardians, Header, Identity, Keys, LinkType, LogId, Outcome, Profile, Seqno, commit_inline,
+    Body, BodyCommit, Guardians, Header, Identity, LinkType, LogId, Outcome, Profile, Seqno, commit_inline,
 };
 
 use super::agent::{Agent, Signed, key, kid_of};
@@ -385,19 +385,8 @@ fn bad_reference() {
 #[test]
 fn unsupported() {
     let scene = Scene::new();
-    let mut agent = scene.agent.clone();
-    let keys = Keys { keys: agent.founding().keys, next: None, custodian: None, pop: vec![], suspect_from: None };
-    let draft = agent.draft(&agent.admin, Outcome::None);
-    let link = draft.inline(&Body::Keys(keys)).unwrap().sign(&agent.admin);
-    scene.refused_links(std::slice::from_ref(&link), 0, 400, "unsupported");
-    let first = agent.empty();
-    assert_eq!(scene.refused(links_json(&[first, link]), 400, "unsupported")["at"], 1);
-    for request in [
-        json!({"type": "keys", "name": "actor", "kid": "00".repeat(32)}),
-        json!({"type": "deed", "kid": "00".repeat(32)}),
-    ] {
-        scene.server.post("/v1/links/prepare", JSON, request.to_string().as_bytes()).problem(400, "unsupported");
-    }
+    let request = json!({"type": "deed", "kid": "00".repeat(32)}).to_string();
+    scene.server.post("/v1/links/prepare", JSON, request.as_bytes()).problem(400, "unsupported");
 }
 
 #[test]

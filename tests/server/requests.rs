@@ -137,6 +137,7 @@ fn limited(writes: u32, registrations: u32, links: u32) -> Server {
         writes_per_minute: NonZeroU32::new(writes),
         registrations_per_hour: NonZeroU32::new(registrations),
         links_per_second: NonZeroU32::new(links),
+        key_events_per_minute: None,
         trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
     };
     Server::with(Setup { limits, ..Setup::default() })
@@ -206,11 +207,68 @@ fn an_identity_has_a_rate_that_others_cannot_use_up() {
 }
 
 #[test]
+fn key_events_have_a_share_that_other_links_do_not_use_up() {
+    let limits = LimitSettings {
+        writes_per_minute: NonZeroU32::new(4),
+        registrations_per_hour: None,
+        links_per_second: NonZeroU32::new(1),
+        key_events_per_minute: NonZeroU32::new(2),
+        trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
+    };
+    let server = Server::with(Setup { limits, ..Setup::default() });
+    let mut agent = Agent::new(server.node.log_id(), "flooded");
+    let next = super::agent::key("flooded next");
+    let founding = soulchain::soul::Genesis { next: Some(super::agent::commitment(&next)), ..agent.founding() };
+    let genesis = agent.genesis_of(founding);
+    submit_from(&server, "192.0.2.1", &[genesis]);
+    // Links use up what the address and the identity have.
+    let links: Vec<Signed> = (0..255).map(|_| agent.empty()).collect();
+    assert_eq!(submit_from(&server, "192.0.2.1", &links).status, 201);
+    for _ in 0..2 {
+        submit_from(&server, "192.0.2.1", &[agent.clone().empty(), agent.clone().empty()]);
+    }
+    let more: Vec<Signed> = (0..9).map(|_| agent.clone().empty()).collect();
+    submit_from(&server, "192.0.2.1", &more[..1]).problem(429, "rate_limited");
+    let mut later = agent.clone();
+    let more: Vec<Signed> = (0..9).map(|_| later.empty()).collect();
+    submit_from(&server, "192.0.2.2", &more).problem(429, "rate_limited");
+    // Key events go through, until their own share is used up; one of the next key still.
+    let rotate = |agent: &mut Agent, at: usize| {
+        let body = soulchain::soul::Body::Keys(agent.rotation(&super::agent::key(&format!("flooded {at}"))));
+        agent.sign(&agent.admin.clone(), &body)
+    };
+    for at in 0..2 {
+        let event = rotate(&mut agent, at);
+        assert_eq!(submit_from(&server, "192.0.2.1", &[event]).status, 201);
+    }
+    let third = rotate(&mut agent.clone(), 2);
+    submit_from(&server, "192.0.2.1", std::slice::from_ref(&third)).problem(429, "rate_limited");
+    submit_from(&server, "192.0.2.3", &[third]).problem(429, "rate_limited");
+    let fresh = [&super::agent::key("flooded admin 2"), &super::agent::key("flooded act 2")];
+    // Who makes up a recovery key uses up nothing.
+    let thief = super::agent::key("of a thief");
+    for at in 0..3 {
+        let forged = agent.recovery(&thief, &super::agent::key("flooded then"), fresh);
+        let event = agent.unsent(&thief, &soulchain::soul::Body::Recover(forged));
+        submit_from(&server, &format!("198.51.100.{at}"), &[event]).problem(403, "unauthorised");
+    }
+    let recover = agent.recovery(&next, &super::agent::key("flooded then"), fresh);
+    let event = agent.sign(&next, &soulchain::soul::Body::Recover(recover));
+    assert_eq!(submit_from(&server, "192.0.2.3", &[event]).status, 201);
+    // And the reverse: an address without key events left still writes.
+    let founded = Agent::new(server.node.log_id(), "unhurt").genesis();
+    submit_from(&server, "192.0.2.3", &[rotate(&mut agent.clone(), 9)]);
+    assert_eq!(submit_from(&server, "192.0.2.3", &[founded]).status, 201);
+    server.audit();
+}
+
+#[test]
 fn loopback_is_exempt_without_proxies() {
     let limits = LimitSettings {
         writes_per_minute: NonZeroU32::new(1),
         registrations_per_hour: NonZeroU32::new(1),
         links_per_second: None,
+        key_events_per_minute: None,
         trusted_proxies: Vec::new(),
     };
     let server = Server::with(Setup { limits, ..Setup::default() });

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -9,12 +10,13 @@ use serde_json::Value;
 use soulchain::encoding::b64_decode;
 use soulchain::hash::Hash;
 use soulchain::http::{App, LimitSettings, Limits, Recorder, ServerLimits, router, serve};
+use soulchain::keyfile::KeyFile;
 use soulchain::log::{PoolLimits, publish_every};
 use soulchain::merkle::{LeafIndex, TreeSize, leaf_hash, verify_inclusion};
 use soulchain::metrics::MetricsHandle;
 use soulchain::node::{Node, NodeOptions, Platform, ViewStore};
 use soulchain::registry::Replay;
-use soulchain::soul::Link;
+use soulchain::soul::{ChainPosition, Curr, Identity, Link, Seqno};
 use soulchain::tlog::{AcceptedCheckpoint, Policy, SignedCheckpoint, parse_bundle};
 use soulchain::wire::{Appended, LINKS_MEDIA_TYPE, LinkJson, write_links};
 use tempfile::TempDir;
@@ -23,7 +25,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::agent::Signed;
+use super::agent::{Agent, Signed};
 
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const ORIGIN: &str = "log.example/server";
@@ -44,6 +46,7 @@ impl Default for Setup {
                 writes_per_minute: None,
                 registrations_per_hour: None,
                 links_per_second: None,
+                key_events_per_minute: None,
                 trusted_proxies: Vec::new(),
             },
             server: ServerLimits { drain_timeout: Duration::from_secs(5), ..ServerLimits::default() },
@@ -125,6 +128,53 @@ impl Server {
         if !std::thread::panicking() {
             ended.unwrap();
         }
+    }
+
+    /// The registrar, with its keys from the directory, where its chain ends.
+    pub(crate) fn registrar(&self) -> Agent {
+        let key = |name: &str| {
+            let path = self.directory.path().join(format!("data/keys/registrar-{name}.key"));
+            KeyFile::read(&path, None).unwrap().key.signing_key()
+        };
+        let view = self.json("/v1/agents/registrar");
+        let curr = |member: &Value| Curr::from_hex(member.as_str().unwrap()).unwrap();
+        let mut agent = Agent::new(self.node.log_id(), "registrar");
+        (agent.admin, agent.act) = (key("admin"), key("act"));
+        agent.position = ChainPosition {
+            identity: Identity::from_hex(view["identity"].as_str().unwrap()).unwrap(),
+            seqno: Seqno::new(view["head"]["seqno"].as_u64().unwrap() + 1),
+            prev: curr(&view["head"]["curr"]),
+            auth: curr(&view["head"]["auth"]),
+        };
+        agent
+    }
+
+    /// The record of an agent.
+    pub(crate) fn record(&self, agent: &str) -> Value {
+        self.json(&format!("/v1/agents/{agent}"))["record"].clone()
+    }
+
+    /// Sends links that have to be refused and to leave the log as it is.
+    #[track_caller]
+    pub(crate) fn refuses(&self, links: &[Signed], status: u16, code: &str) -> Value {
+        let before = self.size_and_root();
+        let problem = self.submit(links).problem(status, code);
+        assert_eq!(self.size_and_root(), before, "{code}");
+        problem
+    }
+
+    /// Publishes the newest checkpoint now.
+    pub(crate) fn publish(&self) {
+        let view = self.node.view();
+        let note = (self.node.publication_signer())(view.size(), &view.root());
+        self.runtime.as_ref().unwrap().block_on(self.node.engine().publish(&view, note)).unwrap();
+    }
+
+    /// The directory as a crash would leave it now, in another place.
+    pub(crate) fn crashed(&self) -> Arc<TempDir> {
+        let copy = tempfile::tempdir().unwrap();
+        copy_all(self.directory.path(), copy.path());
+        Arc::new(copy)
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
@@ -281,6 +331,19 @@ impl Answer {
             assert!(problem[member].as_str().is_some_and(|text| text.len() > 3), "{member}: {problem}");
         }
         problem
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_all(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
     }
 }
 

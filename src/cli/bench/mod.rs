@@ -4,6 +4,7 @@
 //! the clock starts (`prepared`); `load` sends it, `report` says what came of it.
 
 mod load;
+mod mixed;
 mod prepared;
 mod report;
 
@@ -48,6 +49,9 @@ pub(super) struct BenchArgs {
     /// Signed: links signed before the clock starts; the run ends when they are used up
     #[arg(long, default_value_t = 100_000, value_name = "N")]
     links: usize,
+    /// Signed: of every 20 links of an agent one is a `keys`, one a `profile`, and two are `feedback`
+    #[arg(long)]
+    mix: bool,
     /// Bytes of a link's body, or of an opaque entry
     #[arg(long, default_value_t = 256, value_name = "BYTES")]
     size: usize,

@@ -3,11 +3,12 @@
 use hyper::body::Bytes;
 
 use super::BenchArgs;
+use super::mixed::Mix;
 use crate::cli::error::{CliError, CliResult};
 use crate::cli::output::Output;
 use crate::client::{Action, Agent, Client, KnownLog, NewAgent, ProofWanted, SignedLink, Signer, now};
 use crate::keyfile::KeyFile;
-use crate::soul::Outcome;
+use crate::soul::{Identity, Outcome};
 use crate::tlog::MAX_ENTRY_LEN;
 use crate::wire::{LINKS_MEDIA_TYPE, LinkJson, MAX_LINKS, write_links};
 
@@ -45,11 +46,17 @@ pub(super) async fn signed(args: &BenchArgs, out: &Output) -> CliResult<Vec<Scri
     let bar = out.progress((clients * agents_each) as u64, "preparing  {bar:40} {pos}/{len} agents");
     let mut making = Vec::with_capacity(clients);
     for _ in 0..clients {
-        let (client, log, bar, size) = (client.clone(), log.clone(), bar.clone(), args.size);
+        let (client, log, bar) = (client.clone(), log.clone(), bar.clone());
+        let (size, mix) = (args.size, args.mix);
         making.push(tokio::spawn(async move {
             let mut chains = Vec::with_capacity(agents_each);
+            // The registrar can be spoken of before there is anybody else.
+            let registrar = if mix { Some(client.agent("registrar").await?.identity) } else { None };
+            let mut subject = registrar.and_then(|identity| Identity::from_hex(&identity));
             for _ in 0..agents_each {
-                chains.push(chain(&client, &log, links_each, size).await?);
+                let (identity, links) = chain(&client, &log, links_each, size, subject).await?;
+                subject = subject.and(Some(identity));
+                chains.push(links);
                 bar.inc(1);
             }
             Ok::<_, CliError>(script(&chains, batch))
@@ -63,13 +70,23 @@ pub(super) async fn signed(args: &BenchArgs, out: &Output) -> CliResult<Vec<Scri
     Ok(scripts)
 }
 
-/// Registers an agent, and signs links for it.
-async fn chain(client: &Client, log: &KnownLog, links: usize, size: usize) -> CliResult<Vec<SignedLink>> {
-    let (admin, act) = (KeyFile::generate()?, KeyFile::generate()?);
-    let new = NewAgent::of_keys(Signer::from(&admin), Signer::from(&act));
-    let (agent, _) = new.register(client, log, ProofWanted::Log, now()).await?;
-    let signing = tokio::task::spawn_blocking(move || sign(&agent, links, size));
-    signing.await.map_err(|error| CliError::failed(error.to_string()))?
+/// Registers an agent, and signs links for it: a mix of types where there is somebody to speak of.
+async fn chain(
+    client: &Client,
+    log: &KnownLog,
+    links: usize,
+    size: usize,
+    subject: Option<Identity>,
+) -> CliResult<(Identity, Vec<SignedLink>)> {
+    let (admin, act) = (Signer::from(&KeyFile::generate()?), Signer::from(&KeyFile::generate()?));
+    let new = NewAgent::of_keys(admin.clone(), act.clone());
+    let (agent, genesis) = new.register(client, log, ProofWanted::Log, now()).await?;
+    let (identity, log_id, genesis) = (agent.identity(), log.id(), genesis.link().curr());
+    let signing = tokio::task::spawn_blocking(move || match subject {
+        Some(subject) => Mix { log_id, genesis, admin, act, subject, size }.sign(links),
+        None => sign(&agent, links, size),
+    });
+    Ok((identity, signing.await.map_err(|error| CliError::failed(error.to_string()))??))
 }
 
 fn sign(agent: &Agent, links: usize, size: usize) -> CliResult<Vec<SignedLink>> {

@@ -1,5 +1,6 @@
 //! Replay of what the tree proves: entries into the machine, and what is kept or derived beside them against it.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -7,8 +8,10 @@ use bytes::Bytes;
 use super::report::{FsckReport, Place};
 use super::{EntryCheck, Progress};
 use crate::log::bodies;
-use crate::log::machine::Machine;
+use crate::log::error::ReadError;
+use crate::log::machine::{Machine, Past};
 use crate::log::manifest::{CHAIN_INDEX, Manifest};
+use crate::log::reader::parse_bundle;
 use crate::log::tail::{ROW_LEN, Row, SideBody};
 use crate::merkle::{LeafIndex, TILE_WIDTH, TreeSize};
 use crate::storage::{Blobs, Disk, DiskFile, StorageError, ViewBatch, Views};
@@ -31,6 +34,7 @@ pub(super) struct Replay<'a, M> {
     applied: u64,
     stopped: bool,
     rows: Rows<'a>,
+    bundle: ReadBundle,
     views: ViewsCheck<'a>,
     progress: &'a mut dyn FnMut(Progress),
 }
@@ -55,6 +59,7 @@ impl<'a, M: Machine> Replay<'a, M> {
             applied: 0,
             stopped: false,
             rows,
+            bundle: ReadBundle::default(),
             views,
             progress,
         }
@@ -91,6 +96,12 @@ impl<'a, M: Machine> Replay<'a, M> {
         self.views.finish(report, &mut self.machine, self.size, whole)
     }
 
+    /// The machine, and what it may read of the public files, all of which it has taken.
+    pub(super) fn machine_and_past(&mut self) -> (&mut M, Before<'_>) {
+        let Self { machine, blobs, rows, bundle, size, .. } = self;
+        (machine, Before { blobs: *blobs, known: rows, read: bundle, start: *size, entries: &[], rows: &[] })
+    }
+
     fn stop(&mut self, report: &mut FsckReport, name: &str, at: u64) {
         if !self.stopped {
             let what =
@@ -104,7 +115,8 @@ impl<'a, M: Machine> Replay<'a, M> {
         let mut rows = Vec::with_capacity(entries.len());
         for (index, entry) in (start..).map(LeafIndex::new).zip(entries) {
             self.views.at(report, &mut self.machine, index.get());
-            match self.machine.apply(index, entry) {
+            let past = Before { blobs: self.blobs, known: &self.rows, read: &self.bundle, start, entries, rows: &rows };
+            match self.machine.apply(index, entry, &past) {
                 Ok(row) => rows.push(row),
                 Err(error) => {
                     let name = TileKind::Entries.path(start / TILE_WIDTH as u64, TILE_WIDTH);
@@ -165,12 +177,69 @@ impl<'a, M: Machine> Replay<'a, M> {
     }
 }
 
+/// What the machine may read while it replays: bundles that it has taken, and the rows that it gave for them, whatever
+/// chain.idx says.
+pub(super) struct Before<'a> {
+    blobs: &'a dyn Blobs,
+    known: &'a Rows<'a>,
+    read: &'a ReadBundle,
+    /// Where the bundle begins that is being replayed.
+    start: u64,
+    entries: &'a [Bytes],
+    rows: &'a [Row],
+}
+
+/// The earlier bundle that was read last.
+type ReadBundle = RefCell<Option<(u64, Vec<Bytes>)>>;
+
+impl Past for Before<'_> {
+    fn entry(&self, index: LeafIndex) -> Result<Bytes, ReadError> {
+        if let Some(at) = index.get().checked_sub(self.start) {
+            return self.entries.get(at as usize).cloned().ok_or(ReadError::PastEnd);
+        }
+        let (bundle, at) = (index.get() / TILE_WIDTH as u64, index.get() as usize % TILE_WIDTH);
+        let mut read = self.read.borrow_mut();
+        if read.as_ref().is_none_or(|(held, _)| *held != bundle) {
+            let name = TileKind::Entries.path(bundle, TILE_WIDTH);
+            let bytes = self.blobs.read(&name)?.unwrap_or_default();
+            // It was proven when it was replayed.
+            let entries = parse_bundle(&bytes.into(), TILE_WIDTH);
+            *read = Some((bundle, entries.ok_or(ReadError::Damaged { name, what: "it is no bundle any more" })?));
+        }
+        read.as_ref().and_then(|(_, entries)| entries.get(at).cloned()).ok_or(ReadError::PastEnd)
+    }
+
+    fn row(&self, index: LeafIndex) -> Result<Row, ReadError> {
+        match index.get().checked_sub(self.start) {
+            Some(at) => self.rows.get(at as usize).copied().ok_or(ReadError::PastEnd),
+            None => self.known.row(self.blobs, index.get()),
+        }
+    }
+}
+
+/// The past of a machine that asks nothing.
+pub(super) struct NoPast;
+
+impl Past for NoPast {
+    fn entry(&self, _: LeafIndex) -> Result<Bytes, ReadError> {
+        Err(ReadError::PastEnd)
+    }
+
+    fn row(&self, _: LeafIndex) -> Result<Row, ReadError> {
+        Err(ReadError::PastEnd)
+    }
+}
+
+/// Rows that are held in memory because chain.idx has others: 40 MB or so.
+const MAX_WRONG_ROWS: usize = 1 << 20;
+
 /// The rows in chain.idx against those of replay.
 pub(super) struct Rows<'a> {
     disk: &'a dyn Disk,
     /// The file made anew, where a repair was asked for.
     fresh: Option<Box<dyn DiskFile>>,
-    first_wrong: Option<u64>,
+    /// Rows that replay gave where the file has others, the first ones.
+    wrong_rows: BTreeMap<u64, Row>,
     wrong: u64,
 }
 
@@ -182,7 +251,24 @@ impl<'a> Rows<'a> {
             file.truncate(0).map_err(|e| StorageError::io("truncate", NEW_CHAIN_INDEX, e))?;
             fresh = Some(file);
         }
-        Ok(Self { disk, fresh, first_wrong: None, wrong: 0 })
+        Ok(Self { disk, fresh, wrong_rows: BTreeMap::new(), wrong: 0 })
+    }
+
+    /// The row that replay gave for an entry.
+    fn row(&self, blobs: &dyn Blobs, index: u64) -> Result<Row, ReadError> {
+        let damaged = |what| ReadError::Damaged { name: CHAIN_INDEX.into(), what };
+        if let Some(row) = self.wrong_rows.get(&index) {
+            return Ok(*row);
+        }
+        let bytes = if self.fresh.is_some() {
+            let read = self.disk.read_at(NEW_CHAIN_INDEX, index * ROW_LEN, ROW_LEN as usize);
+            Some(read.map_err(|e| StorageError::io("read", NEW_CHAIN_INDEX, e))?)
+        } else if self.wrong > self.wrong_rows.len() as u64 {
+            return Err(damaged("too many of its rows are wrong to go on without --repair"));
+        } else {
+            blobs.read_at(CHAIN_INDEX, index * ROW_LEN, ROW_LEN as usize)?
+        };
+        bytes.as_deref().and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| damaged("it is too short"))
     }
 
     fn compare(
@@ -199,8 +285,10 @@ impl<'a> Rows<'a> {
         });
         let found = found.unwrap_or_default();
         let (found, _) = found.as_chunks::<{ ROW_LEN as usize }>();
-        for (at, _) in rows.iter().enumerate().filter(|(at, row)| found.get(*at) != Some(row)) {
-            self.first_wrong.get_or_insert(start + at as u64);
+        for (at, row) in rows.iter().enumerate().filter(|(at, row)| found.get(*at) != Some(row)) {
+            if self.wrong_rows.len() < MAX_WRONG_ROWS {
+                self.wrong_rows.insert(start + at as u64, *row);
+            }
             self.wrong += 1;
         }
         if let Some(file) = &mut self.fresh {
@@ -217,7 +305,7 @@ impl<'a> Rows<'a> {
         size: u64,
         whole: bool,
     ) -> Result<(), StorageError> {
-        let len = blobs.len(CHAIN_INDEX)?.unwrap_or(0);
+        let (len, wrong) = (blobs.len(CHAIN_INDEX)?.unwrap_or(0), self.wrong);
         let repaired = match self.fresh.take() {
             Some(file) if whole && self.wrong > 0 => self.replace(file)?,
             Some(_) => {
@@ -226,8 +314,11 @@ impl<'a> Rows<'a> {
             }
             None => false,
         };
-        if let Some(first) = self.first_wrong {
-            let what = format!("{} rows are not those that the entries give", self.wrong);
+        if repaired {
+            self.wrong = 0;
+        }
+        if let Some((&first, _)) = self.wrong_rows.first_key_value() {
+            let what = format!("{wrong} rows are not those that the entries give");
             let place = Place::Entry(LeafIndex::new(first));
             if whole {
                 report.repairable(CHAIN_INDEX, place, what, repaired);

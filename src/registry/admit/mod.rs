@@ -86,6 +86,36 @@ impl Registry {
         Ok(admitted)
     }
 
+    /// Judges a link that was refused with `conflict` as if its signer had made it for the entry at `index` instead, at
+    /// the end of its chain as it is now: whether anything else is wrong with it.
+    ///
+    /// Seqno, prev and auth are taken to be right, and so is a clock that is behind, since it was made for an earlier
+    /// place. Signature and proofs of possession stay what they were.
+    pub fn admit_elsewhere(
+        &self,
+        index: LeafIndex,
+        link: &VerifiedLink,
+        history: &dyn History,
+        clock: UnixMillis,
+    ) -> Result<(), Refusal> {
+        let state = self.identity(&link.header().identity);
+        let state = state.ok_or(Refusal::UnknownIdentity(link.header().identity))?;
+        let (head, auth) = (state.record.head, state.record.standing.key_head);
+        let mut header = link.header().clone();
+        (header.seqno, header.prev, header.auth) = (head.seqno.next(), head.curr, auth);
+        header.ctime = header.ctime.max(state.ctime);
+        let body_bytes = link.entry().get(BODY_AT..).unwrap_or_default();
+        let (curr, body) = (link.curr(), link.body());
+        let mut moved = Admitted { index, curr, header: &header, body, body_bytes, past: None };
+        moved.past = self.past(&moved, history);
+        self.check_next(&moved, body, history)?;
+        check_anchor(&moved, history)?;
+        if link.header().ctime > clock.saturating_add(CLOCK_LEEWAY_MS) {
+            return Err(Refusal::ClockAhead { clock });
+        }
+        Ok(())
+    }
+
     /// Takes a link of one's own log, which was admitted when it was logged, without judging it again.
     pub fn trusted<'a>(&self, index: LeafIndex, link: &'a ReadLink, history: &dyn History) -> Admitted<'a> {
         let body_bytes = link.link().body().unwrap_or_default();
@@ -101,6 +131,9 @@ impl Registry {
         let head = self.identity(&identity)?.record.head;
         if head.curr == curr {
             return Some(head.index);
+        }
+        if header.seqno > head.seqno {
+            return None;
         }
         let logged = self.link_at(&identity, header.seqno, history)?;
         (logged.curr == curr).then_some(logged.index)

@@ -1,0 +1,24 @@
+//! Replay of a whole log through its public files, as anyone can do it who trusts nobody (C2SP tlog-tiles; formats.md §4
+//! to §7).
+//!
+//! [`audit`] reads a log from a [`Source`], recomputes its tree, judges every entry by the rules of `registry`, and reports
+//! each [`Finding`] with its place, going on after each. What an audit needs to go on later is a [`State`].
+//!
+//! The rules are those of [`crate::registry::Replay`]; here are the files, the order of things, and all cores. What a
+//! data directory holds beside the public files is the business of `fsck`.
+
+mod finding;
+mod source;
+
+mod batch;
+mod crew;
+mod state;
+mod tree;
+
+mod run;
+
+pub use crew::{BUNDLES_AHEAD, BYTES_AHEAD};
+pub use finding::{CheckpointFault, Finding, FindingView, TileFault};
+pub use run::{AuditError, Blind, Event, KEEP_EVERY, Report, Request, audit};
+pub use source::{DirSource, HttpSource, MAX_BUNDLE_LEN, Source, SourceError, TileBytes};
+pub use state::{MAX_NOTED, State, StateError};
