@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use super::error::{CliError, CliResult};
 use super::output::{Output, mark};
 use crate::client::{Agent, Client, Logged, Patience, ProofWanted};
-use crate::soul::Outcome;
+use crate::encoding::hex_decode_32;
+use crate::soul::{Identity, Outcome};
 
 /// Which node.
 #[derive(Debug, Args)]
@@ -78,6 +80,24 @@ impl From<OutcomeArg> for Outcome {
             OutcomeArg::None => Self::None,
         }
     }
+}
+
+/// One of a closed set of names, which help and errors list.
+pub(super) fn one_of<T>(names: &'static [&'static str], read: fn(&str) -> Option<T>) -> impl TypedValueParser<Value = T>
+where
+    T: Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(names).map(move |name| read(&name).expect("the parser let no other name pass"))
+}
+
+/// 32 bytes in hex.
+pub(super) fn digest(text: &str) -> Result<[u8; 32], String> {
+    hex_decode_32(text).ok_or_else(|| "not 64 hex digits".into())
+}
+
+/// An identity in hex.
+pub(super) fn identity(text: &str) -> Result<Identity, String> {
+    Identity::from_hex(text).ok_or_else(|| "not an identity: 64 hex digits".into())
 }
 
 /// A text given as it is, or as `@FILE`; `@-` is standard input.

@@ -133,10 +133,8 @@ async fn register(client: &Client, log: &KnownLog, name: &str, out: &Output) -> 
     let [admin, act, next] = [KeyFile::generate()?, KeyFile::generate()?, KeyFile::generate()?];
     let founding = NewAgent {
         name: Some(name.into()),
-        admin: Signer::from(&admin),
-        act: Signer::from(&act),
         next: Some(next_commitment(next.pk())),
-        controller: None,
+        ..NewAgent::of_keys(Signer::from(&admin), Signer::from(&act))
     };
     let (agent, logged) = founding.register(client, log, ProofWanted::Log, now()).await?;
     out.line(format_args!("  {name:8} {QUIET}{}{QUIET:#} entry {}", agent.identity(), logged.index()));

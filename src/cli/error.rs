@@ -93,6 +93,10 @@ impl fmt::Display for CliError {
     }
 }
 
+const HELD: &str = "nothing was appended: the chain is held, since somebody is changing this agent's keys (held)";
+const HELD_HINT: &str = "if that is you, finish it with the same command as before; if not, see who: `soulchain agent log NAME --type keys`. \
+    A hold ends after half a minute at most";
+
 impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
         let class = match &error {
@@ -100,7 +104,13 @@ impl From<ClientError> for CliError {
             ClientError::Address(_) | ClientError::NoKey { .. } | ClientError::Key(_) => Class::Usage,
             _ => Class::Failed,
         };
-        let code = error.problem().map(|problem| problem.code.clone());
+        let code = match &error {
+            ClientError::Absent(_) => Some("unknown_identity".into()),
+            _ => error.problem().map(|problem| problem.code.clone()),
+        };
+        if error.code() == "held" {
+            return Self { code, ..Self::unavailable(HELD).hint(HELD_HINT) };
+        }
         Self { class, message: error.to_string(), hint: error.hint(), code }
     }
 }

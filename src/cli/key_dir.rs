@@ -1,11 +1,16 @@
 //! The directory of an owner's key files: `<name>-admin.key`, `<name>-act.key`, `<name>-next.key`.
+//!
+//! Those that a key event is about to bring, and those that one has retired, are `staged`'s.
+
+mod staged;
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 
 use super::error::{CliError, CliResult};
 use super::output::Output;
@@ -40,7 +45,8 @@ pub(super) struct KeyDir {
 }
 
 /// What a key is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Role {
     Admin,
     Act,
@@ -52,18 +58,21 @@ pub(super) enum Role {
 pub(super) struct Founding {
     pub(super) admin: Signer,
     pub(super) act: Signer,
-    pub(super) next: Next,
+    /// None without a recovery key, or once its file was moved away.
+    pub(super) next: Option<Next>,
     /// Whether the files are new.
     pub(super) created: bool,
 }
 
 /// The variable that holds the passphrase of key files.
 const PASSPHRASE: &str = "SOULCHAIN_PASSPHRASE";
+/// The variable that holds that of a recovery key, where it has one of its own.
+const RECOVERY_PASSPHRASE: &str = "SOULCHAIN_RECOVERY_PASSPHRASE";
 
 impl Role {
-    const ALL: [Self; 3] = [Self::Admin, Self::Act, Self::Next];
+    pub(super) const ALL: [Self; 3] = [Self::Admin, Self::Act, Self::Next];
 
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Admin => "admin",
             Self::Act => "act",
@@ -137,60 +146,66 @@ impl KeyDir {
     }
 
     /// The keys to found an agent with: those that are there from an attempt before, or new ones.
-    pub(super) async fn founding(&self, name: &str, out: &Output) -> CliResult<Founding> {
+    pub(super) async fn founding(&self, name: &str, recovery: bool, out: &Output) -> CliResult<Founding> {
         check_name(name)?;
+        let roles = &Role::ALL[..if recovery { 3 } else { 2 }];
         let created = !Role::ALL.iter().any(|role| self.path(name, *role).exists());
-        let keys = if created { self.create(name, out).await? } else { self.existing(name, out).await? };
-        let [admin, act, next] = keys;
-        let next = next_commitment(next.pk());
-        Ok(Founding { admin: Signer::from(&admin), act: Signer::from(&act), next, created })
+        if created {
+            let paths = roles.iter().map(|role| self.path(name, *role)).collect();
+            self.create(name, paths, out).await?;
+        }
+        let admin = Signer::from(&self.present(name, Role::Admin, out).await?);
+        let act = Signer::from(&self.present(name, Role::Act, out).await?);
+        let next = if recovery { self.read(name, Role::Next, out).await? } else { None };
+        Ok(Founding { admin, act, next: next.map(|key| next_commitment(key.pk())), created })
     }
 
-    async fn create(&self, name: &str, out: &Output) -> CliResult<[KeyFile; 3]> {
+    /// Makes keys and writes their files: once this is done they survive a power loss.
+    async fn create(&self, name: &str, paths: Vec<PathBuf>, out: &Output) -> CliResult<()> {
         let passphrase = passphrase_for_new(self.unencrypted)?;
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.dir)
-            .map_err(|error| CliError::file(&self.dir, error))?;
+        self.make()?;
         if passphrase.is_none() {
             out.warn(format_args!(
                 "the keys of `{name}` are not encrypted: whoever can read {} has them",
                 self.dir.display()
             ));
         }
-        let paths = Role::ALL.map(|role| self.path(name, role));
-        blocking(move || {
-            let keys = [KeyFile::generate()?, KeyFile::generate()?, KeyFile::generate()?];
-            paths.iter().zip(&keys).try_for_each(|(path, key)| key.write(path, passphrase.as_ref()))?;
-            Ok(keys)
-        })
-        .await
+        blocking(move || paths.iter().try_for_each(|path| KeyFile::generate()?.write(path, passphrase.as_ref()))).await
     }
 
-    async fn existing(&self, name: &str, out: &Output) -> CliResult<[KeyFile; 3]> {
-        let mut keys = Vec::with_capacity(Role::ALL.len());
-        for role in Role::ALL {
+    fn make(&self) -> CliResult<()> {
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir);
+        made.map_err(|error| CliError::file(&self.dir, error))
+    }
+
+    async fn present(&self, name: &str, role: Role, out: &Output) -> CliResult<KeyFile> {
+        let missing = || {
             let path = self.path(name, role);
-            let missing = CliError::usage(format!("{} is missing, other keys of `{name}` are not", path.display()))
-                .hint("put it back, or choose another name or directory");
-            keys.push(self.read(name, role, out).await?.ok_or(missing)?);
-        }
-        Ok(keys.try_into().expect("one for each role"))
+            CliError::usage(format!("{} is missing, other keys of `{name}` are not", path.display()))
+                .hint("put it back, or choose another name or directory")
+        };
+        self.read(name, role, out).await?.ok_or_else(missing)
     }
 
     async fn read(&self, name: &str, role: Role, out: &Output) -> CliResult<Option<KeyFile>> {
-        let (path, passphrase) = (self.path(name, role), self.passphrase.clone());
-        if !path.exists() {
-            return Ok(None);
-        }
-        let shown = path.display().to_string();
-        let opened = blocking(move || KeyFile::read(&path, passphrase.as_ref())).await?;
-        if let Some(mode) = opened.open_mode {
-            out.warn(format_args!("{shown} has mode {mode:o}: others can get at it; make it 0600"));
-        }
-        Ok(Some(opened.key))
+        let path = self.path(name, role);
+        if path.exists() { Ok(Some(read_key(&path, self.passphrase.clone(), out).await?)) } else { Ok(None) }
     }
+}
+
+/// Reads a recovery key, which may lie anywhere, and have a passphrase of its own.
+pub(super) async fn read_recovery_key(path: &Path, out: &Output) -> CliResult<KeyFile> {
+    let own = std::env::var(RECOVERY_PASSPHRASE).ok().map(SecretString::from);
+    read_key(path, own.or_else(passphrase), out).await
+}
+
+async fn read_key(path: &Path, passphrase: Option<SecretString>, out: &Output) -> CliResult<KeyFile> {
+    let file = path.to_owned();
+    let opened = blocking(move || KeyFile::read(&file, passphrase.as_ref())).await?;
+    if let Some(mode) = opened.open_mode {
+        out.warn(format_args!("{} has mode {mode:o}: others can get at it; make it 0600", path.display()));
+    }
+    Ok(opened.key)
 }
 
 /// Key derivation takes tenths of a second, so it is kept off the runtime.

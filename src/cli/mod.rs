@@ -10,6 +10,7 @@ mod json;
 mod key_dir;
 mod output;
 mod progress;
+mod record;
 mod time;
 mod trust;
 
@@ -22,6 +23,8 @@ mod fsck;
 mod import;
 mod keygen;
 mod log;
+mod registrar;
+mod resolve;
 mod run;
 mod serve;
 mod verify;
@@ -58,9 +61,14 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Make a key file
     Keygen(keygen::KeygenArgs),
-    /// An agent's life: register, act, show, list
+    /// An agent's life: register, act, rotate, recover, revoke, and what it says of others
     #[command(subcommand)]
     Agent(agent::AgentCommand),
+    /// The offices of a registrar: policy, standing, domain names
+    #[command(subcommand)]
+    Registrar(registrar::RegistrarCommand),
+    /// Look up an agent by name or identity, proven before it is shown
+    Resolve(resolve::ResolveArgs),
     /// What an auditor fetches, checked before it is shown
     #[command(subcommand)]
     Log(log::LogCommand),
@@ -81,6 +89,7 @@ Examples:
   soulchain agent register scout --unencrypted      a new agent, its keys in ~/.soulchain/keys
   soulchain agent act scout web_search --input '{\"q\":\"weather\"}' --outcome success --proof act.tlog-proof
   soulchain verify act.tlog-proof --policy policy.txt
+  soulchain resolve scout --policy policy.txt       who that is, proven
   soulchain run --agent scout -- make test
 
 Exit codes: 0 ok, 1 a check failed, 2 usage, 3 unavailable.";
@@ -107,6 +116,8 @@ fn dispatch(command: Command, out: &Output) -> CliResult<ExitCode> {
         Command::Backup(args) => backup::run(&args, out),
         Command::Keygen(args) => keygen::run(&args, out).map(done),
         Command::Agent(command) => block_on(agent::run(command, out)).map(done),
+        Command::Registrar(command) => block_on(registrar::run(command, out)).map(done),
+        Command::Resolve(args) => block_on(resolve::run(args, out)),
         Command::Log(command) => block_on(log::run(command, out)).map(done),
         Command::Run(args) => block_on(run::run(args, out)),
         Command::Import(args) => block_on(import::run(args, out)).map(done),

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::args::read_file;
 use super::error::{CliError, CliResult};
-use crate::client::{Client, KnownLog};
+use crate::client::{Client, KnownLog, RelyingParty};
 use crate::tlog::{Policy, SignedCheckpoint};
 use crate::wire::LogView;
 
@@ -52,6 +52,11 @@ impl Trust {
         let met = self.policy.verify_checkpoint(&checkpoint);
         met.map_err(|error| CliError::failed(format!("the checkpoint does not meet the policy: {error}")))?;
         Ok(checkpoint)
+    }
+
+    /// Asks this node, and believes the policy.
+    pub(super) fn relying<'a>(&'a self, client: &'a Client, max_age_seconds: Option<u64>) -> RelyingParty<'a> {
+        RelyingParty { client, policy: &self.policy, origin: self.log.origin().as_str(), max_age_seconds }
     }
 
     /// What the checks rest on, in words.

@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::args::read_file;
-use super::error::{CliError, CliResult};
+use super::args::{identity, read_file};
+use super::error::CliResult;
 use super::output::{CARE, Output, QUIET, mark};
+use super::record::{record_json, tell_record};
 use super::time::readable;
 use super::trust::read_policy;
 use crate::client::now;
-use crate::registry::Status;
 use crate::soul::Identity;
 use crate::tlog::{Policy, Timestamp};
 use crate::verify::{Absent, Asked, Check, Failure, KeyProven, LinkShown, Request, Shown, StateShown, Verdict, verify};
@@ -42,8 +42,8 @@ pub(super) struct VerifyArgs {
     #[arg(long)]
     name: Option<String>,
     /// The identity that a state proof is asked about
-    #[arg(long, value_name = "ID")]
-    identity: Option<String>,
+    #[arg(long, value_name = "ID", value_parser = identity)]
+    identity: Option<Identity>,
     /// The log that the question is about
     #[arg(long)]
     origin: Option<String>,
@@ -60,7 +60,6 @@ pub(super) struct Judged {
 
 pub(super) fn run(args: &VerifyArgs, out: &Output) -> CliResult<ExitCode> {
     let policy = read_policy(&args.policy)?;
-    let identity = args.identity.as_deref().map(identity).transpose()?;
     let mut results = Vec::with_capacity(args.files.len());
     for file in &args.files {
         let proof = read_file(file)?;
@@ -70,7 +69,7 @@ pub(super) fn run(args: &VerifyArgs, out: &Output) -> CliResult<ExitCode> {
             now_seconds: Some(now().get() / 1000),
             max_age_seconds: args.max_age,
             name: args.name.as_deref(),
-            identity,
+            identity: args.identity,
             origin: args.origin.as_deref(),
             state_asked: args.state,
         };
@@ -129,7 +128,7 @@ fn tell_verdict(out: &Output, verdict: &Verdict) {
     out.line("");
     match verdict.shown() {
         Shown::Link(link) => tell_link(out, link),
-        Shown::State(state) => tell_state(out, state),
+        Shown::State(state) => tell_record(out, &state.record, state.trailer.log_time),
         Shown::Absent(absent) => {
             out.line(format_args!("nobody has {} as of {}", asked(absent), readable(absent.trailer.log_time.get())));
         }
@@ -165,12 +164,12 @@ fn tell_link(out: &Output, link: &LinkShown) {
     }
 }
 
+/// Of a link's signer; a state proof shows all of the record.
 fn tell_state(out: &Output, state: &StateShown) {
     let record = &state.record;
     out.fields(&[
-        ("identity", record.identity.to_hex()),
         ("name", record.standing.name.clone().unwrap_or_default()),
-        ("status", status(state).into()),
+        ("status", record.standing.status.name().into()),
         ("verified", if record.standing.verified { "yes" } else { "no" }.into()),
         ("links", record.head.seqno.to_string()),
         ("as of", readable(state.trailer.log_time.get())),
@@ -225,7 +224,9 @@ fn shown_json(shown: &Shown) -> Value {
             "key": link.key.map(KeyProven::as_str),
             "state": link.state.as_ref().map(state_json),
         }),
-        Shown::State(state) => json!({ "kind": "state", "state": state_json(state) }),
+        Shown::State(state) => {
+            json!({ "kind": "state", "state": state_json(state), "record": record_json(&state.record) })
+        }
         Shown::Absent(absent) => json!({
             "kind": "absent", "asked": asked(absent), "log_time_ms": absent.trailer.log_time.get(),
         }),
@@ -237,19 +238,11 @@ fn state_json(state: &StateShown) -> Value {
     json!({
         "identity": record.identity.to_hex(),
         "name": record.standing.name,
-        "status": status(state),
+        "status": record.standing.status.name(),
         "verified": record.standing.verified,
         "seqno": record.head.seqno.get(),
         "log_time_ms": state.trailer.log_time.get(),
     })
-}
-
-fn status(state: &StateShown) -> &'static str {
-    match state.record.standing.status {
-        Status::Active => "active",
-        Status::Suspended => "suspended",
-        Status::Revoked => "revoked",
-    }
 }
 
 fn asked(absent: &Absent) -> String {
@@ -257,8 +250,4 @@ fn asked(absent: &Absent) -> String {
         Asked::Name(name) => format!("the name {name}"),
         Asked::Identity(identity) => format!("the identity {identity}"),
     }
-}
-
-fn identity(text: &str) -> CliResult<Identity> {
-    Identity::from_hex(text).ok_or_else(|| CliError::usage(format!("`{text}` is not an identity: 64 hex digits")))
 }

@@ -11,8 +11,9 @@ use super::transport::Client;
 use crate::encoding::UnixMillis;
 use crate::hash::Hash;
 use crate::merkle::TreeSize;
+use crate::registry::Record;
 use crate::soul::{
-    Beside, Body, ChainPosition, Curr, Draft, Identity, Link, Outcome, Profile, Seqno, SignerRole, Unsigned,
+    Beside, Body, ChainPosition, Curr, Draft, Header, Identity, Link, Outcome, Profile, Seqno, SignerRole, Unsigned,
 };
 use crate::tlog::TlogProof;
 use crate::verify::Extra;
@@ -54,6 +55,11 @@ impl Agent {
             }
         }
         Ok(Self::at(client, log, identity, keys, ChainEnd::of(&view.head)?))
+    }
+
+    /// An agent as its record shows it.
+    pub fn of_record(client: &Client, log: &KnownLog, record: &Record, keys: AgentKeys) -> Self {
+        Self::at(client, log, record.identity, keys, ChainEnd::of_record(record))
     }
 
     pub(super) fn at(client: &Client, log: &KnownLog, identity: Identity, keys: AgentKeys, end: ChainEnd) -> Self {
@@ -109,10 +115,21 @@ impl Agent {
         proof: ProofWanted,
         now: UnixMillis,
     ) -> Result<Logged, ClientError> {
-        let body = Body::Profile(profile.clone());
+        self.say(&Body::Profile(profile.clone()), Outcome::None, proof, now).await
+    }
+
+    /// Appends a link with a body that is part of the entry, signed by the key of the role that it takes. Where either role
+    /// may do (a retract), the act key signs if it is at hand.
+    pub async fn say(
+        &mut self,
+        body: &Body,
+        outcome: Outcome,
+        proof: ProofWanted,
+        now: UnixMillis,
+    ) -> Result<Logged, ClientError> {
         for _ in 0..MAX_REBUILDS {
-            let (signer, draft) = self.draft(body.signer_role(), &self.end, Outcome::None, now)?;
-            let link = draft.inline(&body)?.sign(signer.key()).into();
+            let (signer, draft) = self.draft(body.signer_role(), &self.end, outcome, now)?;
+            let link = draft.inline(body)?.sign(signer.key()).into();
             match self.send(vec![link], proof).await {
                 Err(error) if error.code() == "conflict" => self.refresh().await?,
                 answer => return Ok(answer?.into_iter().next().expect("one for each link that was sent")),
@@ -149,18 +166,16 @@ impl Agent {
     /// Asks the node where the chain ends now.
     pub async fn refresh(&mut self) -> Result<(), ClientError> {
         let view = self.client.agent(&self.identity.to_hex()).await?;
-        let end = ChainEnd::of(&view.head)?;
-        if end.auth != self.end.auth {
-            self.key_events = None;
-        }
-        self.end = end;
+        self.end = ChainEnd::of(&view.head)?;
         Ok(())
     }
 
     /// The proof of a link of this agent, to keep.
     pub async fn proof(&mut self, logged: &Logged, disclose: bool) -> Result<TlogProof, ClientError> {
-        if self.key_events.is_none() && !logged.link().header().begins_chain() {
-            self.key_events = self.ask_key_events().await?;
+        let header = logged.link().header();
+        let known = |events: &Vec<Vec<u8>>| ends_with(events, header.auth);
+        if !header.begins_chain() && !self.key_events.as_ref().is_some_and(known) {
+            self.key_events = self.ask_key_events(header).await?;
         }
         logged.proof(disclose, self.key_events.as_deref())
     }
@@ -188,29 +203,31 @@ impl Agent {
         now: UnixMillis,
     ) -> Result<(&Signer, Draft), ClientError> {
         let signer = self.keys.with_role(role).ok_or(ClientError::NoKey { role: role.as_str() })?;
-        let position =
-            ChainPosition { identity: self.identity, seqno: end.seqno.next(), prev: end.curr, auth: end.auth };
+        let position = end.position(self.identity);
         let ctime = now.max(self.last_ctime);
         Ok((signer, Draft { log_id: self.log.id(), position, ctime, anchor: self.seen, outcome, kid: signer.kid() }))
     }
 
-    /// The key events of the chain up to its end, from the proof of its newest link; `None` where they are too many.
-    async fn ask_key_events(&self) -> Result<Option<Vec<Vec<u8>>>, ClientError> {
-        let bytes = self.client.proof(&self.identity.to_hex(), self.end.seqno.get(), false).await?;
+    /// The key events of the chain up to the one that a link names, from the node's proof of that link; `None` where they
+    /// are too many.
+    async fn ask_key_events(&self, header: &Header) -> Result<Option<Vec<Vec<u8>>>, ClientError> {
+        let bytes = self.client.proof(&self.identity.to_hex(), header.seqno.get(), false).await?;
         let proof = TlogProof::parse(&bytes)?;
         let Ok(Extra::Link(extra)) = Extra::parse(proof.extra().unwrap_or_default()) else {
             return Err(FalseAnswer::other("a proof"));
         };
-        let events = if self.end.seqno == Seqno::FIRST { vec![extra.entry] } else { extra.key_events };
-        if events.is_empty() {
-            return Ok(None);
+        match extra.key_events {
+            events if events.is_empty() => Ok(None),
+            events if ends_with(&events, header.auth) => Ok(Some(events)),
+            _ => Err(FalseAnswer::other("the key events of a chain")),
         }
-        let newest = events.last().and_then(|entry| Link::parse_entry(entry).ok());
-        if newest.is_none_or(|link| link.curr() != self.end.auth) {
-            return Err(FalseAnswer::other("the key events of a chain"));
-        }
-        Ok(Some(events))
     }
+}
+
+/// Whether the last of these entries is the link of this id.
+fn ends_with(key_events: &[Vec<u8>], auth: Curr) -> bool {
+    let newest = key_events.last().and_then(|entry| Link::parse_entry(entry).ok());
+    newest.is_some_and(|link| link.curr() == auth)
 }
 
 impl ChainEnd {
@@ -223,6 +240,16 @@ impl ChainEnd {
         let header = link.header();
         let auth = if header.link_type.is_key_event() { link.curr() } else { auth };
         Self { seqno: header.seqno, curr: link.curr(), auth }
+    }
+
+    /// Where a record says that its chain ends.
+    pub(super) fn of_record(record: &Record) -> Self {
+        Self { seqno: record.head.seqno, curr: record.head.curr, auth: record.standing.key_head }
+    }
+
+    /// Where the next link stands.
+    pub(super) const fn position(&self, identity: Identity) -> ChainPosition {
+        ChainPosition { identity, seqno: self.seqno.next(), prev: self.curr, auth: self.auth }
     }
 
     fn of(head: &HeadJson) -> Result<Self, ClientError> {

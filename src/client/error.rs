@@ -4,8 +4,9 @@ use core::fmt;
 
 use crate::keyfile::KeyFileError;
 use crate::merkle::ProofError;
-use crate::soul::Refusal;
+use crate::soul::{Next, Refusal};
 use crate::tlog::{TlogError, VerifyError};
+use crate::verify::Failure;
 use crate::wire::Problem;
 
 /// Why a call has no result.
@@ -40,6 +41,15 @@ pub enum ClientError {
         agent: String,
         /// The key, hex.
         kid: String,
+    },
+    /// A proof that the node gave does not hold.
+    Unproven(Box<Failure>),
+    /// Nobody has this name or identity: the log shows that it is not there.
+    Absent(String),
+    /// The key is not the one that the agent's `next` commits to.
+    NotRecoveryKey {
+        /// The commitment of the record; none if no recovery key is set.
+        committed: Option<Next>,
     },
     /// Others appended to the chain again and again.
     Overtaken,
@@ -122,8 +132,15 @@ impl ClientError {
             Self::Unsendable(_) => "change what you want to say; the formats are in formats.md §2 to §4",
             Self::NoKey { .. } => "put the agent's key file into the directory of the keys, or name another directory",
             Self::KeyNotListed { .. } => {
-                "is this the right log, and is the name yours? `soulchain agent show` lists its keys"
+                "is this the right log, and is the name yours? `soulchain agent show` lists its keys; where somebody else has \
+                 changed them, `soulchain agent recover` takes the agent back with its recovery key"
             }
+            Self::Unproven(_) => {
+                "do not rely on this answer. If the policy is sound, it lists the log's keys, the instant key for newest states"
+            }
+            Self::Absent(_) => "is this the right log, and is the name spelled right?",
+            Self::NotRecoveryKey { committed: None } => "without one, only a live admin key can change this agent",
+            Self::NotRecoveryKey { .. } => "give the file of the recovery key that was set last",
             Self::Overtaken => "let one program at a time write to a chain",
             Self::Refused(_) | Self::Key(_) => "",
         }
@@ -157,6 +174,10 @@ impl fmt::Display for ClientError {
             Self::Unsendable(refusal) => write!(f, "no log would take this link: {refusal}"),
             Self::NoKey { role } => write!(f, "this takes the agent's key of role `{role}`"),
             Self::KeyNotListed { agent, kid } => write!(f, "key {kid} is not a live key of {agent} in this log"),
+            Self::Unproven(failure) => write!(f, "the node's proof does not hold: {failure}"),
+            Self::Absent(who) => write!(f, "this log has no agent {who:?}"),
+            Self::NotRecoveryKey { committed: None } => f.write_str("this agent has no recovery key"),
+            Self::NotRecoveryKey { .. } => f.write_str("this is not the recovery key that the agent is bound to"),
             Self::Overtaken => f.write_str("others append to this chain faster than this program"),
             Self::Key(error) => error.fmt(f),
         }
@@ -206,6 +227,12 @@ impl From<reqwest::Error> for ClientError {
 impl From<Refusal> for ClientError {
     fn from(refusal: Refusal) -> Self {
         Self::Unsendable(refusal)
+    }
+}
+
+impl From<Failure> for ClientError {
+    fn from(failure: Failure) -> Self {
+        Self::Unproven(Box::new(failure))
     }
 }
 

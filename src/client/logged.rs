@@ -145,8 +145,7 @@ mod tests {
 
     fn genesis() -> SignedLink {
         let signer = |seed: u8| Signer::from(SigningKey::from_seed(&[seed; 32]));
-        let new = NewAgent { name: None, admin: signer(3), act: signer(4), next: None, controller: None };
-        new.genesis(&known_log(), UnixMillis::new(1)).unwrap()
+        NewAgent::of_keys(signer(3), signer(4)).genesis(&known_log(), UnixMillis::new(1)).unwrap()
     }
 
     /// What an honest log of two entries answers, whose second is the link.

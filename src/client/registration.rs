@@ -9,7 +9,9 @@ use super::logged::{Logged, SignedLink};
 use super::transport::Client;
 use crate::encoding::UnixMillis;
 use crate::keyfile::KeyFileError;
-use crate::soul::{Body, ChainPosition, Draft, Genesis, Identity, KeyEntry, Next, Outcome, Roles, Salt};
+use crate::soul::{
+    Body, ChainPosition, Draft, Genesis, Guardians, Identity, KeyEntry, LogId, Next, Outcome, Roles, Salt,
+};
 
 /// What an agent is founded with.
 #[derive(Clone, Debug)]
@@ -22,15 +24,28 @@ pub struct NewAgent {
     pub act: Signer,
     /// Commitment to the key that takes it back.
     pub next: Option<Next>,
+    /// Who may help to judge it, for ever.
+    pub guardians: Option<Guardians>,
     /// The identity that operates it.
     pub controller: Option<Identity>,
+    /// The identity that holds its keys, if it does not itself.
+    pub custodian: Option<Identity>,
 }
 
 impl NewAgent {
+    /// An agent with these keys and nothing else.
+    pub const fn of_keys(admin: Signer, act: Signer) -> Self {
+        Self { name: None, admin, act, next: None, guardians: None, controller: None, custodian: None }
+    }
+
     /// The signed genesis.
     pub fn genesis(&self, log: &KnownLog, now: UnixMillis) -> Result<SignedLink, ClientError> {
+        self.genesis_in(log.id(), now)
+    }
+
+    pub(super) fn genesis_in(&self, log_id: LogId, now: UnixMillis) -> Result<SignedLink, ClientError> {
         let draft = Draft {
-            log_id: log.id(),
+            log_id,
             position: ChainPosition::GENESIS,
             ctime: now,
             anchor: None,
@@ -39,21 +54,14 @@ impl NewAgent {
         };
         let body = Body::Genesis(Genesis {
             name: self.name.clone(),
-            keys: self.listed_keys(),
+            keys: listed_keys([(&self.admin, ADMIN), (&self.act, ACT)]),
             next: self.next,
-            guardians: None,
+            guardians: self.guardians.clone(),
             controller: self.controller,
-            custodian: None,
+            custodian: self.custodian,
             pop: vec![draft.pop(self.act.key())],
         });
         Ok(draft.inline(&body)?.sign(self.admin.key()).into())
-    }
-
-    fn listed_keys(&self) -> Vec<KeyEntry> {
-        let roles = [(&self.admin, Roles { act: false, admin: true }), (&self.act, Roles { act: true, admin: false })];
-        let mut keys = roles.map(|(signer, roles)| KeyEntry::new(*signer.key().public().as_bytes(), roles)).to_vec();
-        keys.sort_by_key(|key| key.kid);
-        keys
     }
 
     /// Registers the agent: appends its genesis.
@@ -74,6 +82,19 @@ impl NewAgent {
         agent.learn(&logged);
         Ok((agent, logged))
     }
+}
+
+/// The role of a key that acts.
+pub(super) const ACT: Roles = Roles { act: true, admin: false };
+/// The role of a key that changes keys.
+pub(super) const ADMIN: Roles = Roles { act: false, admin: true };
+
+/// Keys as a key event lists them.
+pub(super) fn listed_keys<'a>(keys: impl IntoIterator<Item = (&'a Signer, Roles)>) -> Vec<KeyEntry> {
+    let entry = |(signer, roles): (&Signer, Roles)| KeyEntry::new(*signer.key().public().as_bytes(), roles);
+    let mut keys: Vec<_> = keys.into_iter().map(entry).collect();
+    keys.sort_by_key(|key| key.kid);
+    keys
 }
 
 /// A salt for a body that is kept beside the log.

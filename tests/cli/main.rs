@@ -5,7 +5,9 @@
 #![cfg(feature = "node")]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests fail by panicking")]
 
+mod identity_story;
 mod import;
+mod interrupted;
 mod node;
 mod transcript;
 

@@ -38,18 +38,22 @@ impl Node {
 
     /// Runs a command line of a shell, in which `soulchain` is the binary.
     pub(crate) fn shell(&self, line: &str) -> Output {
+        self.command(line).output().unwrap()
+    }
+
+    pub(crate) fn command(&self, line: &str) -> Command {
         let bin = PathBuf::from(BINARY).parent().unwrap().to_owned();
         let path =
             std::env::join_paths([bin].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())));
-        Command::new("sh")
+        let mut command = Command::new("sh");
+        command
             .args(["-c", line])
             .current_dir(self.dir.path())
             .env_clear()
             .env("PATH", path.unwrap())
             .env("HOME", self.dir.path())
-            .env("SOULCHAIN_NODE", &self.url)
-            .output()
-            .unwrap()
+            .env("SOULCHAIN_NODE", &self.url);
+        command
     }
 
     /// Runs a command line that goes well, for what it prints.

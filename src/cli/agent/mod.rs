@@ -2,21 +2,31 @@
 
 mod act;
 mod body;
+mod key_change;
 mod links;
 mod list;
+mod pending;
 mod profile;
+mod recover;
 mod register;
+mod revoke;
+mod rotate;
 mod show;
+mod statement;
+mod statements;
 
 use clap::{Args, Subcommand};
 
 use super::args::{NodeArgs, ProofArgs};
-use super::error::CliResult;
+use super::error::{CliError, CliResult};
 use super::key_dir::{KeyArgs, Role};
 use super::output::Output;
-use crate::client::{Agent, KnownLog, Logged, ProofWanted};
+use super::trust::{Trust, TrustArgs};
+use crate::client::{Agent, AgentKeys, Client, ClientError, Logged, ProofWanted};
 
-pub(super) use self::register::ensure_registered;
+pub(super) use self::register::{Founders, ensure_registered};
+pub(super) use self::statement::{Said, Say, SayAs, Statement};
+pub(super) use self::statements::{NoticeOf, standing};
 
 /// Subcommands of `agent`.
 #[derive(Debug, Subcommand)]
@@ -27,6 +37,30 @@ pub(super) enum AgentCommand {
     Act(act::ActArgs),
     /// Replace an agent's profile
     Profile(profile::ProfileCommand),
+    /// Replace keys of an agent
+    #[command(after_help = rotate::EXAMPLES)]
+    Rotate(rotate::RotateArgs),
+    /// Take an agent back with its recovery key
+    #[command(after_help = recover::EXAMPLES)]
+    Recover(recover::RecoverArgs),
+    /// End an agent
+    #[command(after_help = revoke::EXAMPLES)]
+    Revoke(revoke::RevokeArgs),
+    /// Vouch for capabilities of another
+    #[command(after_help = statements::ATTEST)]
+    Attest(Say<statements::AttestArgs>),
+    /// Confirm an action of another
+    #[command(after_help = statements::RECEIPT)]
+    Receipt(Say<statements::ReceiptArgs>),
+    /// Rate another, or one of its actions
+    #[command(after_help = statements::FEEDBACK)]
+    Feedback(Say<statements::FeedbackArgs>),
+    /// Say something of standing about another: violations by anyone, the rest by registrars and guardians
+    #[command(after_help = statements::NOTICE)]
+    Notice(Say<statements::NoticeArgs>),
+    /// Take an own statement back
+    #[command(after_help = statements::RETRACT)]
+    Retract(Say<statements::RetractArgs>),
     /// Show an agent as the node knows it
     Show(show::ShowArgs),
     /// List the directory
@@ -42,6 +76,14 @@ pub(super) async fn run(command: AgentCommand, out: &Output) -> CliResult<()> {
         AgentCommand::Register(args) => register::run(args, out).await,
         AgentCommand::Act(args) => act::run(args, out).await,
         AgentCommand::Profile(args) => profile::run(args, out).await,
+        AgentCommand::Rotate(args) => rotate::run(args, out).await,
+        AgentCommand::Recover(args) => recover::run(args, out).await,
+        AgentCommand::Revoke(args) => revoke::run(args, out).await,
+        AgentCommand::Attest(say) => say.run(out).await,
+        AgentCommand::Receipt(say) => say.run(out).await,
+        AgentCommand::Feedback(say) => say.run(out).await,
+        AgentCommand::Notice(say) => say.run(out).await,
+        AgentCommand::Retract(say) => say.run(out).await,
         AgentCommand::Show(args) => show::run(args, out).await,
         AgentCommand::List(args) => list::run(args, out).await,
         AgentCommand::Log(args) => links::run(args, out).await,
@@ -55,18 +97,37 @@ pub(super) struct AppendArgs {
     #[command(flatten)]
     node: NodeArgs,
     #[command(flatten)]
+    trust: TrustArgs,
+    #[command(flatten)]
     keys: KeyArgs,
     #[command(flatten)]
     proof: ProofArgs,
 }
 
 impl AppendArgs {
+    /// The log, held against the policy.
+    async fn log(&self) -> CliResult<(Client, Trust)> {
+        let client = self.node.client()?;
+        let trust = Trust::establish(&client, &self.trust).await?;
+        Ok((client, trust))
+    }
+
     /// The agent of this name, with those of its keys.
     pub(super) async fn open(&self, name: &str, roles: &[Role], out: &Output) -> CliResult<Agent> {
-        let client = self.node.client()?;
         let keys = self.keys.dir()?.agent_keys(name, roles, out).await?;
-        let log = KnownLog::ask(&client).await?;
-        Ok(Agent::open(&client, &log, name, keys).await?)
+        let (client, trust) = self.log().await?;
+        self.open_with(&client, &trust, name, keys).await
+    }
+
+    async fn open_with(&self, client: &Client, trust: &Trust, name: &str, keys: AgentKeys) -> CliResult<Agent> {
+        match Agent::open(client, &trust.log, name, keys).await {
+            Err(error @ ClientError::KeyNotListed { .. }) => {
+                let begun = self.keys.dir()?.pending_path(name)?.exists();
+                let error = CliError::from(error);
+                Err(if begun { error.and_hint("a change of its keys was begun here: finish it first") } else { error })
+            }
+            opened => Ok(opened?),
+        }
     }
 
     /// Which proof to ask for.

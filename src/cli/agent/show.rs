@@ -13,7 +13,7 @@ Examples:
   soulchain agent show scout
   soulchain agent show 6f1e… --json
 
-This is what the node says. What it can prove, `soulchain log proof --agent NAME --seqno N` fetches and checks.";
+This is what the node says. What it can prove, `soulchain resolve NAME` fetches and checks.";
 
 /// Flags of `show`.
 #[derive(Debug, Args)]
@@ -39,27 +39,30 @@ fn show(out: &Output, view: &AgentView) {
     out.fields(&[
         ("identity", view.identity.clone()),
         ("name", view.name.clone().unwrap_or_default()),
+        ("domains", texts(view.record.get("domains")).join(", ")),
         ("status", view.status.clone()),
         ("verified", if view.verified { "yes" } else { "no" }.into()),
         ("display name", profile("display_name")),
         ("owner", profile("owner")),
         ("description", profile("description")),
-        ("capabilities", capabilities(view)),
+        ("capabilities", texts(view.profile.as_ref().and_then(|profile| profile.get("capabilities"))).join(", ")),
         ("links", view.head.seqno.to_string()),
         ("newest link", format!("{} (entry {})", view.head.curr, view.head.index)),
+        ("key event", view.head.auth.clone()),
+        ("recovery key", if view.record.get("next").is_some() { "set" } else { "none" }.into()),
         ("as of", format!("{} (tree size {})", readable(view.log_time_ms), view.tree_size)),
     ]);
     let keys = view.record.get("keys").and_then(|keys| keys.as_array());
     let rows = keys.into_iter().flatten().map(key_row).collect::<Vec<_>>();
     if !rows.is_empty() {
         out.line("");
-        out.table(&["key", "roles", "added at", "retired at"], rows);
+        out.table(&["key", "roles", "added at", "retired at", "disowned"], rows);
     }
 }
 
-fn capabilities(view: &AgentView) -> String {
-    let list = view.profile.as_ref().and_then(|profile| profile.get("capabilities")).and_then(|list| list.as_array());
-    list.into_iter().flatten().filter_map(|name| name.as_str()).collect::<Vec<_>>().join(", ")
+/// The texts of a list.
+fn texts(list: Option<&serde_json::Value>) -> Vec<&str> {
+    list.and_then(|list| list.as_array()).into_iter().flatten().filter_map(|text| text.as_str()).collect()
 }
 
 fn key_row(key: &serde_json::Value) -> Vec<String> {
@@ -68,7 +71,6 @@ fn key_row(key: &serde_json::Value) -> Vec<String> {
         Some(value) => value.to_string(),
         None => String::new(),
     };
-    let roles = key.get("roles").and_then(|roles| roles.as_array()).into_iter().flatten();
-    let roles: Vec<_> = roles.filter_map(|role| role.as_str()).collect();
-    vec![text("kid"), roles.join(", "), text("added"), text("revoked")]
+    let disowned = key.get("suspect_from").map(|seqno| format!("from {seqno}")).unwrap_or_default();
+    vec![text("kid"), texts(key.get("roles")).join(", "), text("added"), text("revoked"), disowned]
 }

@@ -79,7 +79,7 @@ async fn chain(
     subject: Option<Identity>,
 ) -> CliResult<(Identity, Vec<SignedLink>)> {
     let (admin, act) = (Signer::from(&KeyFile::generate()?), Signer::from(&KeyFile::generate()?));
-    let new = NewAgent { name: None, admin: admin.clone(), act: act.clone(), next: None, controller: None };
+    let new = NewAgent::of_keys(admin.clone(), act.clone());
     let (agent, genesis) = new.register(client, log, ProofWanted::Log, now()).await?;
     let (identity, log_id, genesis) = (agent.identity(), log.id(), genesis.link().curr());
     let signing = tokio::task::spawn_blocking(move || match subject {

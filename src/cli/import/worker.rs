@@ -7,7 +7,7 @@ use indicatif::ProgressBar;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::journal::{Batch, Journal, Place};
-use crate::cli::agent::ensure_registered;
+use crate::cli::agent::{Founders, ensure_registered};
 use crate::cli::args::write_file;
 use crate::cli::error::{CliError, CliResult};
 use crate::cli::key_dir::KeyDir;
@@ -53,7 +53,8 @@ impl Worker {
     /// The agent of this name, registered.
     pub(super) async fn start(shared: Arc<Shared>, label: String) -> CliResult<Self> {
         let Shared { client, log, keys, out, .. } = &*shared;
-        let (agent, _) = ensure_registered(client, log, keys, &label, None, ProofWanted::Log, out).await?;
+        let (agent, _) =
+            ensure_registered(client, log, keys, &label, &Founders::default(), ProofWanted::Log, out).await?;
         Ok(Self { shared, label, agent, logged: 0 })
     }
 

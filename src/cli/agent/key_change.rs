@@ -1,0 +1,356 @@
+//! What `rotate`, `recover` and `revoke` share: a key event, from the first new key to the last renamed file.
+//!
+//! | step | what is done | a crash after it |
+//! |---|---|---|
+//! | 1 | new keys are made, and durable beside the current ones | the next attempt uses them |
+//! | 2 | the event is signed at the end of the chain that a state proof shows, and durable | it is sent by the next attempt |
+//! | 3 | it is sent | sent again, it is answered with its place |
+//! | 4 | the new files take the place of the current ones, which are kept aside; one role after the other | the same |
+//! | 5 | the pending event is forgotten | done |
+//!
+//! So a key that the log lists always has its file. An event that was outrun is signed anew, with the same keys: the log
+//! holds the chain for the one that failed, so that the second gets in.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::pending::{Command, Pending, PendingFile, Wish};
+use crate::cli::args::{NodeArgs, ProofArgs, identity, logged_json, tell_logged};
+use crate::cli::error::{CliError, CliResult};
+use crate::cli::key_dir::{KeyDir, Role};
+use crate::cli::output::Output;
+use crate::cli::trust::{Trust, TrustArgs};
+use crate::client::{Agent, AgentKeys, Client, ClientError, KeyEvent, Logged, Proven, SignedLink, Signer, now};
+use crate::registry::{KeyRoles, Record};
+use crate::soul::{Identity, Next, Seqno, next_commitment};
+
+/// Flags of every key event.
+#[derive(Debug, Args)]
+pub(super) struct ChangeArgs {
+    /// Disown the links of the retired keys from this seqno on: what a thief signed
+    #[arg(long, value_name = "SEQNO", value_parser = clap::value_parser!(u64).range(2..))]
+    suspect_from: Option<u64>,
+    #[command(flatten)]
+    node: NodeArgs,
+    #[command(flatten)]
+    trust: TrustArgs,
+    #[command(flatten)]
+    proof: ProofArgs,
+}
+
+/// Who holds the keys from now on: an identity, or `none` for the agent itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Custodian {
+    Agent,
+    Other(Identity),
+}
+
+/// A change of keys that is under way.
+pub(super) struct Change<'a> {
+    args: &'a ChangeArgs,
+    out: &'a Output,
+    client: Client,
+    trust: Trust,
+    pub(super) dir: KeyDir,
+    /// What the key files are called by.
+    pub(super) label: String,
+    pending: PendingFile,
+    state: Proven,
+    _lock: File,
+}
+
+/// The new keys.
+#[derive(Debug)]
+pub(super) struct Staged {
+    pub(super) keys: AgentKeys,
+    pub(super) next: Option<Next>,
+}
+
+/// A change of keys that is logged, and the files as they are now.
+pub(super) struct Done {
+    agent: Agent,
+    /// None where only the record shows it.
+    logged: Option<Logged>,
+    made: Vec<PathBuf>,
+    retired: Vec<PathBuf>,
+    resumed: bool,
+}
+
+/// How often an event is signed: enough to outlast a hold, since one that is held waits.
+const MAX_TRIES: u32 = 10;
+/// After one that was outrun: the chain is held for the next one.
+const PAUSE: Duration = Duration::from_millis(100);
+/// After one that was held for another key event. Holds last 30 seconds.
+const PAUSE_WHILE_HELD: Duration = Duration::from_secs(4);
+
+impl ChangeArgs {
+    /// Where disowned links begin: in the chain, of which the event will be the end.
+    pub(super) fn suspect_from(&self, record: &Record) -> CliResult<Option<Seqno>> {
+        let (from, end) = (self.suspect_from.map(Seqno::new), record.head.seqno.next());
+        if from.is_some_and(|from| from > end) {
+            return Err(CliError::usage(format!(
+                "--suspect-from is beyond the chain, which ends at {}",
+                record.head.seqno
+            ))
+            .hint("`soulchain agent log` lists its links"));
+        }
+        Ok(from)
+    }
+
+    pub(super) fn wish(&self, command: Command, roles: &[Role]) -> Wish {
+        let (custodian, reason) = (None, None);
+        Wish { command, roles: roles.to_vec(), suspect_from: self.suspect_from, custodian, reason }
+    }
+}
+
+impl Custodian {
+    /// Reads an identity, or `none`.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        if text == "none" { Ok(Self::Agent) } else { identity(text).map(Self::Other) }
+    }
+
+    pub(super) const fn identity(self) -> Option<Identity> {
+        match self {
+            Self::Agent => None,
+            Self::Other(identity) => Some(identity),
+        }
+    }
+
+    pub(super) fn wish(custodian: Option<Self>) -> Option<String> {
+        custodian.map(|custodian| custodian.identity().map_or_else(|| "none".into(), |identity| identity.to_hex()))
+    }
+}
+
+impl<'a> Change<'a> {
+    /// Looks up the agent, by name or identity, as the policy bears it out.
+    pub(super) async fn begin(args: &'a ChangeArgs, dir: KeyDir, who: &str, out: &'a Output) -> CliResult<Self> {
+        let lock = dir.lock()?;
+        let client = args.node.client()?;
+        let trust = Trust::establish(&client, &args.trust).await?;
+        let state = trust.relying(&client, None).state(who).await?;
+        let record = state.record().ok_or_else(|| ClientError::Absent(who.into()))?;
+        let label = label(who, record);
+        let pending = PendingFile::at(dir.pending_path(&label)?);
+        Ok(Self { args, out, client, trust, dir, label, pending, state, _lock: lock })
+    }
+
+    /// The agent's record.
+    pub(super) fn record(&self) -> &Record {
+        self.state.record().expect("looked at when it was read")
+    }
+
+    /// Brings an earlier attempt to its end, if there is one. The answer is there where it had the same wish: all is done.
+    pub(super) async fn settle(&mut self, wish: &Wish) -> CliResult<Option<Done>> {
+        let Some(pending) = self.pending.read()? else { return self.recognise(wish).await };
+        if (pending.log_id, pending.identity) != (self.trust.log.id(), self.record().identity) {
+            return Err(CliError::usage(format!("another change of `{}` was begun here, in another log", self.label))
+                .hint("finish it there first, or use another directory of keys"));
+        }
+        let done = match self.send(pending.link.clone()).await {
+            Ok((agent, logged)) => {
+                let mut done = self.finish(agent, Some(logged), &pending.wish)?;
+                done.resumed = true;
+                done
+            }
+            Err(error) if may_be_logged(&error) => return Err(unfinished(error)),
+            // It is not logged, says the node. If that is a lie, the record shows it.
+            Err(_) => {
+                self.pending.remove()?;
+                self.look_again().await?;
+                return self.recognise(wish).await;
+            }
+        };
+        if pending.wish == *wish {
+            return Ok(Some(done));
+        }
+        self.out.note("a change that was begun before is finished; now to this one");
+        self.look_again().await?;
+        Ok(None)
+    }
+
+    /// Refuses a recovery key that is not this agent's, before anything is made.
+    pub(super) fn check_recovery_key(&self, signer: &Signer) -> CliResult<()> {
+        let standing = &self.record().standing;
+        if standing.next == Some(next_commitment(signer.key().public().as_bytes())) {
+            return Ok(());
+        }
+        let error = CliError::from(ClientError::NotRecoveryKey { committed: standing.next });
+        if standing.key(&signer.kid()).is_some_and(|key| key.roles == KeyRoles::Recovery) {
+            return Err(error.and_hint("this one has recovered the agent before; that made a new one"));
+        }
+        Err(error)
+    }
+
+    /// New keys for these roles, durable.
+    pub(super) async fn stage(&self, roles: &[Role]) -> CliResult<Staged> {
+        self.dir.stage(&self.label, roles, self.out).await?;
+        let mut staged = Staged { keys: AgentKeys::default(), next: None };
+        for &role in roles {
+            let key = self.dir.staged(&self.label, role, self.out).await?;
+            match role {
+                Role::Act => staged.keys.act = key.as_ref().map(Signer::from),
+                Role::Admin => staged.keys.admin = key.as_ref().map(Signer::from),
+                Role::Next => staged.next = key.map(|key| next_commitment(key.pk())),
+            }
+        }
+        Ok(staged)
+    }
+
+    /// Signs the event and sends it, anew where the chain went on meanwhile, until it is logged or refused.
+    pub(super) async fn carry_out(&mut self, event: &KeyEvent, wish: &Wish) -> CliResult<Done> {
+        let mut pause = None;
+        for _ in 0..MAX_TRIES {
+            if let Some(pause) = pause {
+                tokio::time::sleep(pause).await;
+                self.look_again().await?;
+            }
+            let link = event.sign(self.trust.log.id(), self.record(), Some(self.state.anchor()), now())?;
+            let (log_id, identity) = (self.trust.log.id(), self.record().identity);
+            self.pending.write(&Pending { log_id, identity, wish: wish.clone(), link: link.clone() })?;
+            match self.send(link).await {
+                Ok((agent, logged)) => return self.finish(agent, Some(logged), wish),
+                Err(error) if error.code() == "conflict" => {
+                    self.out.note("the chain went on meanwhile; signing anew at its end");
+                    pause = Some(PAUSE);
+                }
+                Err(error) if error.code() == "held" => {
+                    self.out.note("the chain is held for another key event; trying again");
+                    pause = Some(PAUSE_WHILE_HELD);
+                }
+                Err(error) if may_be_logged(&error) => return Err(unfinished(error)),
+                Err(error) => {
+                    self.pending.remove()?;
+                    return Err(error.into());
+                }
+            }
+        }
+        Err(unfinished(ClientError::Overtaken))
+    }
+
+    /// Says what was done.
+    pub(super) async fn tell(&self, mut done: Done, what: &str) -> CliResult<()> {
+        let paths = |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
+        let json = serde_json::json!({
+            "identity": done.agent.identity().to_hex(),
+            "resumed": done.resumed,
+            "link": done.logged.as_ref().map(logged_json),
+            "keys": paths(&done.made),
+            "retired": paths(&done.retired),
+        });
+        self.out.result(&json, |out| {
+            match &done.logged {
+                Some(logged) => tell_logged(out, what, logged),
+                None => out.line(format_args!("{what}: by an earlier attempt, as the record shows")),
+            }
+            done.made.iter().for_each(|path| out.fields(&[("new key", path.display().to_string())]));
+            done.retired.iter().for_each(|path| out.fields(&[("kept aside", path.display().to_string())]));
+        });
+        if done.resumed {
+            self.out.note("it was signed by an earlier attempt, which is finished now");
+        }
+        if !done.retired.is_empty() {
+            self.out.note("what is kept aside signs nothing any more; it is of use for an audit alone");
+        }
+        if done.made.contains(&self.dir.path(&self.label, Role::Next)) {
+            hint_recovery_key(&self.dir, &self.label, self.out);
+        }
+        match &done.logged {
+            Some(logged) => self.args.proof.keep(&mut done.agent, logged, self.out).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn look_again(&mut self) -> CliResult<()> {
+        let identity = self.record().identity;
+        let state = self.trust.relying(&self.client, None).state(&identity.to_hex()).await?;
+        if state.record().is_none() {
+            return Err(ClientError::Absent(identity.to_hex()).into());
+        }
+        self.state = state;
+        Ok(())
+    }
+
+    async fn send(&self, link: SignedLink) -> Result<(Agent, Logged), ClientError> {
+        let mut agent = Agent::of_record(&self.client, &self.trust.log, self.record(), AgentKeys::default());
+        let logged = agent.send(vec![link], self.args.proof.wanted()).await?;
+        Ok((agent, logged.into_iter().next().expect("one for each link that was sent")))
+    }
+
+    /// Whether the record lists keys that are staged here: an event that brought them is logged, whatever became of it.
+    async fn recognise(&mut self, wish: &Wish) -> CliResult<Option<Done>> {
+        let listed = self.listed_staged().await?;
+        if listed.is_empty() {
+            return Ok(None);
+        }
+        let agent = Agent::of_record(&self.client, &self.trust.log, self.record(), AgentKeys::default());
+        let found = Wish { roles: listed, ..wish.clone() };
+        let mut done = self.finish(agent, None, &found)?;
+        done.resumed = true;
+        Ok((found == *wish).then_some(done))
+    }
+
+    /// The roles whose staged keys the record knows.
+    async fn listed_staged(&self) -> CliResult<Vec<Role>> {
+        let standing = &self.record().standing;
+        let mut listed = Vec::new();
+        for role in Role::ALL {
+            let Some(key) = self.dir.staged(&self.label, role, self.out).await? else { continue };
+            let is_known = match role {
+                Role::Next => standing.next == Some(next_commitment(key.pk())),
+                Role::Act | Role::Admin => standing.key(&key.kid()).is_some(),
+            };
+            if is_known {
+                listed.push(role);
+            }
+        }
+        Ok(listed)
+    }
+
+    /// The event is logged: the files follow.
+    fn finish(&self, agent: Agent, logged: Option<Logged>, wish: &Wish) -> CliResult<Done> {
+        let event = logged.as_ref().map_or(self.record().head.seqno, |logged| logged.link().header().seqno);
+        let (mut made, mut retired) = (Vec::new(), Vec::new());
+        for &role in &wish.roles {
+            if let Some(promoted) = self.dir.promote(&self.label, role, event)? {
+                made.push(promoted.path);
+                retired.extend(promoted.retired);
+            }
+        }
+        if wish.command == Command::Revoke {
+            for role in [Role::Admin, Role::Act] {
+                retired.extend(self.dir.retire(&self.label, role, event)?);
+            }
+        }
+        self.pending.remove()?;
+        Ok(Done { agent, logged, made, retired, resumed: false })
+    }
+}
+
+/// Says what to do with a recovery key.
+pub(super) fn hint_recovery_key(dir: &KeyDir, name: &str, out: &Output) {
+    let path = dir.path(name, Role::Next);
+    out.note(format_args!(
+        "{} takes the agent back if its other keys are lost or stolen: move it to a safe place, away from this machine",
+        path.display()
+    ));
+}
+
+/// What the key files of an agent are called by: the name that was asked for, else its handle, else some of its identity.
+fn label(who: &str, record: &Record) -> String {
+    match Identity::from_hex(who) {
+        None => who.into(),
+        Some(identity) => record.standing.name.clone().unwrap_or_else(|| identity.to_hex()[..16].to_owned()),
+    }
+}
+
+/// Whether a link may be in the log though sending it failed.
+fn may_be_logged(error: &ClientError) -> bool {
+    error.problem().is_none() || error.is_unavailable()
+}
+
+fn unfinished(error: ClientError) -> CliError {
+    CliError::from(error).and_hint("what was begun is kept: the same command goes on with it, with the same keys")
+}

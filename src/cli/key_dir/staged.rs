@@ -1,0 +1,199 @@
+//! Keys on their way in and out: what a key event is about to bring, and what it has retired.
+//!
+//! ```text
+//! <name>-act.key                current
+//! <name>-act.new.key            staged: made, durable, not known to be listed by the log yet
+//! <name>-act.key.retired-<N>    retired by the key event at seqno N, kept for audit
+//! <name>.pending                the key event that was signed last (`agent::pending`)
+//! ```
+//!
+//! A staged key is never thrown away, since a log may list it whatever its node says. It is used again by the next
+//! attempt. No step replaces a file that holds another key, and each can be done again after a crash.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::{KeyDir, Role, check_name, read_key};
+use crate::cli::error::{CliError, CliResult};
+use crate::cli::output::Output;
+use crate::keyfile::{KEY_FILE_EXTENSION, KeyFile};
+use crate::soul::Seqno;
+
+/// A key whose file took the place of another.
+#[derive(Debug)]
+pub(in crate::cli) struct Promoted {
+    /// Where it is now.
+    pub(in crate::cli) path: PathBuf,
+    /// Where the one before it is now.
+    pub(in crate::cli) retired: Option<PathBuf>,
+}
+
+impl KeyDir {
+    /// Keeps others from changing keys in this directory. The lock ends with the file.
+    pub(in crate::cli) fn lock(&self) -> CliResult<File> {
+        self.make()?;
+        let dir = File::open(&self.dir).map_err(|error| CliError::file(&self.dir, error))?;
+        flock(&dir, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+            CliError::unavailable(format!("keys in {} are being changed", self.dir.display()))
+                .hint("let the other command end first")
+        })?;
+        Ok(dir)
+    }
+
+    /// Where a key event is kept until it is known to be logged.
+    pub(in crate::cli) fn pending_path(&self, name: &str) -> CliResult<PathBuf> {
+        check_name(name)?;
+        Ok(self.dir.join(format!("{name}.pending")))
+    }
+
+    /// The key that is staged for a role.
+    pub(in crate::cli) async fn staged(&self, name: &str, role: Role, out: &Output) -> CliResult<Option<KeyFile>> {
+        let path = self.staged_path(name, role);
+        if path.exists() { Ok(Some(read_key(&path, self.passphrase.clone(), out).await?)) } else { Ok(None) }
+    }
+
+    /// Stages keys for these roles: those that are staged already, and new ones.
+    pub(in crate::cli) async fn stage(&self, name: &str, roles: &[Role], out: &Output) -> CliResult<()> {
+        check_name(name)?;
+        let paths = roles.iter().map(|role| self.staged_path(name, *role));
+        let missing: Vec<_> = paths.filter(|path| !path.exists()).collect();
+        if missing.is_empty() { Ok(()) } else { self.create(name, missing, out).await }
+    }
+
+    /// The staged key of a role becomes the current one; the current one is kept aside. Nothing if none is staged.
+    pub(in crate::cli) fn promote(&self, name: &str, role: Role, event: Seqno) -> CliResult<Option<Promoted>> {
+        let (staged, path) = (self.staged_path(name, role), self.path(name, role));
+        if !staged.exists() {
+            return Ok(None);
+        }
+        // A crash between the two leaves the current key under both names.
+        let retired = self.keep_aside(&path, event)?;
+        fs::rename(&staged, &path).map_err(|error| CliError::file(&path, error))?;
+        self.sync()?;
+        Ok(Some(Promoted { path, retired }))
+    }
+
+    /// The current key of a role is kept aside, and none takes its place. Nothing if there is none.
+    pub(in crate::cli) fn retire(&self, name: &str, role: Role, event: Seqno) -> CliResult<Option<PathBuf>> {
+        let path = self.path(name, role);
+        let retired = self.keep_aside(&path, event)?;
+        if retired.is_some() {
+            fs::remove_file(&path).map_err(|error| CliError::file(&path, error))?;
+            self.sync()?;
+        }
+        Ok(retired)
+    }
+
+    fn staged_path(&self, name: &str, role: Role) -> PathBuf {
+        self.dir.join(format!("{name}-{}.new.{KEY_FILE_EXTENSION}", role.name()))
+    }
+
+    /// Gives a key file a second name, which is not that of another file.
+    fn keep_aside(&self, path: &Path, event: Seqno) -> CliResult<Option<PathBuf>> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".retired-{event}"));
+        let aside = PathBuf::from(name);
+        match fs::hard_link(path, &aside) {
+            Ok(()) => self.sync()?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_same(path, &aside) => {}
+            Err(error) => {
+                return Err(CliError::file(&aside, error)
+                    .hint("nothing is overwritten: move that file to another place, and run the command again"));
+            }
+        }
+        Ok(Some(aside))
+    }
+
+    fn sync(&self) -> CliResult<()> {
+        let synced = File::open(&self.dir).and_then(|dir| dir.sync_all());
+        synced.map_err(|error| CliError::file(&self.dir, error))
+    }
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let id = |path: &Path| fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()));
+    matches!((id(one), id(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dir() -> (tempfile::TempDir, KeyDir) {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = KeyDir { dir: temporary.path().into(), passphrase: None, unencrypted: true };
+        (temporary, dir)
+    }
+
+    fn stage(dir: &KeyDir) -> KeyFile {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let out = Output::new(true);
+            dir.stage("a", &[Role::Act], &out).await.unwrap();
+            dir.staged("a", Role::Act, &out).await.unwrap().unwrap()
+        })
+    }
+
+    fn kid(path: &Path) -> crate::soul::Kid {
+        KeyFile::read(path, None).unwrap().key.kid()
+    }
+
+    const EVENT: Seqno = Seqno::new(5);
+
+    #[test]
+    fn a_staged_key_is_staged_until_it_takes_its_place() {
+        let (_temporary, dir) = dir();
+        let first = stage(&dir);
+        assert_eq!(stage(&dir).kid(), first.kid(), "made once");
+        let promoted = dir.promote("a", Role::Act, EVENT).unwrap().unwrap();
+        assert_eq!((kid(&promoted.path), promoted.retired), (first.kid(), None));
+        assert!(dir.promote("a", Role::Act, EVENT).unwrap().is_none(), "done again, it does nothing");
+        let second = stage(&dir);
+        let promoted = dir.promote("a", Role::Act, Seqno::new(6)).unwrap().unwrap();
+        assert_eq!((kid(&promoted.path), kid(&promoted.retired.unwrap())), (second.kid(), first.kid()));
+    }
+
+    #[test]
+    fn after_a_crash_between_two_steps_it_goes_on() {
+        let (_temporary, dir) = dir();
+        stage(&dir);
+        let path = dir.promote("a", Role::Act, EVENT).unwrap().unwrap().path;
+        let (old, new) = (kid(&path), stage(&dir));
+        // As a crash leaves it that kept the current key aside and did not get to the rename.
+        dir.keep_aside(&path, EVENT).unwrap().unwrap();
+        let promoted = dir.promote("a", Role::Act, EVENT).unwrap().unwrap();
+        assert_eq!((kid(&path), kid(&promoted.retired.unwrap())), (new.kid(), old));
+        // And so where the key is retired without another.
+        dir.keep_aside(&path, Seqno::new(7)).unwrap().unwrap();
+        let retired = dir.retire("a", Role::Act, Seqno::new(7)).unwrap().unwrap();
+        assert_eq!((kid(&retired), path.exists()), (new.kid(), false));
+        assert_eq!(dir.retire("a", Role::Act, Seqno::new(7)).unwrap(), None);
+    }
+
+    #[test]
+    fn no_other_key_is_overwritten() {
+        let (_temporary, dir) = dir();
+        stage(&dir);
+        let path = dir.promote("a", Role::Act, EVENT).unwrap().unwrap().path;
+        let (old, new) = (kid(&path), stage(&dir));
+        let aside = path.with_file_name("a-act.key.retired-5");
+        fs::write(&aside, "another").unwrap();
+        assert!(dir.promote("a", Role::Act, EVENT).is_err());
+        assert_eq!((kid(&path), kid(&dir.staged_path("a", Role::Act))), (old, new.kid()));
+        assert_eq!(fs::read_to_string(&aside).unwrap(), "another");
+    }
+
+    #[test]
+    fn one_at_a_time() {
+        let (_temporary, dir) = dir();
+        let lock = dir.lock().unwrap();
+        assert!(dir.lock().is_err());
+        drop(lock);
+        dir.lock().unwrap();
+    }
+}

@@ -1,0 +1,299 @@
+//! Key events that are cut off: the link that was on its way, the files that were being renamed.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+use soulchain::keyfile::KeyFile;
+
+use crate::node::Node;
+
+const NODE: &str = "SOULCHAIN_NODE=";
+
+/// A node that answers as the real one does, but not where links are sent.
+struct Lossy {
+    url: String,
+}
+
+/// What it does with links.
+#[derive(Clone, Copy, PartialEq)]
+enum Loses {
+    /// It cuts the connection.
+    Request,
+    /// It hands them on, and cuts the connection.
+    Answer,
+    /// It hands them on, and says that it did not.
+    Truth,
+    /// It hands them on, the first time after somebody else has appended.
+    Race,
+}
+
+const LIE: &str = "HTTP/1.1 403 No\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\r\n\
+    {\"type\":\"about:blank#unauthorised\",\"title\":\"unauthorised\",\"status\":403,\"detail\":\"no\",\
+    \"code\":\"unauthorised\",\"hint\":\"give up\"}";
+
+impl Lossy {
+    fn start(node: &Node, loses: Loses) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let target = node.url.trim_start_matches("http://").to_owned();
+        let rival = Arc::new(Mutex::new(Some(node.command("soulchain agent act scout meanwhile"))));
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (mut client, target, rival) = (client.unwrap(), target.clone(), Arc::clone(&rival));
+                std::thread::spawn(move || {
+                    let request = read_request(&mut client);
+                    let is_append = request.starts_with(b"POST /v1/links?");
+                    if request.is_empty() || is_append && loses == Loses::Request {
+                        return;
+                    }
+                    if is_append
+                        && loses == Loses::Race
+                        && let Some(mut rival) = rival.lock().unwrap().take()
+                    {
+                        assert!(rival.output().unwrap().status.success());
+                    }
+                    let mut server = std::net::TcpStream::connect(target).unwrap();
+                    let request = String::from_utf8(request).unwrap();
+                    let (first, rest) = request.split_once("\r\n").unwrap();
+                    write!(server, "{first}\r\nconnection: close\r\n{rest}").unwrap();
+                    let mut answer = Vec::new();
+                    let _ = server.read_to_end(&mut answer);
+                    match loses {
+                        Loses::Truth if is_append => answer = LIE.into(),
+                        Loses::Answer if is_append => answer.clear(),
+                        _ => {}
+                    }
+                    let _ = client.write_all(&answer);
+                });
+            }
+        });
+        Self { url }
+    }
+}
+
+/// A whole request, whose body has the length that its head says.
+fn read_request(stream: &mut std::net::TcpStream) -> Vec<u8> {
+    let (mut request, mut chunk) = (Vec::new(), [0; 4096]);
+    loop {
+        let read = stream.read(&mut chunk).unwrap_or(0);
+        request.extend_from_slice(&chunk[..read]);
+        let text = String::from_utf8_lossy(&request).to_ascii_lowercase();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+            if body.len() >= length.unwrap_or(0) {
+                return request;
+            }
+        }
+        if read == 0 {
+            return request;
+        }
+    }
+}
+
+fn registered() -> Node {
+    let node = Node::start();
+    node.stdout("soulchain agent register scout --unencrypted");
+    node
+}
+
+fn keys(node: &Node) -> PathBuf {
+    node.dir.path().join(".soulchain/keys")
+}
+
+fn kid(path: &Path) -> String {
+    KeyFile::read(path, None).unwrap().key.kid().to_hex()
+}
+
+fn live(node: &Node) -> Vec<String> {
+    let shown: Value = serde_json::from_str(&node.stdout("soulchain resolve scout --json")).unwrap();
+    let keys = shown["record"]["keys"].as_array().unwrap().clone();
+    keys.iter().filter(|key| key.get("revoked").is_none()).map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+fn snapshot(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    files.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+}
+
+fn restore(dir: &Path, files: &[(PathBuf, Vec<u8>)]) {
+    for entry in fs::read_dir(dir).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    for (path, bytes) in files {
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+const ROTATE: &str = "soulchain agent rotate scout --unencrypted --json";
+
+/// Rotates through a node that loses the answer, or the request.
+fn cut_off(node: &Node, loses: Loses) {
+    let lossy = Lossy::start(node, loses);
+    let done = node.shell(&format!("{NODE}{} {ROTATE}", lossy.url));
+    let printed = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!(done.status.code(), Some(3), "{printed}");
+    assert!(printed.contains("the same command goes on with it"), "{printed}");
+    for file in ["scout-act.new.key", "scout-admin.new.key", "scout.pending"] {
+        assert!(keys(node).join(file).exists(), "{file}");
+    }
+}
+
+fn finished(node: &Node, resumed: bool, seqno: u64) {
+    let done: Value = serde_json::from_str(&node.stdout(ROTATE)).unwrap();
+    assert_eq!((&done["resumed"], &done["link"]["seqno"]), (&resumed.into(), &seqno.into()), "{done}");
+    check_files(node, seqno);
+}
+
+/// The files are those of the live keys, and nothing is under way.
+fn check_files(node: &Node, seqno: u64) {
+    let mut held: Vec<_> = ["act", "admin"].map(|role| kid(&keys(node).join(format!("scout-{role}.key")))).to_vec();
+    held.sort();
+    assert_eq!(held, live(node));
+    for file in ["scout-act.new.key", "scout-admin.new.key", "scout.pending"] {
+        assert!(!keys(node).join(file).exists(), "{file}");
+    }
+    assert!(keys(node).join(format!("scout-act.key.retired-{seqno}")).exists());
+    node.stdout("soulchain agent act scout mine");
+}
+
+#[test]
+fn an_event_that_never_arrived_is_sent_again_with_the_same_keys() {
+    let node = registered();
+    cut_off(&node, Loses::Request);
+    let new = kid(&keys(&node).join("scout-act.new.key"));
+    assert!(!live(&node).contains(&new));
+    finished(&node, true, 2);
+    assert!(live(&node).contains(&new));
+}
+
+#[test]
+fn an_event_whose_answer_was_lost_is_recognised() {
+    let node = registered();
+    cut_off(&node, Loses::Answer);
+    let new = kid(&keys(&node).join("scout-act.new.key"));
+    assert!(live(&node).contains(&new), "the log lists a key that has its file");
+    let helpless = node.shell("soulchain agent act scout mine");
+    assert!(String::from_utf8_lossy(&helpless.stderr).contains("finish it first"));
+    finished(&node, true, 2);
+}
+
+#[test]
+fn an_event_that_others_outran_is_signed_anew_with_the_same_keys() {
+    let node = registered();
+    cut_off(&node, Loses::Request);
+    let new = kid(&keys(&node).join("scout-act.new.key"));
+    node.stdout("soulchain agent act scout meanwhile");
+    finished(&node, false, 3);
+    assert!(live(&node).contains(&new));
+}
+
+#[test]
+fn an_event_that_is_outrun_on_its_way_gets_in_at_the_second_try() {
+    let node = registered();
+    let racy = Lossy::start(&node, Loses::Race);
+    let done = node.shell(&format!("{NODE}{} soulchain agent rotate scout --unencrypted", racy.url));
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success() && told.contains("signing anew at its end"), "{told}");
+    check_files(&node, 3);
+}
+
+#[test]
+fn without_the_pending_event_the_record_tells() {
+    let node = registered();
+    cut_off(&node, Loses::Answer);
+    fs::remove_file(keys(&node).join("scout.pending")).unwrap();
+    let done: Value = serde_json::from_str(&node.stdout(ROTATE)).unwrap();
+    assert_eq!((&done["resumed"], &done["link"]), (&true.into(), &Value::Null), "{done}");
+    check_files(&node, 2);
+}
+
+#[test]
+fn another_command_finishes_what_was_begun_first() {
+    let node = registered();
+    cut_off(&node, Loses::Answer);
+    let next = keys(&node).join("scout-next.key");
+    node.stdout(&format!("soulchain agent recover scout --recovery-key {} --unencrypted", next.display()));
+    check_files(&node, 2);
+    assert!(keys(&node).join("scout-act.key.retired-3").exists());
+}
+
+/// Every state in which the files can be between the answer and the end, by doing the steps of the end one by one.
+#[test]
+fn cut_off_between_any_two_renames_it_is_finished() {
+    let node = registered();
+    cut_off(&node, Loses::Answer);
+    let dir = keys(&node);
+    let begun = snapshot(&dir);
+    let steps: [fn(&Path); 4] = [
+        |dir| fs::hard_link(dir.join("scout-admin.key"), dir.join("scout-admin.key.retired-2")).unwrap(),
+        |dir| fs::rename(dir.join("scout-admin.new.key"), dir.join("scout-admin.key")).unwrap(),
+        |dir| fs::hard_link(dir.join("scout-act.key"), dir.join("scout-act.key.retired-2")).unwrap(),
+        |dir| fs::rename(dir.join("scout-act.new.key"), dir.join("scout-act.key")).unwrap(),
+    ];
+    for done in 0..=steps.len() {
+        restore(&dir, &begun);
+        steps[..done].iter().for_each(|step| step(&dir));
+        let finished: Value = serde_json::from_str(&node.stdout(ROTATE)).unwrap();
+        assert_eq!(finished["link"]["seqno"], 2, "after {done} steps: {finished}");
+        check_files(&node, 2);
+    }
+}
+
+#[test]
+fn a_node_that_denies_what_it_took_does_not_cost_the_keys() {
+    let node = registered();
+    let liar = Lossy::start(&node, Loses::Truth);
+    let refused = node.shell(&format!("{NODE}{} {ROTATE}", liar.url));
+    assert_eq!(refused.status.code(), Some(1), "{}", String::from_utf8_lossy(&refused.stderr));
+    let done: Value = serde_json::from_str(&node.stdout(ROTATE)).unwrap();
+    assert_eq!((&done["resumed"], &done["link"]), (&true.into(), &Value::Null), "{done}");
+    check_files(&node, 2);
+}
+
+#[test]
+fn killed_at_any_moment_no_listed_key_is_without_its_file() {
+    let node = registered();
+    // Spread over as long as it takes here, so that all of its steps are hit in some round.
+    let started = std::time::Instant::now();
+    node.stdout(ROTATE);
+    let whole = started.elapsed().as_secs_f64();
+    for round in 1..=24_u32 {
+        let delay = whole * f64::from(round) / 20.0;
+        node.shell(&format!("timeout -s KILL {delay:.3} {ROTATE} >/dev/null 2>&1"));
+        let mut held: Vec<_> = snapshot(&keys(&node)).into_iter().map(|(path, _)| path).collect();
+        held.retain(|path| path.extension().is_some_and(|extension| extension == "key"));
+        // A name that begins with a dot is of a key that was being written.
+        held.retain(|path| !path.file_name().unwrap().to_string_lossy().starts_with('.'));
+        let held: Vec<_> = held.iter().map(|path| kid(path)).collect();
+        for live in live(&node) {
+            assert!(held.contains(&live), "round {round}: {live} has no file");
+        }
+    }
+    // Whatever is left is finished, and a rotation after it leaves nothing behind.
+    node.stdout(ROTATE);
+    let done: Value = serde_json::from_str(&node.stdout(ROTATE)).unwrap();
+    check_files(&node, done["link"]["seqno"].as_u64().unwrap());
+}
+
+#[test]
+fn nothing_is_overwritten_and_one_changes_keys_at_a_time() {
+    let node = registered();
+    cut_off(&node, Loses::Answer);
+    let aside = keys(&node).join("scout-act.key.retired-2");
+    fs::write(&aside, "another").unwrap();
+    let refused = node.shell(ROTATE);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("nothing is overwritten"));
+    fs::rename(&aside, aside.with_extension("mine")).unwrap();
+    finished(&node, true, 2);
+    fs::write(keys(&node).join("scout.pending"), "{}").unwrap();
+    let damaged = node.shell(ROTATE);
+    assert!(String::from_utf8_lossy(&damaged.stderr).contains("scout.pending is damaged"));
+    fs::remove_file(keys(&node).join("scout.pending")).unwrap();
+    let busy = node.shell("flock .soulchain/keys soulchain agent rotate scout --unencrypted");
+    assert_eq!(busy.status.code(), Some(3), "{}", String::from_utf8_lossy(&busy.stderr));
+}
