@@ -217,7 +217,7 @@ impl Copy<'_> {
         if rows.len() != width {
             return Err(damaged(format!("{CHAIN_INDEX} is shorter than the log")));
         }
-        let stored = |(entry, row): (Bytes, &Row)| Stored { entry, body: None, row: *row };
+        let stored = |(entry, row): (Bytes, &Row)| Stored { entry, body: StoredBody::NotHere, row: *row };
         Ok(entries.into_iter().zip(rows).map(stored).collect())
     }
 

@@ -209,7 +209,7 @@ fn load_entries(blobs: &dyn Blobs, size: u64) -> Result<Vec<Stored>, OpenError> 
         .ok_or_else(|| OpenError::Inconsistent { what: format!("{name} is no bundle of {width} entries") })?;
     let rows = blobs.read_at(CHAIN_INDEX, (size - width as u64) * ROW_LEN, width * ROW_LEN as usize)?;
     let rows = rows.unwrap_or_default();
-    let stored = |(entry, row): (Bytes, &Row)| Stored { entry, body: None, row: *row };
+    let stored = |(entry, row): (Bytes, &Row)| Stored { entry, body: StoredBody::NotHere, row: *row };
     Ok(entries.into_iter().zip(rows.as_chunks().0).map(stored).collect())
 }
 
