@@ -54,7 +54,10 @@ fn tell(out: &Output, report: &FsckReport) {
         out.line(format_args!("and {} findings more", report.omitted));
     }
     let state = if report.is_clean() { "clean" } else { "damaged" };
-    out.line(format_args!("{state}: {} entries, {} bodies kept beside them, {} erased", report.size, report.bodies, report.erased));
+    out.line(format_args!(
+        "{state}: {} entries, {} bodies kept beside them, {} erased",
+        report.size, report.bodies, report.erased
+    ));
 }
 
 #[derive(Serialize)]

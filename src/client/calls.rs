@@ -149,13 +149,7 @@ impl Client {
 
     /// Erases a body that is kept beside the log, and its salt: with an admin key of the agent, its controller or the
     /// registrar. The node answers when it holds neither any more.
-    pub async fn erase_body(
-        &self,
-        id: &str,
-        seqno: u64,
-        signer: &Signer,
-        now: UnixMillis,
-    ) -> Result<(), ClientError> {
+    pub async fn erase_body(&self, id: &str, seqno: u64, signer: &Signer, now: UnixMillis) -> Result<(), ClientError> {
         let request = self.request(Method::DELETE, &["v1", "agents", id, "links", &seqno.to_string(), "body"]);
         self.send(&self.signed(request, "DELETE", signer, now)?).await.map(drop)
     }

@@ -235,7 +235,9 @@ impl HttpError {
             EraseError::NoBody => Self::not_found("the body of this link was never given to the log"),
             EraseError::Read(error) => Self::read(error),
             EraseError::NoSpace => unavailable("overloaded", "the node has too little room on disk"),
-            EraseError::Stopped => unavailable("latched", "the node has stopped writing: the body may be erased or not"),
+            EraseError::Stopped => {
+                unavailable("latched", "the node has stopped writing: the body may be erased or not")
+            }
         }
     }
 

@@ -164,7 +164,8 @@ fn read_content(blobs: &dyn Blobs, name: &str, offset: u64, head: &Head) -> Resu
     if bytes.len() != head.len as usize {
         return Err(cut_short(name, offset));
     }
-    let erased = |salt: &[u8]| Content::Erased { len: head.len, is_blank: [salt, &bytes].concat().iter().all(|b| *b == 0) };
+    let erased =
+        |salt: &[u8]| Content::Erased { len: head.len, is_blank: [salt, &bytes].concat().iter().all(|b| *b == 0) };
     if head.mark == ERASED {
         return Ok(erased(&head.salt));
     }

@@ -270,7 +270,11 @@ impl Rest<'_> {
             return None;
         }
         let mut rows = replay.edge_rows.iter().copied();
-        let stored = |entry: &Bytes| Stored { entry: entry.clone(), body: StoredBody::NotHere, row: rows.next().unwrap_or_default() };
+        let stored = |entry: &Bytes| Stored {
+            entry: entry.clone(),
+            body: StoredBody::NotHere,
+            row: rows.next().unwrap_or_default(),
+        };
         let entries = edge.entries.iter().flatten().map(stored).collect();
         Some(Tail::from_edge(self.manifest.size, &edge.tiles, entries))
     }

@@ -124,7 +124,9 @@ impl<M: Machine> Sequencer<M> {
             if !work.submissions.is_empty() {
                 self.batch(work.submissions);
             }
-            if self.flushes.is_due(self.erasures.is_awaited()) || (work.closed && self.flushes.first_unflushed.is_some()) {
+            if self.flushes.is_due(self.erasures.is_awaited())
+                || (work.closed && self.flushes.first_unflushed.is_some())
+            {
                 self.start_flush();
             }
             self.shared.set_unflushed(self.flushes.bytes());

@@ -125,12 +125,7 @@ impl<'a, M: Machine> Replay<'a, M> {
     }
 
     /// The bodies of a bundle: that the file is made of slots, each for an entry that takes it.
-    fn bodies(
-        &mut self,
-        report: &mut FsckReport,
-        bundle: u64,
-        entries: Option<&[Bytes]>,
-    ) -> Result<(), StorageError> {
+    fn bodies(&mut self, report: &mut FsckReport, bundle: u64, entries: Option<&[Bytes]>) -> Result<(), StorageError> {
         let name = bodies::path(bundle);
         let is_partial = bundle == self.size / TILE_WIDTH as u64;
         // What lies behind it is being written, or was when a crash came.
