@@ -23,14 +23,16 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use soulchain::clock;
 use soulchain::hash::{Hash, sha256};
 use soulchain::merkle::{Frontier, leaf_hash};
+use soulchain::node::check_directory;
 use soulchain::registry::Replay;
-use soulchain::soul::LogId;
+use soulchain::soul::{Beside, LogId};
 use soulchain::tlog::{SignedCheckpoint, parse_bundle};
-use soulchain::wire::Appended;
+use soulchain::wire::{Appended, CoveredComponents, MessageSignature};
 
-use agent::{Agent, Signed};
+use agent::{Agent, Signed, kid_of};
 use support::{Answer, ORIGIN, links_json, parse_answer};
 
 const CLIENTS: usize = 4;
@@ -298,6 +300,95 @@ fn nothing_that_was_told_is_lost_or_contradicted() {
     let told = told.lock().unwrap();
     assert!(told.links.len() > 100, "{} links: too little was done", told.links.len());
     eprintln!("{kills} kills, {} links acknowledged, {} checkpoints", told.links.len(), told.heads.len());
+}
+
+/// Signs a request for a body.
+fn about_body(address: SocketAddr, agent: &Agent, method: &str, seqno: u64) -> io::Result<Answer> {
+    let path = format!("/v1/agents/{}/links/{seqno}/body", agent.name);
+    let covered = CoveredComponents { method, authority: "x", path: &path };
+    let MessageSignature { input, signature } =
+        MessageSignature::sign(&agent.admin, kid_of(&agent.admin), &covered, clock::now());
+    let target = format!("{path} HTTP/1.1\r\nsignature-input: {input}\r\nsignature: {signature}\r\nx: ");
+    ask(address, method, &target, b"")
+}
+
+/// How often a body or its salt is found in the files below a directory.
+fn traces(directory: &Path, beside: &Beside) -> usize {
+    let parts: Vec<&[u8]> = beside.body.chunks_exact(12).chain(beside.salt.as_bytes().chunks_exact(8)).collect();
+    let mut count = 0;
+    for path in std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            count += traces(&path, beside);
+        } else {
+            let bytes = std::fs::read(&path).unwrap();
+            count += parts.iter().filter(|part| bytes.windows(part.len()).any(|window| window == **part)).count();
+        }
+    }
+    count
+}
+
+/// Killed while bodies are erased: of one whose erasure was answered nothing is left in any file, before and after the
+/// next start; any other is there or erased.
+#[test]
+fn killed_while_bodies_are_erased() {
+    const BODIES: u64 = 60;
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let mut dice = Dice(number("SOULCHAIN_SEED").unwrap_or(11));
+    let mut agent = Agent::new(LogId::of_origin(ORIGIN), "eraser");
+    let mut links = vec![agent.genesis()];
+    links.extend(
+        (0..BODIES).map(|at| agent.beside(&format!(r#"{{"n":{at},"text":"kept until it is erased {at}","v":1}}"#))),
+    );
+    let beside_of = |seqno: u64| links[seqno as usize - 1].1.as_ref().unwrap();
+    let program = Program::start(&data);
+    assert_eq!(ask(program.address, "POST", "/v1/links", &links_json(&links)).unwrap().status, 201);
+    program.kill();
+    let mut left: Vec<u64> = (2..2 + BODIES).collect();
+    let (mut answered, mut unanswered) = (Vec::new(), Vec::new());
+    for _ in 0..number("SOULCHAIN_KILLS").unwrap_or(5) {
+        let program = Program::start(&data);
+        let address = program.address;
+        let life = Duration::from_millis(dice.below(120));
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                std::thread::sleep(life);
+                program.kill();
+            });
+            while let Some(seqno) = left.pop() {
+                match about_body(address, &agent, "DELETE", seqno) {
+                    Ok(answer) => {
+                        assert_eq!(answer.status, 204, "{answer:?}");
+                        answered.push(seqno);
+                    }
+                    Err(_) => {
+                        unanswered.push(seqno);
+                        break;
+                    }
+                }
+            }
+        });
+        for seqno in &answered {
+            assert_eq!(traces(&data, beside_of(*seqno)), 0, "something is left of {seqno}");
+        }
+        let program = Program::start(&data);
+        for seqno in answered.iter().chain(&unanswered) {
+            let status = about_body(program.address, &agent, "GET", *seqno).unwrap().status;
+            let is_gone = status == 410;
+            assert!(is_gone || (status == 200 && unanswered.contains(seqno)), "{seqno}: {status}");
+            let found = traces(&data, beside_of(*seqno));
+            assert_eq!(found == 0, is_gone, "{seqno}: {found} traces");
+        }
+        for seqno in &left {
+            assert_eq!(about_body(program.address, &agent, "GET", *seqno).unwrap().status, 200, "{seqno}");
+        }
+        Log::new().check(program.address, &Mutex::default());
+        program.kill();
+    }
+    let report = check_directory(&data, false, &mut |_| {}).unwrap();
+    assert!(report.is_clean(), "{:?}", report.findings);
+    assert!(!answered.is_empty(), "too little was done");
+    eprintln!("{} erased, {} orders not answered", answered.len(), unanswered.len());
 }
 
 /// Killed while it starts: at a first start the directory is there whole or not at all.

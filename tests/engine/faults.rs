@@ -12,7 +12,7 @@ use soulchain::merkle::TreeSize;
 use super::audit::{check_files, check_gone, check_log, secret};
 use super::disk::{Fate, Plan, Survivors};
 use super::rules::{Line, Rules};
-use super::world::{SMALL_SEGMENT, Told, World, block_on, one};
+use super::world::{Erasure, SMALL_SEGMENT, Told, World, block_on, one};
 
 /// What survives a power loss, in several ways.
 fn survivors(case: u64) -> Vec<Survivors> {
@@ -119,9 +119,11 @@ fn case<T>(what: impl Fn() -> String, work: impl FnOnce() -> T) -> T {
 /// One run for each operation and fate; each leaves what it leaves to `judge`.
 fn enumerate(start: &(World, Told), fates: &[(Fate, bool)], judge: impl Fn(&World, &Told, u64)) -> usize {
     let clean = start.0.copy();
-    short_run(&clean, &mut start.1.clone());
+    let mut told = start.1.clone();
+    short_run(&clean, &mut told);
     let ops = clean.disk.ops();
-    check_recovers(&clean, &start.1);
+    assert!(told.erasures.values().all(|erasure| *erasure == Erasure::Answered), "{:?}", told.erasures);
+    check_recovers(&clean, &told);
     let mut cases = 0;
     for (at, op) in (0..).zip(&ops) {
         for (fate, dead_after) in fates {
