@@ -173,10 +173,13 @@ impl<'a, M: Machine> Replay<'a, M> {
             }
             Content::Erased { len, is_blank } => {
                 report.erased += 1;
+                let judged = entry.map(|entry| self.check.erased_body(index, entry, *len));
                 if !is_blank {
-                    self.erasures.unfinished(report, self.blobs, name, slot, index)?;
+                    // Where the length is not the entry's, what lies behind the mark is perhaps another slot.
+                    let is_proven = matches!(judged, Some(Ok(())));
+                    self.erasures.unfinished(report, self.blobs, (name, slot, index), is_proven)?;
                 }
-                entry.map(|entry| self.check.erased_body(index, entry, *len))
+                judged
             }
         };
         if let Some(Err(what)) = judged {
@@ -199,9 +202,8 @@ impl Erasures {
         &self,
         report: &mut FsckReport,
         blobs: &dyn Blobs,
-        name: &str,
-        slot: &Slot,
-        index: LeafIndex,
+        (name, slot, index): (&str, &Slot, LeafIndex),
+        is_proven: bool,
     ) -> Result<(), StorageError> {
         let place = Place::Byte(slot.start);
         if self.pending.contains(&index) {
@@ -209,10 +211,14 @@ impl Erasures {
             report.note(name, place, what);
             return Ok(());
         }
+        let what = format!("the body beside entry {index} was erased, and something is left of it");
+        if !is_proven {
+            report.damage(name, place, what);
+            return Ok(());
+        }
         if self.repair {
             bodies::erase_at(blobs, name, slot.start)?;
         }
-        let what = format!("the body beside entry {index} was erased, and something is left of it");
         report.repairable(name, place, what, self.repair);
         Ok(())
     }
