@@ -507,7 +507,8 @@ fn what_is_erased_is_right_and_never_comes_back() {
     }
     // Its mark, place or length; one that is kept.
     for at in [marked[0].0, marked[0].0 + 1, marked[0].0 + 37] {
-        assert_eq!(names(&stays(&path, name, Some(at), check_node)), [name]);
+        // Behind a wrong length the next slot is not found where it is; nothing of it may be overwritten.
+        assert!(names(&stays(&path, name, Some(at), check_node)).iter().all(|found| *found == name));
     }
     let kept = slots(&path).into_iter().find(|slot| slot.1 == 1).unwrap();
     for at in [kept.0 + 2, kept.0 + 40] {
