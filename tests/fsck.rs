@@ -14,8 +14,8 @@ use soulchain::clock::{SystemClock, now};
 use soulchain::hash::Hash;
 use soulchain::keyfile::KeyFile;
 use soulchain::log::{
-    BackupError, Directory, Engine, Finding, FsckReport, NoCheck, Opaque, OpaqueGroup, OpenError, Options, OriginFile,
-    Place, PoolLimits, Severity, Subject, backup, fsck, open,
+    BackupError, Directory, Engine, Finding, FsckReport, KeptBody, NoCheck, Opaque, OpaqueGroup, OpenError, Options,
+    OriginFile, Place, PoolLimits, Severity, Subject, backup, fsck, open,
 };
 use soulchain::merkle::{LeafIndex, TreeSize};
 use soulchain::node::{Node, NodeError, NodeOptions, ViewStore, check_directory};
@@ -456,6 +456,109 @@ fn a_backup_of_a_log_that_grows_is_a_beginning_of_it() {
     assert!(check_node(&path, false).is_clean());
 }
 
+/// Entries with a body beside them.
+fn with_bodies(node: &Node) -> Vec<LeafIndex> {
+    let view = node.view();
+    let all = (0..view.size().get()).map(LeafIndex::new);
+    all.filter(|at| node.reader(&view).body(*at).unwrap().into_body().is_some()).collect()
+}
+
+fn erase(node: &Node, index: LeafIndex) {
+    wait(node.engine().erase(index)).unwrap();
+}
+
+/// A closed log in which some bodies are erased: in a full bundle and in the partial one. With them the number of all.
+fn erased_log() -> (TempDir, PathBuf, Vec<LeafIndex>, usize) {
+    let (folder, path) = agent_log();
+    let (node, _) = Node::open(options(&path, false)).unwrap();
+    let all = with_bodies(&node);
+    let erased = vec![all[0], all[7], all[8], all[all.len() - 1]];
+    for index in &erased {
+        erase(&node, *index);
+    }
+    close_node(node);
+    (folder, path, erased, all.len())
+}
+
+#[test]
+fn what_is_erased_is_right_and_never_comes_back() {
+    let (_folder, path, erased, all) = erased_log();
+    for repair in [false, true] {
+        let report = check_node(&path, repair);
+        assert_eq!(report.findings, []);
+        assert_eq!((report.bodies, report.erased), ((all - erased.len()) as u64, erased.len() as u64));
+    }
+    // The slots of a bundle, by place, mark, salt, length, body.
+    let name = "bodies/000";
+    let slots = |path: &Path| {
+        let file = fs::read(path.join(name)).unwrap();
+        let (mut slots, mut at) = (Vec::new(), 0);
+        while at < file.len() {
+            let len = u32::from_be_bytes(file[at + 34..at + 38].try_into().unwrap()) as usize;
+            slots.push((at, file[at + 1], file[at + 2..at + 34].to_vec(), len));
+            at += 38 + len;
+        }
+        slots
+    };
+    let marked: Vec<_> = slots(&path).into_iter().filter(|slot| slot.1 == 2).collect();
+    assert_eq!(marked.len(), 3);
+    assert!(marked.iter().all(|slot| slot.2 == [0; 32] && slot.3 > 100));
+    // Of an erased one something is left: its salt, its body.
+    for at in [marked[0].0 + 2, marked[1].0 + 38, marked[2].0 + 38 + marked[2].3 - 1] {
+        mends(&path, name, check_node, |path| flip(path, name, at));
+    }
+    // Its mark, place or length; one that is kept.
+    for at in [marked[0].0, marked[0].0 + 1, marked[0].0 + 37] {
+        // Behind a wrong length the next slot is not found where it is; nothing of it may be overwritten.
+        assert!(names(&stays(&path, name, Some(at), check_node)).iter().all(|found| *found == name));
+    }
+    let kept = slots(&path).into_iter().find(|slot| slot.1 == 1).unwrap();
+    for at in [kept.0 + 2, kept.0 + 40] {
+        assert_eq!(names(&stays(&path, name, Some(at), check_node)), [name]);
+    }
+    // A mark beside an entry that never had a body of that length: the first slot with another place.
+    let whole = fs::read(path.join(name)).unwrap();
+    let mut file = whole.clone();
+    assert!(marked[0].0 == 0 && file[0] > 0, "the registrar's links come first");
+    file[0] = 0;
+    fs::write(path.join(name), &file).unwrap();
+    let report = check_node(&path, true);
+    assert_eq!(names(&report), [name]);
+    assert!(report.findings[0].what.contains("was ever kept"), "{}", report.findings[0]);
+    fs::write(path.join(name), whole).unwrap();
+    let (node, _) = Node::open(options(&path, false)).unwrap();
+    let view = node.view();
+    assert!(erased.iter().all(|index| node.reader(&view).body(*index).unwrap() == KeptBody::Erased));
+    assert_eq!(with_bodies(&node).len(), all - erased.len());
+    close_node(node);
+}
+
+#[test]
+fn a_copy_that_is_made_while_bodies_are_erased_is_clean() {
+    let (folder, path, erased, all) = erased_log();
+    let (node, _) = Node::open(options(&path, false)).unwrap();
+    let copies: Vec<PathBuf> = (0..6).map(|at| folder.path().join(format!("copy{at}"))).collect();
+    let left = with_bodies(&node);
+    std::thread::scope(|scope| {
+        scope.spawn(|| left[..60].iter().for_each(|index| erase(&node, *index)));
+        for copy in &copies {
+            backup(&path, copy, false, &mut |_| {}).unwrap();
+        }
+    });
+    let mut before = erased.len() as u64;
+    for copy in &copies {
+        let report = check_node(copy, false);
+        assert_eq!(report.findings, []);
+        assert_eq!(report.bodies + report.erased, all as u64);
+        assert!(report.erased >= before, "what was erased before a copy is not in it");
+        before = report.erased;
+    }
+    close_node(node);
+    let report = check_node(&path, false);
+    assert_eq!(report.findings, []);
+    assert_eq!(report.erased, erased.len() as u64 + 60);
+}
+
 #[test]
 fn a_copy_opens_only_on_the_operators_word() {
     let (folder, path) = agent_log();
@@ -473,7 +576,8 @@ fn a_copy_opens_only_on_the_operators_word() {
     let (node, _) = Node::open(options(&keys, true)).unwrap();
     assert_eq!((node.view().size(), node.view().root()), (made.size, made.root));
     let view = node.view();
-    let bodies = (0..made.size.get()).filter(|at| node.reader(&view).body(LeafIndex::new(*at)).unwrap().is_some());
+    let bodies =
+        (0..made.size.get()).filter(|at| node.reader(&view).body(LeafIndex::new(*at)).unwrap().into_body().is_some());
     assert_eq!(bodies.count(), 370);
     let mut agent = Agent::new(node.log_id());
     submit(&node, vec![agent.genesis()]);

@@ -23,15 +23,17 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use soulchain::clock;
 use soulchain::hash::{Hash, sha256};
 use soulchain::merkle::{Frontier, leaf_hash};
+use soulchain::node::check_directory;
 use soulchain::registry::Replay;
-use soulchain::soul::{Body, Feedback, Identity, Keys, LinkRef, LogId, Retract, Seqno};
+use soulchain::soul::{Beside, Body, Feedback, Identity, Keys, LinkRef, LogId, Retract, Seqno};
 use soulchain::tlog::{SignedCheckpoint, parse_bundle};
-use soulchain::wire::Appended;
+use soulchain::wire::{Appended, CoveredComponents, MessageSignature};
 
-use agent::{Agent, Signed};
-use support::{Answer, ORIGIN, links_json, parse_answer};
+use agent::{Agent, Signed, kid_of};
+use support::{Answer, ORIGIN, found_in_files, links_json, parse_answer};
 
 const CLIENTS: usize = 4;
 
@@ -99,17 +101,21 @@ impl Program {
 }
 
 fn ask(address: SocketAddr, method: &str, target: &str, body: &[u8]) -> io::Result<Answer> {
+    ask_with(address, method, target, "", body)
+}
+
+fn ask_with(address: SocketAddr, method: &str, target: &str, headers: &str, body: &[u8]) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     let len = body.len();
     let head = format!(
-        "{method} {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {len}\r\n\r\n"
+        "{method} {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {len}\r\n{headers}\r\n"
     );
     stream.write_all(&[head.as_bytes(), body].concat())?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;
-    // An answer that was cut off is none.
-    parse_answer(&bytes, false).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    // An answer that was cut off is none; one without content ends with its head.
+    parse_answer(&bytes, bytes.starts_with(b"HTTP/1.1 204")).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 
 impl Told {
@@ -339,6 +345,87 @@ fn nothing_that_was_told_is_lost_or_contradicted() {
     let told = told.lock().unwrap();
     assert!(told.links.len() > 100, "{} links: too little was done", told.links.len());
     eprintln!("{kills} kills, {} links acknowledged, {} checkpoints", told.links.len(), told.heads.len());
+}
+
+/// Signs a request for a body.
+fn about_body(address: SocketAddr, agent: &Agent, method: &str, seqno: u64) -> io::Result<Answer> {
+    let path = format!("/v1/agents/{}/links/{seqno}/body", agent.name);
+    let covered = CoveredComponents { method, authority: "x", path: &path };
+    let MessageSignature { input, signature } =
+        MessageSignature::sign(&agent.admin, kid_of(&agent.admin), &covered, clock::now());
+    ask_with(address, method, &path, &format!("signature-input: {input}\r\nsignature: {signature}\r\n"), b"")
+}
+
+/// A body, and parts of its salt.
+fn parts(beside: &Beside) -> Vec<&[u8]> {
+    beside.salt.as_bytes().chunks_exact(8).chain([&beside.body[..]]).collect()
+}
+
+/// Killed while bodies are erased: of one whose erasure was answered nothing is left in any file, before and after the
+/// next start; any other is there or erased.
+#[test]
+fn killed_while_bodies_are_erased() {
+    const BODIES: u64 = 60;
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let mut dice = Dice(number("SOULCHAIN_SEED").unwrap_or(11));
+    let mut agent = Agent::new(LogId::of_origin(ORIGIN), "eraser");
+    let mut links = vec![agent.genesis()];
+    links.extend(
+        (0..BODIES).map(|at| agent.beside(&format!(r#"{{"n":{at},"text":"kept until it is erased {at}","v":1}}"#))),
+    );
+    let beside_of = |seqno: u64| links[seqno as usize - 1].1.as_ref().unwrap();
+    let program = Program::start(&data);
+    assert_eq!(ask(program.address, "POST", "/v1/links", &links_json(&links)).unwrap().status, 201);
+    program.kill();
+    let mut left: Vec<u64> = (2..2 + BODIES).collect();
+    let (mut answered, mut unanswered) = (Vec::new(), Vec::new());
+    for _ in 0..number("SOULCHAIN_KILLS").unwrap_or(5) {
+        let program = Program::start(&data);
+        let address = program.address;
+        let life = Duration::from_millis(20 + dice.below(800));
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                std::thread::sleep(life);
+                program.kill();
+            });
+            while let Some(seqno) = left.pop() {
+                if let Ok(answer) = about_body(address, &agent, "DELETE", seqno) {
+                    assert_eq!(answer.status, 204, "{answer:?}");
+                    answered.push(seqno);
+                } else {
+                    unanswered.push(seqno);
+                    break;
+                }
+            }
+        });
+        let nothing_is_left = || {
+            let parts: Vec<&[u8]> = answered.iter().flat_map(|seqno| parts(beside_of(*seqno))).collect();
+            assert_eq!(found_in_files(&data, &parts), 0, "something is left of {answered:?}");
+        };
+        nothing_is_left();
+        let program = Program::start(&data);
+        for seqno in answered.iter().chain(&unanswered) {
+            let status = about_body(program.address, &agent, "GET", *seqno).unwrap().status;
+            let is_gone = status == 410;
+            assert!(is_gone || (status == 200 && unanswered.contains(seqno)), "{seqno}: {status}");
+        }
+        nothing_is_left();
+        // Nor is anything left of what a start finished.
+        if let Some(seqno) = unanswered.last() {
+            let status = about_body(program.address, &agent, "GET", *seqno).unwrap().status;
+            assert_eq!(found_in_files(&data, &parts(beside_of(*seqno))) == 0, status == 410, "{seqno}");
+        }
+        for seqno in &left {
+            assert_eq!(about_body(program.address, &agent, "GET", *seqno).unwrap().status, 200, "{seqno}");
+        }
+        Log::new().check(program.address, &Mutex::default());
+        program.kill();
+    }
+    let report = check_directory(&data, false, &mut |_| {}).unwrap();
+    assert!(report.is_clean(), "{:?}", report.findings);
+    assert!(!answered.is_empty(), "too little was done");
+    eprintln!("{} erased, {} orders not answered", answered.len(), unanswered.len());
 }
 
 /// Killed while it starts: at a first start the directory is there whole or not at all.

@@ -54,7 +54,10 @@ fn tell(out: &Output, report: &FsckReport) {
         out.line(format_args!("and {} findings more", report.omitted));
     }
     let state = if report.is_clean() { "clean" } else { "damaged" };
-    out.line(format_args!("{state}: {} entries, {} bodies kept beside them", report.size, report.bodies));
+    out.line(format_args!(
+        "{state}: {} entries, {} bodies kept beside them, {} erased",
+        report.size, report.bodies, report.erased
+    ));
 }
 
 #[derive(Serialize)]
@@ -63,6 +66,7 @@ struct Report<'a> {
     tree_size: u64,
     flushed: Option<Flushed>,
     bodies: u64,
+    erased: u64,
     findings: Vec<Item<'a>>,
     omitted: u64,
 }
@@ -97,6 +101,7 @@ fn json_of(report: &FsckReport) -> Report<'_> {
         tree_size: report.size.get(),
         flushed: report.flushed.map(flushed),
         bodies: report.bodies,
+        erased: report.erased,
         findings: report.findings.iter().map(item).collect(),
         omitted: report.omitted,
     }

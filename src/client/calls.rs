@@ -147,6 +147,13 @@ impl Client {
         self.json(&self.signed(request, "GET", signer, now)?).await
     }
 
+    /// Erases a body that is kept beside the log, and its salt: with an admin key of the agent, its controller or the
+    /// registrar. The node answers when it holds neither any more.
+    pub async fn erase_body(&self, id: &str, seqno: u64, signer: &Signer, now: UnixMillis) -> Result<(), ClientError> {
+        let request = self.request(Method::DELETE, &["v1", "agents", id, "links", &seqno.to_string(), "body"]);
+        self.send(&self.signed(request, "DELETE", signer, now)?).await.map(drop)
+    }
+
     fn signed(&self, request: Request, method: &str, signer: &Signer, now: UnixMillis) -> Result<Request, ClientError> {
         let covered = CoveredComponents { method, authority: &self.authority(), path: request.path() };
         let made = MessageSignature::sign(signer.key(), signer.kid(), &covered, now);

@@ -1,20 +1,18 @@
-//! Agents and their links: directory, record, chain, proofs, bodies.
+//! Agents and their links: directory, record, chain, proofs.
 
 use axum::extract::State;
-use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde::Deserialize;
 
 use super::app::{Shared, fresh, tlog_proof};
-use super::body_access;
 use super::extract::{InPath, InQuery};
 use super::problem::{HttpError, HttpResult, head_of};
 use crate::encoding::{b64_encode, parse_decimal};
 use crate::merkle::LeafIndex;
 use crate::node::{AgentFilter, AgentKey, FoundLink};
 use crate::registry::{ChainEnd, IdentityState, Status};
-use crate::soul::{LinkType, Profile, Seqno, commit_salted};
-use crate::wire::{AgentPage, AgentRow, AgentView, BodyView, HeaderJson, LinkPage, LinkView, Problem};
+use crate::soul::{LinkType, Profile, Seqno};
+use crate::wire::{AgentPage, AgentRow, AgentView, HeaderJson, LinkPage, LinkView, Problem};
 
 /// Rows of a page where none is asked for, and at most.
 const PAGE: usize = 50;
@@ -216,40 +214,11 @@ pub(crate) async fn state_proof(State(app): Shared, InPath(name): InPath<String>
     Ok(tlog_proof(proof, "state"))
 }
 
-/// A body that is kept beside the log: for the agent itself, its controller and the registrar, who sign the request.
-#[utoipa::path(get, path = "/v1/agents/{agent}/links/{seqno}/body", tag = "agents",
-    params(("agent" = String, Path, description = "Identity in hex, handle or domain name"), ("seqno" = u64, Path)),
-    responses((status = 200, body = BodyView), (status = "4XX", body = Problem)))]
-pub(crate) async fn body(
-    State(app): Shared,
-    InPath((name, seqno)): InPath<(String, String)>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> HttpResult<Response> {
-    let seqno = parse_seqno(&seqno)?;
-    let view = app.node.view();
-    let agent = app.agent(&view, &name)?;
-    body_access::check_read(view.state(), &agent, &uri, &headers, crate::clock::now())?;
-    let found = app.node.link(&view, &agent.record.identity, seqno)?.ok_or_else(|| no_link(seqno))?;
-    if found.link.header().inline || found.link.header().body_len == 0 {
-        return Err(HttpError::not_found("this link keeps no body beside the log"));
-    }
-    let kept = app.node.reader(&view).body(found.index)?;
-    let kept = kept.ok_or_else(|| HttpError::not_found("the body of this link was never given to the log"))?;
-    // What lies beside the tree is believed only by its commitment.
-    if commit_salted(&crate::soul::Salt::from_bytes(kept.salt), &kept.bytes) != found.link.header().body_commit {
-        tracing::error!(index = found.index.get(), "a kept body does not match its commitment");
-        return Err(HttpError::internal());
-    }
-    let text = String::from_utf8(kept.bytes.to_vec()).map_err(|_| HttpError::internal())?;
-    Ok(fresh(BodyView { body: text, salt: crate::encoding::hex_encode(&kept.salt) }))
-}
-
-fn parse_seqno(text: &str) -> HttpResult<Seqno> {
+pub(super) fn parse_seqno(text: &str) -> HttpResult<Seqno> {
     let seqno = parse_decimal(text).filter(|seqno| *seqno > 0).map(Seqno::new);
     seqno.ok_or_else(|| HttpError::malformed("a seqno is a decimal from 1"))
 }
 
-fn no_link(seqno: Seqno) -> HttpError {
+pub(super) fn no_link(seqno: Seqno) -> HttpError {
     HttpError::not_found(&format!("the chain has no link with seqno {seqno}"))
 }

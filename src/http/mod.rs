@@ -5,6 +5,7 @@
 
 mod agents;
 mod app;
+mod bodies;
 mod body_access;
 mod body_limit;
 mod events;

@@ -4,7 +4,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::log::{ReadError, SubmitError};
+use crate::log::{EraseError, ReadError, SubmitError};
 use crate::node::AppendError;
 use crate::registry::{ChainEnd, Refusal};
 use crate::soul::Code;
@@ -212,6 +212,43 @@ impl HttpError {
             }
             SubmitError::Closed | SubmitError::Refused(_) => {
                 unavailable("overloaded", "the node is shutting down", "send the same links again").retry_after(5)
+            }
+        }
+    }
+
+    /// What was there and was erased.
+    pub(crate) fn gone() -> Self {
+        Self::new(
+            StatusCode::GONE,
+            "gone",
+            "the body of this link was erased, and its salt",
+            "the link and its proof stand: they need no body",
+        )
+    }
+
+    /// An erasure that takes longer than a request may.
+    pub(crate) fn erasure_under_way() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "overloaded",
+            "the body is not given out any more, but it is not yet gone from every file",
+            "send the same request again: it answers when the body is gone",
+        )
+        .retry_after(2)
+    }
+
+    /// Why a body was not erased.
+    pub(crate) fn erasure(error: &EraseError) -> Self {
+        let unavailable = |code, detail: &str| {
+            let hint = "send the same request again later: a body that is erased already is answered the same way";
+            Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail, hint).retry_after(30)
+        };
+        match error {
+            EraseError::NoBody => Self::not_found("the body of this link was never given to the log"),
+            EraseError::Read(error) => Self::read(error),
+            EraseError::NoSpace => unavailable("overloaded", "the node has too little room on disk"),
+            EraseError::Stopped => {
+                unavailable("latched", "the node has stopped writing: the body may be erased or not")
             }
         }
     }

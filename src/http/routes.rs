@@ -17,7 +17,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use super::app::App;
 use super::body_limit::whole_body;
 use super::problem::HttpError;
-use super::{agents, events, links, log, ops, tlog};
+use super::{agents, bodies, events, links, log, ops, tlog};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -72,7 +72,8 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(agents::chain))
         .routes(routes!(agents::link))
         .routes(routes!(agents::link_proof))
-        .routes(routes!(agents::body))
+        .routes(routes!(bodies::body))
+        .routes(routes!(bodies::erase))
         .routes(routes!(log::log))
         .routes(routes!(log::entry))
         .routes(routes!(log::inclusion))

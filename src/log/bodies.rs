@@ -3,14 +3,17 @@
 //! | offset | bytes | field |
 //! |---|---|---|
 //! | 0 | 1 | place of the entry in its bundle |
-//! | 1 | 1 | 1 = kept |
-//! | 2 | 32 | salt |
+//! | 1 | 1 | 1 = kept, 2 = erased |
+//! | 2 | 32 | salt; zeros where erased |
 //! | 34 | 4 | length |
-//! | 38 | n | body |
+//! | 38 | n | body; zeros where erased |
 //!
 //! Slots are in the order of their entries. Of the file of the partial bundle only the length that the manifest says is
-//! relied upon: what lies beyond is being written, or was when a crash came. A body is checked against the commitment in its entry by whoever knows the
-//! entry's format; this file only finds it.
+//! relied upon: what lies beyond is being written, or was when a crash came. A body is checked against the commitment in
+//! its entry by whoever knows the entry's format; this file only finds it.
+//!
+//! A slot is erased in two steps: its mark, one byte, is durable before anything else of it changes. So a slot that says
+//! that it is kept is whole, for who reads meanwhile, for a copy, and after a crash.
 
 use bytes::Bytes;
 
@@ -21,7 +24,10 @@ use crate::storage::{Blobs, StorageError};
 use crate::tlog::index_path;
 
 const HEAD_LEN: usize = 38;
+/// Where the mark is in a slot; the salt follows it.
+const MARK_AT: u64 = 1;
 const KEPT: u8 = 1;
+const ERASED: u8 = 2;
 
 /// The file of the bodies of a bundle.
 pub(crate) fn path(bundle: u64) -> String {
@@ -35,52 +41,143 @@ pub(crate) fn slot(at: usize, body: &SideBody) -> Vec<u8> {
     slot.into_bytes()
 }
 
-struct Head {
-    at: usize,
-    salt: [u8; 32],
-    len: u32,
+/// The slot of a body of this length that was erased.
+pub(crate) fn erased_slot(at: usize, len: u32) -> Vec<u8> {
+    let mut slot = Writer::with_capacity(HEAD_LEN + len as usize);
+    slot.u8(at as u8).u8(ERASED).raw(&[0; 32]).u32(len).raw(&vec![0; len as usize]);
+    slot.into_bytes()
 }
 
-/// The body of the entry at this place of a bundle, if there is one. What lies from `end` on is not looked at.
-pub(crate) fn find(blobs: &dyn Blobs, bundle: u64, at: usize, end: u64) -> Result<Option<SideBody>, StorageError> {
-    let name = path(bundle);
-    let mut offset = 0;
-    while offset < end {
-        let Some(head) = head_at(blobs, &name, offset)? else { break };
-        if head.at == at {
-            let bytes = blobs.read_at(&name, offset + HEAD_LEN as u64, head.len as usize)?.unwrap_or_default();
-            if bytes.len() != head.len as usize {
-                return Err(StorageError::Damaged { name, offset, what: "a body is cut short" });
-            }
-            return Ok(Some(SideBody { salt: head.salt, bytes: Bytes::from(bytes) }));
-        }
-        if head.at > at {
-            return Ok(None);
-        }
-        offset += HEAD_LEN as u64 + u64::from(head.len);
-    }
-    Ok(None)
-}
-
-/// A body as it lies in its file.
+/// A slot as it lies in its file.
 pub(crate) struct Slot {
     /// Place of its entry in the bundle.
     pub(crate) at: usize,
-    pub(crate) body: SideBody,
-    /// Where the next slot begins.
+    pub(crate) content: Content,
+    /// Where it begins.
+    pub(crate) start: u64,
+    /// Where the next one begins.
     pub(crate) end: u64,
+}
+
+/// What is in a slot.
+pub(crate) enum Content {
+    Kept(SideBody),
+    Erased {
+        /// Of the body that was there.
+        len: u32,
+        /// Whether nothing of it is left.
+        is_blank: bool,
+    },
+}
+
+/// What is kept for the entry at this place of a bundle. What lies from `end` on is not looked at.
+pub(crate) fn find(blobs: &dyn Blobs, bundle: u64, at: usize, end: u64) -> Result<Option<Content>, StorageError> {
+    let name = path(bundle);
+    let Some((offset, head)) = locate(blobs, &name, at, end)? else { return Ok(None) };
+    read_content(blobs, &name, offset, &head).map(Some)
 }
 
 /// The slot that begins at `offset`; `None` at the end of the file, or of the part before `end`.
 pub(crate) fn slot_at(blobs: &dyn Blobs, name: &str, offset: u64, end: u64) -> Result<Option<Slot>, StorageError> {
     let Some(head) = (if offset < end { head_at(blobs, name, offset)? } else { None }) else { return Ok(None) };
-    let start = offset + HEAD_LEN as u64;
-    let bytes = blobs.read_at(name, start, head.len as usize)?.unwrap_or_default();
-    let slot_end = start + u64::from(head.len);
-    if bytes.len() != head.len as usize || slot_end > end {
-        return Err(StorageError::Damaged { name: name.to_owned(), offset, what: "a body is cut short" });
+    let slot_end = head.end(offset);
+    if slot_end > end {
+        return Err(cut_short(name, offset));
     }
-    Ok(Some(Slot { at: head.at, body: SideBody { salt: head.salt, bytes: Bytes::from(bytes) }, end: slot_end }))
+    let content = read_content(blobs, name, offset, &head)?;
+    Ok(Some(Slot { at: head.at, content, start: offset, end: slot_end }))
+}
+
+/// Where the erased slots of a file begin, as far as it is made of slots.
+pub(crate) fn erased_slots(blobs: &dyn Blobs, name: &str, end: u64) -> Result<Vec<u64>, StorageError> {
+    let (mut erased, mut offset) = (Vec::new(), 0);
+    while offset < end {
+        match head_at(blobs, name, offset) {
+            Ok(Some(head)) => {
+                if head.mark == ERASED {
+                    erased.push(offset);
+                }
+                offset = head.end(offset);
+            }
+            Ok(None) | Err(StorageError::Damaged { .. }) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(erased)
+}
+
+/// Erases the body of the entry at this place of a bundle, durably; again where it is marked already, since of a mark
+/// that can be read it is not known whether it is on the medium. Nothing is done where there is no slot.
+pub(crate) fn erase(blobs: &dyn Blobs, bundle: u64, at: usize, end: u64) -> Result<(), StorageError> {
+    let name = path(bundle);
+    match locate(blobs, &name, at, end)? {
+        Some((offset, head)) => wipe(blobs, &name, offset, &head),
+        None => Ok(()),
+    }
+}
+
+/// Erases the slot that begins at `offset`, durably.
+pub(crate) fn erase_at(blobs: &dyn Blobs, name: &str, offset: u64) -> Result<(), StorageError> {
+    match head_at(blobs, name, offset)? {
+        Some(head) => wipe(blobs, name, offset, &head),
+        None => Ok(()),
+    }
+}
+
+fn wipe(blobs: &dyn Blobs, name: &str, offset: u64, head: &Head) -> Result<(), StorageError> {
+    // A crash before this is durable leaves a body that is whole; one after it, a slot that nobody reads.
+    blobs.overwrite(name, offset + MARK_AT, &[ERASED])?;
+    let blank = erased_slot(head.at, head.len);
+    let salt_at = MARK_AT + 1;
+    blobs.overwrite(name, offset + salt_at, &blank[salt_at as usize..])
+}
+
+struct Head {
+    at: usize,
+    mark: u8,
+    salt: [u8; 32],
+    len: u32,
+}
+
+impl Head {
+    /// Where the slot that begins at `offset` ends.
+    fn end(&self, offset: u64) -> u64 {
+        offset + HEAD_LEN as u64 + u64::from(self.len)
+    }
+}
+
+/// The slot of the entry at this place.
+fn locate(blobs: &dyn Blobs, name: &str, at: usize, end: u64) -> Result<Option<(u64, Head)>, StorageError> {
+    let mut offset = 0;
+    while offset < end {
+        let Some(head) = head_at(blobs, name, offset)? else { break };
+        if head.at >= at {
+            return Ok((head.at == at).then_some((offset, head)));
+        }
+        offset = head.end(offset);
+    }
+    Ok(None)
+}
+
+fn read_content(blobs: &dyn Blobs, name: &str, offset: u64, head: &Head) -> Result<Content, StorageError> {
+    let bytes = blobs.read_at(name, offset + HEAD_LEN as u64, head.len as usize)?.unwrap_or_default();
+    if bytes.len() != head.len as usize {
+        return Err(cut_short(name, offset));
+    }
+    let erased =
+        |salt: &[u8]| Content::Erased { len: head.len, is_blank: [salt, &bytes].concat().iter().all(|b| *b == 0) };
+    if head.mark == ERASED {
+        return Ok(erased(&head.salt));
+    }
+    // It may have been erased while it was read.
+    match head_at(blobs, name, offset)? {
+        Some(now) if now.mark == ERASED => Ok(erased(&now.salt)),
+        _ => Ok(Content::Kept(SideBody { salt: head.salt, bytes: Bytes::from(bytes) })),
+    }
+}
+
+fn cut_short(name: &str, offset: u64) -> StorageError {
+    StorageError::Damaged { name: name.to_owned(), offset, what: "a body is cut short" }
 }
 
 fn head_at(blobs: &dyn Blobs, name: &str, offset: u64) -> Result<Option<Head>, StorageError> {
@@ -100,7 +197,7 @@ fn head_at(blobs: &dyn Blobs, name: &str, offset: u64) -> Result<Option<Head>, S
 fn parse_head(bytes: &[u8]) -> Option<Head> {
     let mut reader = Reader::new(bytes);
     let at = usize::from(reader.u8()?);
-    (reader.u8()? == KEPT).then_some(())?;
-    let head = Head { at, salt: reader.array()?, len: reader.u32()? };
+    let mark = reader.u8().filter(|mark| [KEPT, ERASED].contains(mark))?;
+    let head = Head { at, mark, salt: reader.array()?, len: reader.u32()? };
     (head.len as usize <= MAX_BODY_LEN).then_some(head)
 }

@@ -8,15 +8,16 @@ use std::thread::JoinHandle;
 use arc_swap::ArcSwap;
 use tokio::sync::{oneshot, watch};
 
+use super::erasure::EraseError;
 use super::error::SubmitError;
 use super::machine::{Machine, Weight};
 use super::manifest::{MAX_NOTE_LEN, PublishedNote};
 use super::pool::{Answer, Control, Pool};
-use super::reader::{LogReader, Store};
+use super::reader::{KeptBody, LogReader, Store};
 use super::tail::Tail;
 use super::view::{LogView, Published};
 use crate::hash::Hash;
-use crate::merkle::TreeSize;
+use crate::merkle::{LeafIndex, TreeSize};
 use crate::storage::StorageError;
 
 /// Signs a checkpoint of this size and root; gives the note.
@@ -97,6 +98,22 @@ impl<M: Machine> Engine<M> {
         let published = PublishedNote { size: view.size(), root: view.root(), note };
         self.shared.pool.control(Control::Publish(published, view.state().clone(), answer));
         done.await.unwrap_or_else(|_| Err(stopped("publication")))
+    }
+
+    /// Erases the body that is kept beside an entry, and its salt. Returns when neither is in any file of the log, which
+    /// takes a flush; from its commit on nobody reads them. One that was erased before is erased. Who stops waiting does
+    /// not stop it.
+    pub async fn erase(&self, index: LeafIndex) -> Result<(), EraseError> {
+        let view = self.view();
+        match self.reader(&view).body(index)? {
+            KeptBody::Absent => return Err(EraseError::NoBody),
+            // What the newest view does not count as under way any more is finished.
+            KeptBody::Erased if !self.view().tail.erasures().contains(&index) => return Ok(()),
+            KeptBody::Kept(_) | KeptBody::Erased => {}
+        }
+        let (answer, done) = oneshot::channel();
+        self.shared.pool.control(Control::Erase(index, answer));
+        done.await.unwrap_or_else(|_| Err(stopped("erasure"))).map_err(EraseError::from)
     }
 
     /// Flushes everything that is committed by now, and returns when it is in the public files.

@@ -2,6 +2,7 @@
 //!
 //! Order, and what a crash leaves behind:
 //!
+//! 0. erased bodies that an earlier flush wrote are overwritten: the journal says that they are to go;
 //! 1. bodies, bundles, tiles, chain index: nothing rests on them yet, the journal still holds everything;
 //! 2. barrier: they are durable;
 //! 3. manifest: from here on it and not the journal counts up to its size;
@@ -17,10 +18,10 @@ use bytes::Bytes;
 
 use super::bodies;
 use super::manifest::{CHAIN_INDEX, CHECKPOINT, MANIFEST, Manifest, PublishedNote};
-use super::tail::{Stored, Tail};
+use super::tail::{Stored, StoredBody, Tail};
 use crate::encoding::Writer;
 use crate::hash::Hash;
-use crate::merkle::{TILE_WIDTH, TreeSize};
+use crate::merkle::{LeafIndex, TILE_WIDTH, TreeSize};
 use crate::storage::{Blobs, Mark, StorageError, ViewBatch, Views};
 use crate::tlog::{BundleWriter, TileKind, encode_hashes};
 
@@ -52,6 +53,7 @@ impl Flusher {
 
     pub(crate) fn flush(&mut self, job: &FlushJob) -> Result<(), StorageError> {
         let (from, to) = (self.manifest.size.get(), job.tail.size().get());
+        self.erase_bodies(&job.tail, from)?;
         let bodies_len = self.write_bodies(&job.tail, from, to)?;
         self.write_bundles(&job.tail, from, to)?;
         self.write_tiles(&job.tail, from, to)?;
@@ -86,6 +88,17 @@ impl Flusher {
         self.blobs.free().is_ok_and(|free| free < LEAST_FREE + 2 * unflushed_bytes as u64)
     }
 
+    /// Erases those bodies below `from` that are to go. Those from there on are written as erased.
+    fn erase_bodies(&self, tail: &Tail, from: u64) -> Result<(), StorageError> {
+        for index in tail.erasures().range(..LeafIndex::new(from)) {
+            let (bundle, at) = (index.get() / TILE_WIDTH as u64, index.get() as usize % TILE_WIDTH);
+            let is_partial = bundle == from / TILE_WIDTH as u64;
+            let end = if is_partial { self.manifest.bodies_len } else { u64::MAX };
+            bodies::erase(&*self.blobs, bundle, at, end)?;
+        }
+        Ok(())
+    }
+
     /// Appends the bodies of [from, to), and gives the length of the last file.
     fn write_bodies(&self, tail: &Tail, from: u64, to: u64) -> Result<u64, StorageError> {
         let mut len = self.manifest.bodies_len;
@@ -94,8 +107,10 @@ impl Flusher {
             let start = from.saturating_sub(index * TILE_WIDTH as u64) as usize;
             let mut slots = Writer::default();
             for (at, stored) in entries.iter().enumerate().skip(start) {
-                if let Some(body) = &stored.body {
-                    slots.raw(&bodies::slot(at, body));
+                match &stored.body {
+                    StoredBody::NotHere => {}
+                    StoredBody::Kept(body) => drop(slots.raw(&bodies::slot(at, body))),
+                    StoredBody::Erased { len } => drop(slots.raw(&bodies::erased_slot(at, *len))),
                 }
             }
             let slots = slots.into_bytes();

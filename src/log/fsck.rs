@@ -2,7 +2,8 @@
 //!
 //! All findings are reported, not the first alone. With `repair`, what can be proven is written again (tiles from what
 //! lies below them where that leads to the root in the manifest, chain.idx and views from the entries, `checkpoint` from
-//! the manifest) beside its name, synced and renamed; nothing else is touched. Of the log no more than a bundle is in
+//! the manifest) beside its name, synced and renamed; what is left of a body that is marked as erased is overwritten;
+//! nothing else is touched, and no body is ever written. Of the log no more than a bundle is in
 //! memory at once, beside the machine's state.
 //!
 //! What it does not ask: whether the directory is the newest copy of the log, which only witnesses know, and whether the
@@ -20,15 +21,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use self::nodes::Nodes;
-use self::replay::{NoPast, Replay, Rows, ViewsCheck};
+use self::replay::{Erasures, NoPast, Replay, Rows, ViewsCheck};
 use self::tree::{Edge, TreeCheck};
+use super::erasure;
 use super::error::OpenError;
 use super::flush::bundle_bytes;
 use super::machine::Machine;
 use super::manifest::{CHECKPOINT, MANIFEST, Manifest, PublishedNote};
 use super::opaque::Opaque;
 use super::open::apply_frames;
-use super::tail::{SideBody, Stored, Tail};
+use super::tail::{SideBody, Stored, StoredBody, Tail};
 use crate::hash::Hash;
 use crate::merkle::{LeafIndex, TILE_WIDTH, TreeSize};
 use crate::storage::{Blobs, Disk, FileBlobs, FrameKind, Journal, Scan, StorageError, Views};
@@ -42,6 +44,9 @@ pub trait EntryCheck {
     /// Whether a body belongs to the entry that it is kept beside; a reason if not.
     fn body(&self, index: LeafIndex, entry: &[u8], body: &SideBody) -> Result<(), String>;
 
+    /// Whether a body of this length may have been kept beside the entry, before it was erased; a reason if not.
+    fn erased_body(&self, index: LeafIndex, entry: &[u8], len: u32) -> Result<(), String>;
+
     /// Reads a published checkpoint of this log, and checks its signature. `None` from who cannot tell.
     fn checkpoint(&self, note: &[u8]) -> Result<Option<(TreeSize, Hash)>, String>;
 }
@@ -52,6 +57,10 @@ pub struct NoCheck;
 
 impl EntryCheck for NoCheck {
     fn body(&self, _: LeafIndex, _: &[u8], _: &SideBody) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn erased_body(&self, _: LeafIndex, _: &[u8], _: u32) -> Result<(), String> {
         Ok(())
     }
 
@@ -100,7 +109,8 @@ pub fn fsck<M: Machine>(
 
     let rows = Rows::new(&*subject.disk, repair)?;
     let views = ViewsCheck::new(subject.views, repair, manifest.size.get());
-    let mut replay = Replay::new(machine, check, &blobs, &manifest, (rows, views), progress);
+    let erasures = Erasures { pending: scan.iter().flat_map(erasures_in).collect(), repair };
+    let mut replay = Replay::new(machine, check, &blobs, &manifest, (rows, views, erasures), progress);
     let mut on_bundle =
         |report: &mut FsckReport, index, entries: Option<&[Bytes]>| replay.bundle(report, index, entries);
     let mut tree =
@@ -137,6 +147,12 @@ fn read_manifest(blobs: &dyn Blobs, report: &mut FsckReport) -> Option<Manifest>
 fn published_in(scan: &Scan) -> impl Iterator<Item = PublishedNote> {
     let frames = scan.frames.iter().filter(|frame| frame.kind == FrameKind::Published);
     frames.filter_map(|frame| PublishedNote::decode(&frame.payload))
+}
+
+/// The bodies that opening erases.
+fn erasures_in(scan: &Scan) -> impl Iterator<Item = LeafIndex> {
+    let frames = scan.frames.iter().filter(|frame| frame.kind == FrameKind::Erasure);
+    frames.filter_map(|frame| erasure::decode(&frame.payload))
 }
 
 /// What is checked once the tree is known.
@@ -255,7 +271,11 @@ impl Rest<'_> {
             return None;
         }
         let mut rows = replay.edge_rows.iter().copied();
-        let stored = |entry: &Bytes| Stored { entry: entry.clone(), body: None, row: rows.next().unwrap_or_default() };
+        let stored = |entry: &Bytes| Stored {
+            entry: entry.clone(),
+            body: StoredBody::NotHere,
+            row: rows.next().unwrap_or_default(),
+        };
         let entries = edge.entries.iter().flatten().map(stored).collect();
         Some(Tail::from_edge(self.manifest.size, &edge.tiles, entries))
     }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::batch;
 use super::bodies;
 use super::engine::{Engine, Shared, Sign};
+use super::erasure::{self, Erasures};
 use super::error::{OpenError, ReadError};
 use super::flush::{FlushJob, Flusher};
 use super::machine::{Machine, Past};
@@ -17,7 +18,7 @@ use super::manifest::{CHAIN_INDEX, MANIFEST, Manifest, PublishedNote};
 use super::pool::{Pool, PoolLimits};
 use super::reader::{LogReader, OpenedAt, Store, parse_bundle};
 use super::sequencer::{FlushQueue, Sequencer, SignerThread, run_flushes, tail_root};
-use super::tail::{ROW_LEN, Row, Stored, Tail};
+use super::tail::{ROW_LEN, Row, Stored, StoredBody, Tail};
 use super::view::{LogView, Published};
 use crate::clock::Clock;
 use crate::hash::Hash;
@@ -107,8 +108,14 @@ pub fn open<M: Machine>(
     let job = FlushJob { tail: tail.clone(), root, mark: commits.last(), published: published.clone(), changes };
     let mut flusher = Flusher::new(Arc::clone(&storage.blobs), Arc::clone(&storage.views), manifest);
     flusher.flush(&job)?;
+    // With the old segments goes what erasures leave in them: the only frame that stays is the last one, and no erasure
+    // is older than the body that it erases.
     commits.drop_before(&job.mark)?;
+    let erasures = Erasures::new(scan.last(), job.mark);
     tail.drop_below(tail.size());
+    for index in job.tail.erasures() {
+        tail.erased(*index);
+    }
 
     let checkpoint = if tail.size() == TreeSize::ZERO { Vec::new() } else { sign(tail.size(), &root) };
     let view = Arc::new(LogView::new(tail.clone(), root, checkpoint.into(), machine.state()));
@@ -130,6 +137,7 @@ pub fn open<M: Machine>(
         root,
         signer,
         flushes: FlushQueue::new(jobs),
+        erasures,
         published,
         last_batch: None,
     };
@@ -211,7 +219,7 @@ fn load_entries(blobs: &dyn Blobs, size: u64) -> Result<Vec<Stored>, OpenError> 
         .ok_or_else(|| OpenError::Inconsistent { what: format!("{name} is no bundle of {width} entries") })?;
     let rows = blobs.read_at(CHAIN_INDEX, (size - width as u64) * ROW_LEN, width * ROW_LEN as usize)?;
     let rows = rows.unwrap_or_default();
-    let stored = |(entry, row): (Bytes, &Row)| Stored { entry, body: None, row: *row };
+    let stored = |(entry, row): (Bytes, &Row)| Stored { entry, body: StoredBody::NotHere, row: *row };
     Ok(entries.into_iter().zip(rows.as_chunks().0).map(stored).collect())
 }
 
@@ -288,6 +296,10 @@ pub(crate) fn apply_frames<M: Machine>(
             FrameKind::Published => {
                 *published =
                     PublishedNote::decode(&frame.payload).ok_or_else(|| inconsistent("holds no checkpoint"))?;
+            }
+            FrameKind::Erasure => {
+                let index = erasure::decode(&frame.payload).filter(|index| index.get() < tail.size().get());
+                tail.erase(index.ok_or_else(|| inconsistent("holds an erasure of no entry"))?);
             }
             FrameKind::Batch => {
                 let (transition, entries) =

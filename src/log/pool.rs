@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::batch::{MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, encoded_len};
+use super::erasure::Waiter;
 use super::error::SubmitError;
 use super::machine::{Machine, Weight};
 use super::manifest::PublishedNote;
 use super::sequencer::Committed;
-use crate::merkle::TreeSize;
+use crate::merkle::{LeafIndex, TreeSize};
 use crate::storage::{Mark, StorageError};
 
 /// Limits of the pool.
@@ -49,6 +50,8 @@ pub(crate) fn room_for<M: Machine>(submissions: &[Submission<M>]) -> usize {
 pub(crate) enum Control<M: Machine> {
     /// A checkpoint of a view is to be published.
     Publish(PublishedNote, M::State, oneshot::Sender<Result<(), StorageError>>),
+    /// The body beside an entry, which there is, is to be erased.
+    Erase(LeafIndex, Waiter),
     /// Everything that is committed is to be flushed.
     Flush(oneshot::Sender<Result<(), StorageError>>),
     /// A flush has ended well.

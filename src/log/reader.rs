@@ -10,12 +10,12 @@ use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::bodies;
+use super::bodies::{self, Content};
 use super::error::ReadError;
 use super::flush::bundle_bytes;
 use super::machine::Past;
 use super::manifest::CHAIN_INDEX;
-use super::tail::{Row, SideBody, Tail, TileNodes, tile_place};
+use super::tail::{Row, SideBody, StoredBody, Tail, TileNodes, tile_place};
 use crate::hash::Hash;
 use crate::merkle::{
     LeafIndex, NodeId, TILE_HEIGHT, TILE_WIDTH, TreeSize, consistency_plan, inclusion_plan, leaf_hash,
@@ -67,6 +67,27 @@ impl Store {
     }
 }
 
+/// What is kept beside an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeptBody {
+    /// Nothing, and nothing ever was.
+    Absent,
+    /// A body.
+    Kept(SideBody),
+    /// Nothing any more: the body was erased with its salt.
+    Erased,
+}
+
+impl KeptBody {
+    /// The body, where there is one.
+    pub fn into_body(self) -> Option<SideBody> {
+        match self {
+            Self::Kept(body) => Some(body),
+            Self::Absent | Self::Erased => None,
+        }
+    }
+}
+
 /// A log of one size, for reading.
 #[derive(Clone, Copy)]
 pub struct LogReader<'a> {
@@ -110,22 +131,31 @@ impl<'a> LogReader<'a> {
     }
 
     /// What is kept beside an entry.
-    pub fn body(&self, index: LeafIndex) -> Result<Option<SideBody>, ReadError> {
+    pub fn body(&self, index: LeafIndex) -> Result<KeptBody, ReadError> {
         self.check_index(index)?;
-        match self.tail.entry(index) {
-            // What came since the opening has its body in memory; what was in the partial bundle then, on disk only.
-            Some(stored) if stored.body.is_some() || index >= self.store.opened_at.size.next_index() => {
-                Ok(stored.body.as_deref().cloned())
-            }
-            _ => {
-                let (bundle, at) = (index.get() / TILE_WIDTH as u64, index.get() as usize % TILE_WIDTH);
-                let OpenedAt { size, bodies_len } = self.store.opened_at;
-                // A flush may be writing behind them just now.
-                let was_partial = index < size.next_index() && bundle == size.get() / TILE_WIDTH as u64;
-                let end = if was_partial { bodies_len } else { u64::MAX };
-                Ok(bodies::find(&*self.store.blobs, bundle, at, end)?)
-            }
+        if self.tail.erasures().contains(&index) {
+            return Ok(KeptBody::Erased);
         }
+        match self.tail.entry(index).map(|stored| &stored.body) {
+            Some(StoredBody::Kept(body)) => Ok(KeptBody::Kept(SideBody::clone(body))),
+            Some(StoredBody::Erased { .. }) => Ok(KeptBody::Erased),
+            // What came since the opening has its body in memory; what was in the partial bundle then, on disk only.
+            Some(StoredBody::NotHere) if index >= self.store.opened_at.size.next_index() => Ok(KeptBody::Absent),
+            _ => self.body_on_disk(index),
+        }
+    }
+
+    fn body_on_disk(&self, index: LeafIndex) -> Result<KeptBody, ReadError> {
+        let (bundle, at) = (index.get() / TILE_WIDTH as u64, index.get() as usize % TILE_WIDTH);
+        let OpenedAt { size, bodies_len } = self.store.opened_at;
+        // A flush may be writing behind them just now.
+        let was_partial = index < size.next_index() && bundle == size.get() / TILE_WIDTH as u64;
+        let end = if was_partial { bodies_len } else { u64::MAX };
+        Ok(match bodies::find(&*self.store.blobs, bundle, at, end)? {
+            None => KeptBody::Absent,
+            Some(Content::Kept(body)) => KeptBody::Kept(body),
+            Some(Content::Erased { .. }) => KeptBody::Erased,
+        })
     }
 
     /// The machine's row beside an entry. It is derived: whoever uses it checks where it leads.

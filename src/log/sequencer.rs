@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::batch::{self, Batch, Transition};
 use super::engine::{Shared, Sign, stopped};
+use super::erasure::{self, Erasures, Waiter};
 use super::error::SubmitError;
 use super::flush::{FlushJob, Flusher};
 use super::machine::Machine;
@@ -20,7 +21,7 @@ use super::tail::Tail;
 use super::view::{LogView, Published};
 use crate::clock::{Clock, Reading};
 use crate::hash::Hash;
-use crate::merkle::{TreeSize, root_plan};
+use crate::merkle::{LeafIndex, TreeSize, root_plan};
 use crate::storage::{Commits, FrameBuffer, FrameKind, Mark, StorageError};
 
 /// What the submitter of an admitted group gets.
@@ -49,6 +50,7 @@ pub(crate) struct Sequencer<M: Machine> {
     pub(crate) root: Hash,
     pub(crate) signer: SignerThread,
     pub(crate) flushes: FlushQueue,
+    pub(crate) erasures: Erasures,
     pub(crate) published: PublishedNote,
     pub(crate) last_batch: Option<Instant>,
 }
@@ -76,9 +78,10 @@ impl FlushQueue {
         }
     }
 
-    fn is_due(&self) -> bool {
+    /// Whether it is time for a flush; `awaited` where somebody waits for one.
+    fn is_due(&self, awaited: bool) -> bool {
         let old = self.first_unflushed.is_some_and(|at| at.elapsed() >= FLUSH_AFTER);
-        let awaited = self.first_unflushed.is_some() && !self.waiting.is_empty();
+        let awaited = self.first_unflushed.is_some() && (awaited || !self.waiting.is_empty());
         !self.in_flight && (old || awaited || self.unflushed_bytes >= FLUSH_AT_BYTES)
     }
 
@@ -121,13 +124,15 @@ impl<M: Machine> Sequencer<M> {
             if !work.submissions.is_empty() {
                 self.batch(work.submissions);
             }
-            if self.flushes.is_due() || (work.closed && self.flushes.first_unflushed.is_some()) {
+            if self.flushes.is_due(self.erasures.is_awaited())
+                || (work.closed && self.flushes.first_unflushed.is_some())
+            {
                 self.start_flush();
             }
             self.shared.set_unflushed(self.flushes.bytes());
             let is_latched = self.shared.latch.is_set();
             if is_latched && !self.flushes.in_flight {
-                self.flushes.waiting.clear();
+                self.give_up_waiting();
             }
             let idle = !self.flushes.in_flight && self.flushes.first_unflushed.is_none();
             if work.closed && (idle || is_latched) {
@@ -157,10 +162,15 @@ impl<M: Machine> Sequencer<M> {
                 let _ = answer.send(self.publish(note, state));
             }
             // Whoever waits is told by the answer being dropped.
-            Control::Flush(_) if self.shared.latch.is_set() => {}
+            Control::Flush(_) | Control::Erase(..) if self.shared.latch.is_set() => {}
+            Control::Erase(index, answer) => {
+                if let Some(answer) = self.erasures.join(index, answer) {
+                    self.erase(index, answer);
+                }
+            }
             Control::FlushFailed => {
                 self.flushes.ended();
-                self.flushes.waiting.clear();
+                self.give_up_waiting();
             }
             Control::Flush(answer) if self.flushes.in_flight || self.flushes.first_unflushed.is_some() => {
                 self.flushes.waiting.push((self.commits.last().number, answer));
@@ -170,12 +180,63 @@ impl<M: Machine> Sequencer<M> {
             }
             Control::Flushed { size, mark } => {
                 self.tail.drop_below(size);
-                self.shared.trim_view(&self.tail);
-                if let Err(error) = self.commits.drop_before(&mark) {
-                    // The segments stay until the next flush; nothing rests on them.
-                    tracing::warn!(%error, "old journal segments could not be removed");
+                let finished = self.clean_journal(&mark);
+                for index in finished.iter().flat_map(erasure::Finished::indexes) {
+                    self.tail.erased(index);
                 }
+                self.shared.trim_view(&self.tail);
                 self.flushes.flushed(&mark);
+                if let Some(finished) = finished {
+                    finished.tell();
+                }
+            }
+        }
+    }
+
+    /// Removes from the journal what nobody reads any more, now that the manifest rests on `mark`. Gives the erasures
+    /// that are finished by that.
+    fn clean_journal(&mut self, mark: &Mark) -> Option<erasure::Finished> {
+        let dropped = self.commits.drop_before(mark);
+        if let Err(error) = &dropped
+            && !self.erasures.is_awaited()
+        {
+            // The segments stay until the next flush; nothing rests on them.
+            tracing::warn!(%error, "old journal segments could not be removed");
+            return None;
+        }
+        match dropped.and_then(|()| self.erasures.wipe_journal(&mut *self.commits, mark)) {
+            Ok(finished) => Some(finished),
+            Err(error) => {
+                // What is to be gone may still be there: opening drops it.
+                self.shared.latch.set(&error);
+                None
+            }
+        }
+    }
+
+    fn give_up_waiting(&mut self) {
+        self.flushes.waiting.clear();
+        self.erasures.give_up();
+    }
+
+    /// Commits an erasure. From then on no reader is given the body; who ordered it waits until it is gone.
+    fn erase(&mut self, index: LeafIndex, answer: Waiter) {
+        let frame = erasure::encode(index);
+        let len = frame.payload().len();
+        let appended = self.commits.reserve(len).and_then(|()| self.commits.append(FrameKind::Erasure, frame));
+        match appended {
+            Ok(mark) => {
+                self.tail.erase(index);
+                self.shared.trim_view(&self.tail);
+                self.flushes.grew(len);
+                self.erasures.begin(index, &mark, answer);
+            }
+            Err(error) => {
+                if !error.outcome_is_known() {
+                    self.shared.latch.set(&error);
+                }
+                // Nobody waiting for it changes nothing.
+                let _ = answer.send(Err(error));
             }
         }
     }
@@ -232,14 +293,18 @@ impl<M: Machine> Sequencer<M> {
         }
         let after = (tail.size(), tail_root(&tail));
         let frame = batch::encode(&Transition { before, after }, &batch.entries);
+        let payload_len = frame.payload().len();
         // The signature is made while the disk works. It stays in memory: no storage ever holds a signature on a root
         // that is not committed.
         self.signer.start(after.0, after.1);
         // A crash during the append leaves a torn frame or a whole one. Nobody has been told yet; both are right.
         let appended = self.commits.append(FrameKind::Batch, frame);
         let checkpoint = self.signer.finish(after.0, after.1);
-        appended?;
+        let mark = appended?;
         // From here on the batch is durable.
+        if batch.has_bodies() {
+            self.erasures.wrote_bodies(before.0.get()..after.0.get(), mark, payload_len);
+        }
         self.tail = tail;
         self.root = after.1;
         self.flushes.grew(weight);

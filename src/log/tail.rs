@@ -4,6 +4,7 @@
 //! Everything is behind shared pointers and copied when it is written to while a view holds it, so that a view of one
 //! size is a clone: a few pointers for each level, however much lies behind them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -86,11 +87,30 @@ pub struct SideBody {
     pub bytes: Bytes,
 }
 
+/// What memory knows of the body beside an entry.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum StoredBody {
+    /// There is none, or it lies on disk only.
+    #[default]
+    NotHere,
+    Kept(Arc<SideBody>),
+    /// It was erased; its length keeps its slot in the file.
+    Erased {
+        len: u32,
+    },
+}
+
+impl From<Option<Arc<SideBody>>> for StoredBody {
+    fn from(body: Option<Arc<SideBody>>) -> Self {
+        body.map_or(Self::NotHere, Self::Kept)
+    }
+}
+
 /// An entry and what is kept beside it.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
     pub(crate) entry: Bytes,
-    pub(crate) body: Option<Arc<SideBody>>,
+    pub(crate) body: StoredBody,
     pub(crate) row: Row,
 }
 
@@ -99,7 +119,8 @@ impl Stored {
     pub(crate) fn weight(&self) -> usize {
         /// What an entry costs in memory beside its bytes.
         const OVERHEAD: usize = 128;
-        OVERHEAD + self.entry.len() + self.body.as_ref().map_or(0, |body| body.bytes.len())
+        let body = if let StoredBody::Kept(body) = &self.body { body.bytes.len() } else { 0 };
+        OVERHEAD + self.entry.len() + body
     }
 }
 
@@ -112,7 +133,7 @@ pub(crate) struct Lane<T> {
     edge: Arc<T>,
 }
 
-impl<T: Default> Lane<T> {
+impl<T: Default + Clone> Lane<T> {
     fn starting_at(first: u64, edge: T) -> Self {
         Self { first, full: Arc::default(), edge: Arc::new(edge) }
     }
@@ -127,6 +148,14 @@ impl<T: Default> Lane<T> {
             return Some(&self.edge);
         }
         self.full.get(usize::try_from(index.checked_sub(self.first)?).ok()?)
+    }
+
+    fn piece_mut(&mut self, index: u64) -> Option<&mut T> {
+        if index == self.edge_index() {
+            return Some(Arc::make_mut(&mut self.edge));
+        }
+        let at = usize::try_from(index.checked_sub(self.first)?).ok()?;
+        Arc::make_mut(&mut self.full).get_mut(at).map(Arc::make_mut)
     }
 
     /// The growing piece is full: the next one begins.
@@ -150,6 +179,8 @@ pub(crate) struct Tail {
     size: u64,
     levels: Vec<Lane<TileNodes>>,
     bundles: Lane<Vec<Stored>>,
+    /// Entries whose bodies are erased, which no flush has finished yet: on disk they may still lie.
+    erasures: Arc<BTreeSet<LeafIndex>>,
 }
 
 impl Tail {
@@ -163,6 +194,7 @@ impl Tail {
             size,
             levels: tiles.iter().enumerate().map(lane).collect(),
             bundles: Lane::starting_at(size / TILE_WIDTH as u64, entries),
+            erasures: Arc::default(),
         }
     }
 
@@ -211,6 +243,28 @@ impl Tail {
     /// An entry, where it is in memory.
     pub(crate) fn entry(&self, index: LeafIndex) -> Option<&Stored> {
         self.bundle(index.get() / TILE_WIDTH as u64)?.get(index.get() as usize % TILE_WIDTH)
+    }
+
+    /// Lets go of the body beside an entry, and gives none out from now on.
+    pub(crate) fn erase(&mut self, index: LeafIndex) {
+        Arc::make_mut(&mut self.erasures).insert(index);
+        let bundle = self.bundles.piece_mut(index.get() / TILE_WIDTH as u64);
+        let stored = bundle.and_then(|bundle| bundle.get_mut(index.get() as usize % TILE_WIDTH));
+        if let Some(stored) = stored
+            && let StoredBody::Kept(body) = &stored.body
+        {
+            stored.body = StoredBody::Erased { len: body.bytes.len() as u32 };
+        }
+    }
+
+    /// The erasures that no flush has finished.
+    pub(crate) fn erasures(&self) -> &BTreeSet<LeafIndex> {
+        &self.erasures
+    }
+
+    /// Forgets an erasure that is finished: whoever reads the disk finds the mark.
+    pub(crate) fn erased(&mut self, index: LeafIndex) {
+        Arc::make_mut(&mut self.erasures).remove(&index);
     }
 
     /// How many levels of tiles the tree has.

@@ -115,6 +115,16 @@ impl EntryCheck for RegistryCheck {
         }
     }
 
+    fn erased_body(&self, _: LeafIndex, entry: &[u8], len: u32) -> Result<(), String> {
+        let link = Link::parse_entry(entry).map_err(|error| format!("beside what is no link: {error}"))?;
+        let header = link.header();
+        if !header.inline && header.body_len == len && len > 0 {
+            Ok(())
+        } else {
+            Err("none of this length was ever kept beside the link".to_owned())
+        }
+    }
+
     fn checkpoint(&self, note: &[u8]) -> Result<Option<(TreeSize, Hash)>, String> {
         let signed = SignedCheckpoint::parse(note).map_err(|error| error.to_string())?;
         let verified = signed.verify(std::slice::from_ref(&self.log_key)).map_err(|error| error.to_string())?;

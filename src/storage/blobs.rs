@@ -2,7 +2,8 @@
 //!
 //! Contract: what [`Blobs::put`] and [`Blobs::extend`] wrote is durable after the next [`Blobs::barrier`]; a crash
 //! before it leaves any part of it. Neither disturbs bytes that were durable: `put` replaces a name atomically,
-//! `extend` writes only from `offset` on. [`Blobs::commit`] is atomic and durable when it returns.
+//! `extend` writes only from `offset` on. [`Blobs::commit`] is atomic and durable when it returns. Only
+//! [`Blobs::overwrite`] replaces bytes in place: those that are to be gone.
 
 use std::sync::Arc;
 
@@ -23,7 +24,9 @@ pub trait Blobs: Send + Sync {
     fn put(&self, name: &str, bytes: &[u8]) -> Result<(), StorageError>;
     /// Makes the blob end with `bytes` at `offset`; what lay beyond is gone.
     fn extend(&self, name: &str, offset: u64, bytes: &[u8]) -> Result<(), StorageError>;
-    /// Makes all of the above durable.
+    /// Replaces bytes of a blob that is there, in place and durably. After a crash any part of it may have happened.
+    fn overwrite(&self, name: &str, offset: u64, bytes: &[u8]) -> Result<(), StorageError>;
+    /// Makes all that was put and extended durable.
     fn barrier(&self) -> Result<(), StorageError>;
     /// Makes or replaces a blob, durably.
     fn commit(&self, name: &str, bytes: &[u8]) -> Result<(), StorageError>;
@@ -90,6 +93,12 @@ impl Blobs for FileBlobs {
         let mut file = self.disk.open(name).map_err(|e| StorageError::io("open", name, e))?;
         file.truncate(offset).map_err(|e| StorageError::io("truncate", name, e))?;
         file.write_at(offset, bytes).map_err(|e| StorageError::io("write", name, e))
+    }
+
+    fn overwrite(&self, name: &str, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
+        let mut file = self.disk.open(name).map_err(|e| StorageError::io("open", name, e))?;
+        file.write_at(offset, bytes).map_err(|e| StorageError::io("write", name, e))?;
+        file.sync().map_err(|e| StorageError::io("sync", name, e))
     }
 
     fn barrier(&self) -> Result<(), StorageError> {

@@ -39,11 +39,13 @@ pub enum FrameKind {
     Batch = 2,
     /// A checkpoint that is about to be published.
     Published = 3,
+    /// The body beside an entry is erased.
+    Erasure = 4,
 }
 
 impl FrameKind {
     fn from_code(code: u32) -> Option<Self> {
-        [Self::Start, Self::Batch, Self::Published].into_iter().find(|kind| *kind as u32 == code)
+        [Self::Start, Self::Batch, Self::Published, Self::Erasure].into_iter().find(|kind| *kind as u32 == code)
     }
 }
 

@@ -122,8 +122,12 @@ pub trait Commits: Send {
     fn append(&mut self, kind: FrameKind, frame: FrameBuffer) -> Result<Mark, StorageError>;
     /// The last frame.
     fn last(&self) -> Mark;
-    /// Forgets all segments before the one of `mark`, which a manifest now rests on.
+    /// Forgets all segments before the one of `mark`, which a manifest now rests on. When it returns they are gone for
+    /// good.
     fn drop_before(&mut self, mark: &Mark) -> Result<(), StorageError>;
+    /// Overwrites a frame with zeros, durably, unless its segment is gone. A manifest rests on a later frame, so that
+    /// nobody reads this one again.
+    fn wipe(&mut self, frame: &Mark, payload_len: usize) -> Result<(), StorageError>;
 }
 
 /// A journal that is open for writing.
@@ -195,17 +199,8 @@ impl Commits for OpenJournal {
         let (header, sector) = FrameHeader::seal(&self.key, kind, number, self.last.checksum, frame.payload());
         frame.bytes[..SECTOR].copy_from_slice(&sector);
         assert!(self.offset + header.span() <= self.segment_len, "room is reserved first");
-        let name = || segment_name(self.segment);
-        // A crash from here on leaves a torn frame at worst. Room was written before, so running out of space is no
-        // outcome to expect here: every error leaves the journal in an unknown state.
-        let unknown = |op, e| match StorageError::io(op, &name(), e) {
-            StorageError::NoSpace { name } => {
-                StorageError::Io { op: "append", name, source: std::io::ErrorKind::StorageFull.into() }
-            }
-            error => error,
-        };
-        self.file.write_at(self.offset, &frame.bytes).map_err(|e| unknown("append", e))?;
-        self.file.sync().map_err(|e| unknown("sync", e))?;
+        // A crash from here on leaves a torn frame at worst.
+        write_in_place(&mut *self.file, &segment_name(self.segment), self.offset, &frame.bytes)?;
         self.last = Mark { segment: self.segment, offset: self.offset, number, checksum: header.checksum };
         self.offset += header.span();
         Ok(self.last)
@@ -216,12 +211,31 @@ impl Commits for OpenJournal {
     }
 
     fn drop_before(&mut self, mark: &Mark) -> Result<(), StorageError> {
+        if self.oldest >= mark.segment {
+            return Ok(());
+        }
         for segment in self.oldest..mark.segment {
             let name = segment_name(segment);
             self.disk.remove(&name).map_err(|e| StorageError::io("remove", &name, e))?;
         }
-        self.oldest = self.oldest.max(mark.segment);
+        // Else a power loss could bring back what was erased with them.
+        self.disk.sync_dir(FOLDER).map_err(|e| StorageError::io("sync", FOLDER, e))?;
+        self.oldest = mark.segment;
         Ok(())
+    }
+
+    fn wipe(&mut self, frame: &Mark, payload_len: usize) -> Result<(), StorageError> {
+        assert!(frame.number < self.last.number, "the last frame is the one that a manifest may rest on");
+        if frame.segment < self.oldest {
+            return Ok(());
+        }
+        let name = segment_name(frame.segment);
+        let zeros = vec![0; frame_span(payload_len as u64) as usize];
+        if frame.segment == self.segment {
+            return write_in_place(&mut *self.file, &name, frame.offset, &zeros);
+        }
+        let mut file = self.disk.open(&name).map_err(|e| StorageError::io("open", &name, e))?;
+        write_in_place(&mut *file, &name, frame.offset, &zeros)
     }
 }
 
@@ -262,6 +276,19 @@ impl Drop for Spare {
             let _ = making.join();
         }
     }
+}
+
+/// Writes into a segment. Room was written before, so running out of space is no outcome to expect here: every error
+/// leaves the journal in an unknown state.
+fn write_in_place(file: &mut dyn DiskFile, name: &str, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
+    let unknown = |op, e| match StorageError::io(op, name, e) {
+        StorageError::NoSpace { name } => {
+            StorageError::Io { op: "append", name, source: std::io::ErrorKind::StorageFull.into() }
+        }
+        error => error,
+    };
+    file.write_at(offset, bytes).map_err(|e| unknown("append", e))?;
+    file.sync().map_err(|e| unknown("sync", e))
 }
 
 /// Writes a file of zeros, so that later writes into it change no metadata and need no space.

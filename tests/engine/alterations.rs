@@ -2,7 +2,7 @@
 //! do, or repaired where the truth can be proved; never served.
 
 use soulchain::hash::Hash;
-use soulchain::log::{Engine, Opaque, OpaqueGroup, OpenError, Options, ReadError};
+use soulchain::log::{Engine, KeptBody, Opaque, OpaqueGroup, OpenError, Options, ReadError};
 use soulchain::merkle::{LeafIndex, TreeSize};
 use soulchain::storage::{FrameBuffer, FrameKind, Mark};
 
@@ -434,7 +434,9 @@ fn damaged_bodies_are_found_by_their_lengths_or_their_readers() {
     let many: Vec<Line> = (0..300).map(|number| Line::new(&format!("p{number}"), 1).with_body(vec![9; 60])).collect();
     told.append(&engine, &many).unwrap();
     engine.close();
-    let body = |engine: &Engine<Rules>, index| engine.reader(&engine.view()).body(LeafIndex::new(index));
+    let body = |engine: &Engine<Rules>, index| {
+        engine.reader(&engine.view()).body(LeafIndex::new(index)).map(KeptBody::into_body)
+    };
     // The head of the slot of entry 2: place, mark, salt, length; then its body.
     let slot = (38 + 60) * 2;
     for bit in 0..38 * 8 {

@@ -1,12 +1,13 @@
 //! The full audit at the end of every test: what the log shows, against trees and states made anew from its entries.
 
-use soulchain::hash::Hash;
-use soulchain::log::{Engine, LogReader, LogView, Machine};
+use soulchain::encoding::hex_encode;
+use soulchain::hash::{Hash, sha256};
+use soulchain::log::{Engine, KeptBody, LogReader, LogView, Machine};
 use soulchain::merkle::{EMPTY_ROOT, LeafIndex, TreeSize, leaf_hash, node_hash, verify_consistency, verify_inclusion};
 
 use super::disk::SimDisk;
 use super::rules::Rules;
-use super::world::{Told, note};
+use super::world::{Erasure, Told, note};
 
 const WIDTH: usize = 256;
 
@@ -61,13 +62,25 @@ pub(crate) fn check_log(engine: &Engine<Rules>, told: &Told) -> Vec<Vec<u8>> {
         let row = replay.apply(index, entry, &reader).unwrap();
         assert_eq!(reader.row(index).unwrap(), row, "row {index}");
         let body = reader.body(index).unwrap();
-        let has_body = entry.contains(&b'#');
-        assert_eq!(body.is_some(), has_body, "body {index}");
+        let commitment = entry.iter().position(|byte| *byte == b'#').map(|at| &entry[at + 1..]);
+        match (body, commitment) {
+            (KeptBody::Absent, None) => {}
+            (KeptBody::Kept(body), Some(commitment)) => {
+                assert_eq!(hex_encode(&sha256(&[&body.bytes])).as_bytes(), commitment, "body {index}");
+            }
+            (KeptBody::Erased, Some(_)) => assert!(told.erasures.contains_key(&index.get()), "nobody erased {index}"),
+            (body, _) => panic!("body {index}: {body:?}"),
+        }
     }
     assert_eq!(replay.check(entries.last().map(Vec::as_slice)), Ok(()));
     assert_eq!(**view.state(), *replay.values(), "the state at {}", view.size());
-    for told in &told.entries {
-        assert_eq!(reader.body(LeafIndex::new(told.index)).unwrap(), told.body, "body {}", told.index);
+    for entry in &told.entries {
+        let body = reader.body(LeafIndex::new(entry.index)).unwrap();
+        match told.erasures.get(&entry.index) {
+            Some(Erasure::Answered) => assert_eq!(body, KeptBody::Erased, "body {}", entry.index),
+            Some(Erasure::Ordered) if body == KeptBody::Erased => {}
+            _ => assert_eq!(body.into_body(), entry.body, "body {}", entry.index),
+        }
     }
     entries
 }
@@ -186,6 +199,41 @@ pub(crate) fn check_files(disk: &SimDisk, entries: &[impl AsRef<[u8]>], publishe
     let root = tree.root(published);
     let checkpoint = (published > TreeSize::ZERO).then(|| note(published, &root));
     assert_eq!(disk.peek("checkpoint"), checkpoint);
+}
+
+/// Nothing of a body whose erasure was answered is in any file, on the medium or in the page cache: no 22 bytes of a
+/// [`secret`], no quarter of a salt.
+pub(crate) fn check_gone(disk: &SimDisk, told: &Told) {
+    let erased = told.entries.iter().filter(|entry| told.erasures.get(&entry.index) == Some(&Erasure::Answered));
+    let mut patterns: Vec<(u64, Vec<u8>)> = Vec::new();
+    for entry in erased {
+        let body = entry.body.as_ref().unwrap();
+        assert!(body.bytes.len() > 2 * TAG, "too short to be looked for");
+        patterns.push((entry.index, body.bytes[..TAG].to_vec()));
+        patterns.extend(body.salt.chunks(8).map(|part| (entry.index, part.to_vec())));
+    }
+    let mut begins = vec![false; 1 << 16];
+    let pair = |bytes: &[u8]| usize::from(u16::from_be_bytes([bytes[0], bytes[1]]));
+    for (_, pattern) in patterns {
+        begins[pair(pattern)] = true;
+    }
+    disk.everything(|name, bytes| {
+        for at in (0..bytes.len().saturating_sub(1)).filter(|at| begins[pair(&bytes[*at..])]) {
+            for (index, pattern) in &patterns {
+                assert!(!bytes[at..].starts_with(pattern), "of the body beside {index} something is at {at} of {name}");
+            }
+        }
+    });
+}
+
+/// Bytes that a secret repeats.
+const TAG: usize = 7;
+
+/// A body that is found wherever 22 bytes of it are.
+pub(crate) fn secret(name: &str, len: usize) -> Vec<u8> {
+    let tag = sha256(&[b"secret", name.as_bytes()]);
+    let chunks = (0..=len as u64 / 15).flat_map(|number| [&tag[..TAG], &number.to_be_bytes()].concat());
+    chunks.take(len).collect()
 }
 
 /// A partial one may have gone when the full one is there (tlog-tiles, "Partial Tiles").

@@ -137,7 +137,7 @@ fn a_body_of_an_entry_that_came_before_the_opening_is_read_while_others_are_flus
     // What a flush that is under way may show of its file.
     let flushed = world.disk.peek("bodies/000").unwrap();
     world.disk.poke("bodies/000", Some([&flushed[..], &[3, 1, 9]].concat()));
-    let body = |index| engine.reader(&engine.view()).body(LeafIndex::new(index)).unwrap();
+    let body = |index| engine.reader(&engine.view()).body(LeafIndex::new(index)).unwrap().into_body();
     assert!(body(0).is_some() && body(4).is_some());
     assert_eq!([1, 2, 3, 5].map(body), [None, None, None, None]);
     check_log(&engine, &told);

@@ -174,6 +174,18 @@ impl SimDisk {
         }
     }
 
+    /// Visits the bytes of every file that has a name, as programs see them and as the medium has them.
+    pub(crate) fn everything(&self, mut visit: impl FnMut(&str, &[u8])) {
+        let inner = self.inner();
+        for (name, id) in inner.names.iter().chain(&inner.durable_names) {
+            let file = &inner.files[id];
+            visit(name, &file.seen);
+            if !file.dirty.is_empty() || file.seen.len() != file.durable.len() || file.seen != file.durable {
+                visit(name, &file.durable);
+            }
+        }
+    }
+
     /// All names.
     pub(crate) fn names(&self) -> Vec<String> {
         self.inner().names.keys().cloned().collect()

@@ -9,10 +9,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use soulchain::log::{Engine, OpenError, SubmitError, create};
 use soulchain::merkle::TreeSize;
 
-use super::audit::{check_files, check_log};
+use super::audit::{check_files, check_gone, check_log, secret};
 use super::disk::{Fate, Plan, Survivors};
 use super::rules::{Line, Rules};
-use super::world::{SMALL_SEGMENT, Told, World, block_on, one};
+use super::world::{Erasure, SMALL_SEGMENT, Told, World, block_on, one};
 
 /// What survives a power loss, in several ways.
 fn survivors(case: u64) -> Vec<Survivors> {
@@ -20,7 +20,7 @@ fn survivors(case: u64) -> Vec<Survivors> {
     [Survivors::Nothing, Survivors::Everything].into_iter().chain(seeds).collect()
 }
 
-/// Appends, publishes, flushes, rolls, closes, reopens. It goes on as far as it can, as clients would.
+/// Appends, publishes, erases, flushes, rolls, closes, reopens. It goes on as far as it can, as clients would.
 fn short_run(world: &World, told: &mut Told) {
     if let Ok((engine, _)) = world.open() {
         first_half(&engine, told);
@@ -34,15 +34,18 @@ fn short_run(world: &World, told: &mut Told) {
 }
 
 fn first_half(engine: &Engine<Rules>, told: &mut Told) {
-    let _ = told.append(engine, &[Line::new("a", 1), Line::new("b", 1).with_body(vec![1; 700])]);
+    let _ = told.append(engine, &[Line::new("a", 1), with_secret("b", 700)]);
     let _ = told.append(engine, &one("a", 2));
     let _ = told.publish(engine);
     let _ = block_on(engine.flush());
     // Sectors of zeros within a frame, and a frame of many sectors.
-    let _ =
-        told.append(engine, &[Line::new("a", 3).with_body(vec![0; 3000]), Line::new("c", 1).with_body(vec![9; 5000])]);
+    let _ = told.append(engine, &[Line::new("a", 3).with_body(vec![0; 3000]), with_secret("c", 5000)]);
+    // Of a body that only the journal has.
+    let _ = told.erase(engine, &with_secret("c", 5000));
     let _ = told.publish(engine);
     let _ = told.append(engine, &one("d", 1));
+    // Of one that was flushed by another process.
+    let _ = told.erase(engine, &with_secret("q", 600));
     let _ = told.append(engine, &one("a", 4));
     // Rolled by now.
     let _ = told.append(engine, &one("b", 2));
@@ -52,14 +55,20 @@ fn first_half(engine: &Engine<Rules>, told: &mut Told) {
 fn second_half(engine: &Engine<Rules>, told: &mut Told) {
     let _ = told.append(engine, &one("a", 5));
     let _ = told.publish(engine);
-    let _ = told.append(engine, &[Line::new("e", 1).with_body(b"x".to_vec())]);
+    let _ = told.append(engine, &[Line::new("e", 1).with_body(b"x".to_vec()), with_secret("f", 100)]);
     // A bundle is filled.
     let many: Vec<Line> = (0..250).map(|number| Line::new(&format!("m{number}"), 1)).collect();
     let _ = told.append(engine, &many);
     let _ = block_on(engine.flush());
+    // Of one that was flushed and is in the journal still.
+    let _ = told.erase(engine, &with_secret("f", 100));
     let _ = told.append(engine, &one("a", 6));
     let _ = told.publish(engine);
     let _ = told.append(engine, &one("a", 7));
+}
+
+fn with_secret(key: &str, len: usize) -> Line {
+    Line::new(key, 1).with_body(secret(key, len))
 }
 
 /// A log in which two bundles and some bodies lie already, closed.
@@ -73,7 +82,7 @@ fn prepared_in(segment_len: u64) -> (World, Told) {
     let (engine, _) = world.open().unwrap();
     let many: Vec<Line> = (0..252).map(|number| Line::new(&format!("p{number}"), 1)).collect();
     told.append(&engine, &many).unwrap();
-    told.append(&engine, &[Line::new("q", 1).with_body(vec![5; 600])]).unwrap();
+    told.append(&engine, &[with_secret("q", 600)]).unwrap();
     told.publish(&engine).unwrap();
     engine.close();
     world.disk.plan(None);
@@ -82,6 +91,7 @@ fn prepared_in(segment_len: u64) -> (World, Told) {
 
 /// Opens what a fault left behind, audits it, and goes on with it.
 fn check_recovers(world: &World, told: &Told) {
+    check_gone(&world.disk, told);
     let (engine, _) = world.open().unwrap_or_else(|error| panic!("it does not open: {error}"));
     let mut told = told.clone();
     let size = engine.view().size();
@@ -93,6 +103,7 @@ fn check_recovers(world: &World, told: &Told) {
     told.publish(&engine).unwrap();
     let entries = check_log(&engine, &told);
     engine.close();
+    check_gone(&world.disk, &told);
     check_files(&world.disk, &entries, told.published);
     assert_eq!(world.views.stand().applied.map(TreeSize::get), Some(entries.len() as u64));
 }
@@ -108,9 +119,11 @@ fn case<T>(what: impl Fn() -> String, work: impl FnOnce() -> T) -> T {
 /// One run for each operation and fate; each leaves what it leaves to `judge`.
 fn enumerate(start: &(World, Told), fates: &[(Fate, bool)], judge: impl Fn(&World, &Told, u64)) -> usize {
     let clean = start.0.copy();
-    short_run(&clean, &mut start.1.clone());
+    let mut told = start.1.clone();
+    short_run(&clean, &mut told);
     let ops = clean.disk.ops();
-    check_recovers(&clean, &start.1);
+    assert!(told.erasures.values().all(|erasure| *erasure == Erasure::Answered), "{:?}", told.erasures);
+    check_recovers(&clean, &told);
     let mut cases = 0;
     for (at, op) in (0..).zip(&ops) {
         for (fate, dead_after) in fates {

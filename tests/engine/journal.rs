@@ -7,7 +7,7 @@ use soulchain::storage::{
     ChecksumKey, Commits, FileJournal, FrameBuffer, FrameKind, Journal as _, Mark, Scan, StorageError,
 };
 
-use super::disk::{SimDisk, Survivors};
+use super::disk::{Fate, Plan, SimDisk, Survivors};
 
 const SEGMENT: u64 = 64 << 10;
 const PAGE: usize = 4096;
@@ -238,16 +238,52 @@ fn old_segments_go_and_may_come_back() {
     let found = scan(&disk, &mark).unwrap();
     let mut commits = journal(&disk).resume(&found).unwrap();
     let newest = commits.last();
-    commits.drop_before(&newest).unwrap();
     let segments =
         |disk: &SimDisk| disk.names().into_iter().filter(|name| name.starts_with("journal/0")).collect::<Vec<_>>();
+    // The sync of the folder fails: no removal is durable.
+    let removals = segments(&disk).len() as u64 - 1;
+    disk.plan(Some(Plan { at: removals, fate: Fate::Lost, dead_after: false }));
+    assert!(commits.drop_before(&newest).is_err());
     assert_eq!(segments(&disk), [segment(newest.segment)]);
-    // No removal was durable.
     let back = disk.after_power_loss(Survivors::Nothing);
     assert!(segments(&back).len() > segments(&before).len());
+    // Done again, they are gone for good.
+    commits.drop_before(&newest).unwrap();
+    assert_eq!(segments(&disk.after_power_loss(Survivors::Nothing)), [segment(newest.segment)]);
     let found = scan(&back, &newest).unwrap();
     let mut commits = journal(&back).resume(&found).unwrap();
     let newest = commits.last();
     commits.drop_before(&newest).unwrap();
     assert_eq!(segments(&back), [segment(newest.segment)]);
+}
+
+#[test]
+fn a_frame_that_nobody_reads_again_is_wiped_in_place() {
+    let disk = SimDisk::default();
+    let start = journal(&disk).create().unwrap();
+    let mut commits = journal(&disk).resume(&scan(&disk, &start).unwrap()).unwrap();
+    let long = vec![7; 9_000];
+    let marks: Vec<Mark> = (0..8).map(|_| append(&mut *commits, &long)).collect();
+    let last = commits.last();
+    assert!(marks[0].segment < last.segment, "it rolled");
+    let (before, mark) = (disk.copy(), marks[6]);
+    for frame in [&marks[0], &marks[5]] {
+        commits.wipe(frame, long.len()).unwrap();
+    }
+    for disk in [disk.copy(), disk.after_power_loss(Survivors::Nothing)] {
+        for frame in &marks {
+            let bytes = disk.peek(&segment(frame.segment)).unwrap();
+            let is_wiped = [marks[0].number, marks[5].number].contains(&frame.number);
+            let found = &bytes[frame.offset as usize..][..512 + long.len()];
+            assert_eq!(found.iter().all(|byte| *byte == 0), is_wiped, "{frame:?}");
+            let untouched = before.peek(&segment(frame.segment)).unwrap();
+            assert!(is_wiped || found == &untouched[frame.offset as usize..][..found.len()], "{frame:?}");
+        }
+        // From a mark behind it nothing is missing.
+        assert_eq!(scan(&disk, &mark).unwrap().last().number, last.number);
+    }
+    // Of a segment that is gone nothing is made.
+    commits.drop_before(&last).unwrap();
+    commits.wipe(&marks[1], long.len()).unwrap();
+    assert!(disk.peek(&segment(marks[1].segment)).is_none());
 }

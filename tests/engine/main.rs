@@ -17,6 +17,7 @@ mod world;
 mod alterations;
 mod basics;
 mod directory;
+mod erasure;
 mod faults;
 mod journal;
 mod pressure;

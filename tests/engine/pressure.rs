@@ -233,7 +233,7 @@ fn the_largest_batch_is_read_back() {
     let (again, recovery) = killed.open_with(Bodied::<0>).unwrap();
     assert_eq!((recovery.size, recovery.torn_frame), (size, false));
     let last = again.reader(&again.view()).body(LeafIndex::new(size.get() - 1)).unwrap();
-    assert_eq!(last.unwrap().bytes, [7; 100][..]);
+    assert_eq!(last.into_body().unwrap().bytes, [7; 100][..]);
     again.close();
     engine.close();
     const { assert!(16_384 * (500 + 39) < MAX_BATCH_BYTES && 32_768 * 539 > MAX_BATCH_BYTES) };

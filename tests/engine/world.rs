@@ -1,5 +1,6 @@
 //! A log on doubles, and everything that it ever told anyone.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,10 +10,10 @@ use std::thread::Thread;
 use soulchain::clock::ManualClock;
 use soulchain::hash::Hash;
 use soulchain::log::{
-    Committed, Engine, LogView, Machine, OpenError, Options, Recovery, SideBody, Sign, Storage, SubmitError, create,
-    open,
+    Committed, Engine, EraseError, LogView, Machine, OpenError, Options, Recovery, SideBody, Sign, Storage,
+    SubmitError, create, open,
 };
-use soulchain::merkle::TreeSize;
+use soulchain::merkle::{LeafIndex, TreeSize};
 use soulchain::storage::{ChecksumKey, FileBlobs, FileJournal, StorageError};
 
 use super::disk::{Plan, SimDisk, Survivors};
@@ -104,6 +105,17 @@ pub(crate) struct Told {
     pub(crate) heads: Vec<(TreeSize, Hash)>,
     /// The newest published checkpoint.
     pub(crate) published: TreeSize,
+    /// By index: bodies that were to be erased.
+    pub(crate) erasures: BTreeMap<u64, Erasure>,
+}
+
+/// How far an erasure has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Erasure {
+    /// It may have happened.
+    Ordered,
+    /// It is done.
+    Answered,
 }
 
 impl Told {
@@ -120,6 +132,17 @@ impl Told {
             self.entries.push(Acknowledged { index, entry: line.entry(), body: line.side_body() });
         }
         first
+    }
+
+    /// Erases the body beside an entry that was acknowledged; where it was not, nothing.
+    pub(crate) fn erase(&mut self, engine: &Engine<Rules>, line: &Line) -> Result<(), EraseError> {
+        let entry = line.entry();
+        let Some(acknowledged) = self.entries.iter().find(|told| told.entry == entry) else { return Ok(()) };
+        let index = acknowledged.index;
+        self.erasures.entry(index).or_insert(Erasure::Ordered);
+        block_on(engine.erase(LeafIndex::new(index)))?;
+        self.erasures.insert(index, Erasure::Answered);
+        Ok(())
     }
 
     pub(crate) fn see<S>(&mut self, view: &LogView<S>) {

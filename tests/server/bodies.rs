@@ -11,34 +11,47 @@ use super::support::{Answer, Server, Setup};
 const TEXT: &str = r#"{"secret":"for some eyes","v":1}"#;
 
 /// What a request signs, and what it says.
-struct Reader<'a> {
-    key: &'a SigningKey,
-    created: u64,
-    path: &'a str,
-    authority: String,
-    algorithm: &'a str,
+#[derive(Clone)]
+pub(super) struct Reader<'a> {
+    pub(super) key: &'a SigningKey,
+    pub(super) created: u64,
+    pub(super) path: &'a str,
+    pub(super) authority: String,
+    pub(super) algorithm: &'a str,
 }
 
 impl<'a> Reader<'a> {
-    fn new(server: &Server, key: &'a SigningKey, path: &'a str) -> Self {
+    pub(super) fn new(server: &Server, key: &'a SigningKey, path: &'a str) -> Self {
         let created = clock::now().get() / 1000;
         Self { key, created, path, authority: server.address.to_string(), algorithm: ";alg=\"ed25519\"" }
     }
 
-    fn ask(&self, server: &Server, target: &str) -> Answer {
+    pub(super) fn ask(&self, server: &Server, target: &str) -> Answer {
+        self.ask_with(server, ("GET", "GET"), target, &[])
+    }
+
+    /// With the method that is signed and the one that is sent.
+    pub(super) fn ask_with(
+        &self,
+        server: &Server,
+        (signed, sent): (&str, &str),
+        target: &str,
+        more: &[(&str, &str)],
+    ) -> Answer {
         let kid = kid_of(self.key).to_hex();
         let parameters = format!(
             "(\"@method\" \"@authority\" \"@path\");created={};keyid=\"{kid}\"{}",
             self.created, self.algorithm
         );
         let base = format!(
-            "\"@method\": GET\n\"@authority\": {}\n\"@path\": {}\n\"@signature-params\": {parameters}",
+            "\"@method\": {signed}\n\"@authority\": {}\n\"@path\": {}\n\"@signature-params\": {parameters}",
             self.authority, self.path
         );
         let signature = b64_encode(&self.key.sign(base.as_bytes()));
-        let headers =
-            [("signature-input", &*format!("sig1={parameters}")), ("signature", &*format!("sig1=:{signature}:"))];
-        server.ask("GET", target, &headers, None)
+        let input = format!("sig1={parameters}");
+        let signature = format!("sig1=:{signature}:");
+        let headers = [&[("signature-input", &*input), ("signature", &*signature)], more].concat();
+        server.ask(sent, target, &headers, None)
     }
 }
 

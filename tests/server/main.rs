@@ -14,6 +14,7 @@ mod platform;
 mod support;
 
 mod bodies;
+mod erasure;
 mod events;
 mod lasting;
 mod life;

@@ -89,6 +89,7 @@ fn every_route_of_the_document_answers() {
         "get /v1/agents/{agent}/links/{seqno}",
         "get /v1/agents/{agent}/links/{seqno}/proof",
         "get /v1/agents/{agent}/links/{seqno}/body",
+        "delete /v1/agents/{agent}/links/{seqno}/body",
         "get /v1/log",
         "get /v1/log/entries/{index}",
         "get /v1/log/proof/inclusion",

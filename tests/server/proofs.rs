@@ -23,7 +23,7 @@ fn judge(server: &Server, proof: &[u8], name: Option<&str>, identity: Option<Ide
     verify(&request).unwrap_or_else(|failure| panic!("{failure:?}\n{}", String::from_utf8_lossy(proof)))
 }
 
-fn check_proofs(server: &Server, links: &[Signed], name: &str) {
+pub(super) fn check_proofs(server: &Server, links: &[Signed], name: &str) {
     for (link, _) in links {
         let seqno = link.header().seqno;
         for state in [false, true] {

@@ -432,3 +432,33 @@ pub(crate) fn accept(vkey: &soulchain::tlog::Vkey, note: &[u8]) -> AcceptedCheck
 pub(crate) fn bare(link: Link) -> Signed {
     (link, None)
 }
+
+/// How many of these byte strings, each of two bytes at least, are found in any file below a directory.
+pub(crate) fn found_in_files(directory: &Path, needles: &[&[u8]]) -> usize {
+    let pair = |bytes: &[u8]| usize::from(u16::from_be_bytes([bytes[0], bytes[1]]));
+    let mut begins = vec![false; 1 << 16];
+    for needle in needles {
+        begins[pair(needle)] = true;
+    }
+    let mut found = vec![false; needles.len()];
+    let mut folders = vec![directory.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let bytes = std::fs::read(&path).unwrap();
+            // A journal is zeros for the most part.
+            for (page, _) in bytes.chunks(512).enumerate().filter(|(_, page)| page.iter().any(|byte| *byte != 0)) {
+                let end = bytes.len().saturating_sub(1).min((page + 1) * 512);
+                for at in ((page * 512).saturating_sub(64)..end).filter(|at| begins[pair(&bytes[*at..])]) {
+                    for (needle, found) in needles.iter().zip(&mut found) {
+                        *found |= bytes[at..].starts_with(needle);
+                    }
+                }
+            }
+        }
+    }
+    found.into_iter().filter(|found| *found).count()
+}

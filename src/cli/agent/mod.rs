@@ -2,6 +2,7 @@
 
 mod act;
 mod body;
+mod erase;
 mod key_change;
 mod links;
 mod list;
@@ -69,6 +70,8 @@ pub(super) enum AgentCommand {
     Log(links::LogArgs),
     /// Fetch a body that is kept beside the log, with a key of the agent
     Body(body::BodyArgs),
+    /// Erase a body that is kept beside the log, for good
+    Erase(erase::EraseArgs),
 }
 
 pub(super) async fn run(command: AgentCommand, out: &Output) -> CliResult<()> {
@@ -88,6 +91,7 @@ pub(super) async fn run(command: AgentCommand, out: &Output) -> CliResult<()> {
         AgentCommand::List(args) => list::run(args, out).await,
         AgentCommand::Log(args) => links::run(args, out).await,
         AgentCommand::Body(args) => body::run(args, out).await,
+        AgentCommand::Erase(args) => erase::run(args, out).await,
     }
 }
 

@@ -1,18 +1,18 @@
 //! Replay of what the tree proves: entries into the machine, and what is kept or derived beside them against it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
 use super::report::{FsckReport, Place};
 use super::{EntryCheck, Progress};
-use crate::log::bodies;
+use crate::log::bodies::{self, Content, Slot};
 use crate::log::error::ReadError;
 use crate::log::machine::{Machine, Past};
 use crate::log::manifest::{CHAIN_INDEX, Manifest};
 use crate::log::reader::parse_bundle;
-use crate::log::tail::{ROW_LEN, Row, SideBody};
+use crate::log::tail::{ROW_LEN, Row};
 use crate::merkle::{LeafIndex, TILE_WIDTH, TreeSize};
 use crate::storage::{Blobs, Disk, DiskFile, StorageError, ViewBatch, Views};
 use crate::tlog::TileKind;
@@ -36,6 +36,7 @@ pub(super) struct Replay<'a, M> {
     rows: Rows<'a>,
     bundle: ReadBundle,
     views: ViewsCheck<'a>,
+    erasures: Erasures,
     progress: &'a mut dyn FnMut(Progress),
 }
 
@@ -45,7 +46,7 @@ impl<'a, M: Machine> Replay<'a, M> {
         check: &'a dyn EntryCheck,
         blobs: &'a dyn Blobs,
         manifest: &Manifest,
-        (rows, views): (Rows<'a>, ViewsCheck<'a>),
+        (rows, views, erasures): (Rows<'a>, ViewsCheck<'a>, Erasures),
         progress: &'a mut dyn FnMut(Progress),
     ) -> Self {
         Self {
@@ -61,6 +62,7 @@ impl<'a, M: Machine> Replay<'a, M> {
             rows,
             bundle: ReadBundle::default(),
             views,
+            erasures,
             progress,
         }
     }
@@ -72,7 +74,7 @@ impl<'a, M: Machine> Replay<'a, M> {
         index: u64,
         entries: Option<&[Bytes]>,
     ) -> Result<(), StorageError> {
-        self.bodies(report, index, entries);
+        self.bodies(report, index, entries)?;
         let start = index * TILE_WIDTH as u64;
         match entries {
             Some(entries) if !self.stopped => self.replay(report, start, entries)?,
@@ -135,45 +137,102 @@ impl<'a, M: Machine> Replay<'a, M> {
     }
 
     /// The bodies of a bundle: that the file is made of slots, each for an entry that takes it.
-    fn bodies(&mut self, report: &mut FsckReport, bundle: u64, entries: Option<&[Bytes]>) {
+    fn bodies(&mut self, report: &mut FsckReport, bundle: u64, entries: Option<&[Bytes]>) -> Result<(), StorageError> {
         let name = bodies::path(bundle);
         let is_partial = bundle == self.size / TILE_WIDTH as u64;
         // What lies behind it is being written, or was when a crash came.
         let end = if is_partial { self.bodies_len } else { u64::MAX };
         let width = if is_partial { self.size as usize % TILE_WIDTH } else { TILE_WIDTH };
         if is_partial && end > 0 && !self.blobs.len(&name).is_ok_and(|len| len >= Some(end)) {
-            return report.damage(&name, Place::Whole, format!("it is shorter than the {end} bytes that were written"));
+            report.damage(&name, Place::Whole, format!("it is shorter than the {end} bytes that were written"));
+            return Ok(());
         }
         let (mut offset, mut least) = (0, 0);
         loop {
             match bodies::slot_at(self.blobs, &name, offset, end) {
-                Ok(None) => return,
+                Ok(None) => return Ok(()),
                 Ok(Some(slot)) if slot.at < least || slot.at >= width => {
-                    return report.damage(&name, Place::Byte(offset), "a slot for no entry, or out of order");
+                    report.damage(&name, Place::Byte(offset), "a slot for no entry, or out of order");
+                    return Ok(());
                 }
                 Ok(Some(slot)) => {
-                    self.body(report, (&name, offset), bundle * TILE_WIDTH as u64, (slot.at, &slot.body), entries);
+                    let index = LeafIndex::new(bundle * TILE_WIDTH as u64 + slot.at as u64);
+                    let entry = entries.and_then(|entries| entries.get(slot.at));
+                    self.body(report, &name, &slot, index, entry)?;
                     (offset, least) = (slot.end, slot.at + 1);
                 }
-                Err(error) => return report.storage(&name, error),
+                Err(error) => {
+                    report.storage(&name, error);
+                    return Ok(());
+                }
             }
         }
     }
 
+    /// One slot, and the entry that it is of where that is proven.
     fn body(
         &self,
         report: &mut FsckReport,
-        (name, offset): (&str, u64),
-        start: u64,
-        (at, body): (usize, &SideBody),
-        entries: Option<&[Bytes]>,
-    ) {
-        report.bodies += 1;
-        let Some(entry) = entries.and_then(|entries| entries.get(at)) else { return };
-        let index = LeafIndex::new(start + at as u64);
-        if let Err(what) = self.check.body(index, entry, body) {
-            report.damage(name, Place::Byte(offset), format!("the body beside entry {index}: {what}"));
+        name: &str,
+        slot: &Slot,
+        index: LeafIndex,
+        entry: Option<&Bytes>,
+    ) -> Result<(), StorageError> {
+        let judged = match &slot.content {
+            Content::Kept(body) => {
+                report.bodies += 1;
+                entry.map(|entry| self.check.body(index, entry, body))
+            }
+            Content::Erased { len, is_blank } => {
+                report.erased += 1;
+                let judged = entry.map(|entry| self.check.erased_body(index, entry, *len));
+                if !is_blank {
+                    // Where the length is not the entry's, what lies behind the mark is perhaps another slot.
+                    let is_proven = matches!(judged, Some(Ok(())));
+                    self.erasures.unfinished(report, self.blobs, (name, slot, index), is_proven)?;
+                }
+                judged
+            }
+        };
+        if let Some(Err(what)) = judged {
+            report.damage(name, Place::Byte(slot.start), format!("the body beside entry {index}: {what}"));
         }
+        Ok(())
+    }
+}
+
+/// What the journal says of bodies that are to go.
+pub(super) struct Erasures {
+    /// Those that opening finishes.
+    pub(super) pending: BTreeSet<LeafIndex>,
+    pub(super) repair: bool,
+}
+
+impl Erasures {
+    /// A slot is marked as erased, and not all of it is gone.
+    fn unfinished(
+        &self,
+        report: &mut FsckReport,
+        blobs: &dyn Blobs,
+        (name, slot, index): (&str, &Slot, LeafIndex),
+        is_proven: bool,
+    ) -> Result<(), StorageError> {
+        let place = Place::Byte(slot.start);
+        if self.pending.contains(&index) {
+            let what = format!("the body beside entry {index} was being erased; opening goes on with that");
+            report.note(name, place, what);
+            return Ok(());
+        }
+        let what = format!("the body beside entry {index} was erased, and something is left of it");
+        if !is_proven {
+            report.damage(name, place, what);
+            return Ok(());
+        }
+        if self.repair {
+            bodies::erase_at(blobs, name, slot.start)?;
+        }
+        report.repairable(name, place, what, self.repair);
+        Ok(())
     }
 }
 

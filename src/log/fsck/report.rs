@@ -53,6 +53,8 @@ pub struct FsckReport {
     pub size: TreeSize,
     /// Bodies that were read.
     pub bodies: u64,
+    /// Bodies that were erased.
+    pub erased: u64,
     /// What was found, in the order of the check; at most [`MAX_FINDINGS`].
     pub findings: Vec<Finding>,
     /// Findings beyond those.

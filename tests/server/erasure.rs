@@ -1,0 +1,216 @@
+//! Erasing a body: who may, and what is left of it in the files of the node.
+
+use std::num::NonZeroU32;
+
+use serde_json::Value;
+use soulchain::clock;
+use soulchain::ed25519::SigningKey;
+use soulchain::http::LimitSettings;
+use soulchain::keyfile::KeyFile;
+use soulchain::node::check_directory;
+
+use super::agent::{Agent, Signed, key};
+use super::bodies::Reader;
+use super::proofs::check_proofs;
+use super::support::{Answer, Server, Setup, found_in_files};
+
+const TEXT: &str = r#"{"secret":"a line that is written nowhere else","v":1}"#;
+const OTHER: &str = r#"{"secret":"what another link of the same request says","v":1}"#;
+const PATH: &str = "/v1/agents/keeper/links/2/body";
+
+fn with_body() -> (Server, Agent, [Signed; 4]) {
+    let server = Server::start();
+    let mut agent = Agent::new(server.node.log_id(), "keeper");
+    let links = [agent.genesis(), agent.beside(TEXT), agent.beside(OTHER), agent.inline(r#"{"v":1}"#)];
+    server.append(&links);
+    (server, agent, links)
+}
+
+fn erase_at(server: &Server, key: &SigningKey, path: &str) -> Answer {
+    Reader::new(server, key, path).ask_with(server, ("DELETE", "DELETE"), path, &[])
+}
+
+fn erase(server: &Server, key: &SigningKey) -> Answer {
+    erase_at(server, key, PATH)
+}
+
+fn read(server: &Server, key: &SigningKey, path: &str) -> Answer {
+    Reader::new(server, key, path).ask(server, path)
+}
+
+/// Parts of the body and the salt of a link.
+fn parts((_, beside): &Signed) -> Vec<&[u8]> {
+    let beside = beside.as_ref().unwrap();
+    beside.body[11..].chunks_exact(12).chain(beside.salt.as_bytes().chunks_exact(8)).collect()
+}
+
+fn registrar(server: &Server, role: &str) -> SigningKey {
+    let file = server.directory.path().join(format!("data/keys/registrar-{role}.key"));
+    KeyFile::read(&file, None).unwrap().key.signing_key()
+}
+
+#[test]
+fn a_body_is_erased_from_every_file_and_all_else_stands() {
+    let (server, agent, links) = with_body();
+    let data = server.directory.path().join("data");
+    let (secret, other) = (parts(&links[1]), parts(&links[2]));
+    assert_eq!(found_in_files(&data, &secret), secret.len(), "it is found where it is");
+    let before = server.size_and_root();
+    let answer = erase(&server, &agent.admin);
+    assert_eq!((answer.status, answer.body.len()), (204, 0), "{answer:?}");
+    assert_eq!(found_in_files(&data, &secret), 0, "nothing is left of it");
+    assert_eq!(found_in_files(&data, &other), other.len(), "the next one is kept");
+
+    let check = |server: &Server| {
+        for reader in [&agent.act, &agent.admin] {
+            read(server, reader, PATH).problem(410, "gone");
+        }
+        let kept = read(server, &agent.act, "/v1/agents/keeper/links/3/body");
+        assert_eq!(kept.json()["body"], OTHER);
+        assert_eq!(server.size_and_root(), before, "an erasure is no entry");
+        // The link is shown, and its proof is given and verifies, without a body.
+        let link = server.json("/v1/agents/keeper/links/2");
+        assert_eq!((&link["body"], &link["body_len"]), (&Value::Null, &TEXT.len().into()));
+        check_proofs(server, &links, "keeper");
+        assert_eq!(erase(server, &agent.admin).status, 204, "again it changes nothing");
+        server.audit();
+    };
+    check(&server);
+    let server = Server::open(server.stop(), Setup::default());
+    check(&server);
+    // Sent again with its body, the link is answered and the body not kept.
+    assert_eq!(server.submit(&links[..2]).status, 200);
+    check(&server);
+    let directory = server.stop();
+    assert_eq!(found_in_files(&data, &secret), 0);
+    let report = check_directory(&data, false, &mut |_| {}).unwrap();
+    assert_eq!(report.findings, []);
+    assert_eq!((report.bodies, report.erased), (1, 1));
+    drop(directory);
+}
+
+#[test]
+fn the_controller_and_the_registrar_erase_a_body() {
+    let server = Server::start();
+    let owner = Agent::registered(&server, "owner");
+    let mut agent = Agent::new(server.node.log_id(), "keeper");
+    let mut founding = agent.founding();
+    founding.controller = Some(owner.identity());
+    let links = [agent.genesis_of(founding), agent.beside(TEXT), agent.beside(OTHER)];
+    server.append(&links);
+    erase(&server, &owner.act).problem(403, "unauthorised");
+    assert_eq!(erase(&server, &owner.admin).status, 204);
+    let by_id = format!("/v1/agents/{}/links/3/body", agent.identity().to_hex());
+    erase_at(&server, &registrar(&server, "act"), &by_id).problem(403, "unauthorised");
+    assert_eq!(erase_at(&server, &registrar(&server, "admin"), &by_id).status, 204);
+    for path in [PATH, "/v1/agents/keeper/links/3/body"] {
+        read(&server, &agent.act, path).problem(410, "gone");
+    }
+    server.audit();
+}
+
+#[test]
+fn nobody_else_does_and_nothing_else_is_signed() {
+    let (server, agent, _) = with_body();
+    let other = Agent::registered(&server, "other");
+    let nobody = key("of nobody");
+    server.ask("DELETE", PATH, &[], None).problem(401, "bad_signature");
+    for wrong in [&agent.act, &other.admin, &other.act, &nobody] {
+        erase(&server, wrong).problem(403, "unauthorised");
+    }
+    let reader = Reader::new(&server, &agent.admin, PATH);
+    let now = clock::now().get() / 1000;
+    let delete = |reader: Reader<'_>| reader.ask_with(&server, ("DELETE", "DELETE"), PATH, &[]);
+    for created in [now - 302, now + 302, 0] {
+        delete(Reader { created, ..reader.clone() }).problem(401, "bad_signature");
+    }
+    delete(Reader { authority: "other.example".into(), ..reader.clone() }).problem(401, "bad_signature");
+    delete(Reader { path: "/v1/agents/keeper/links/3/body", ..reader.clone() }).problem(401, "bad_signature");
+    for signed in ["GET", "POST", "delete"] {
+        reader.ask_with(&server, (signed, "DELETE"), PATH, &[]).problem(401, "bad_signature");
+    }
+    // And one that was made to erase reads nothing.
+    reader.ask_with(&server, ("DELETE", "GET"), PATH, &[]).problem(401, "bad_signature");
+    assert_eq!(read(&server, &agent.act, PATH).json()["body"], TEXT);
+    server.audit();
+}
+
+#[test]
+fn only_what_is_kept_is_erased() {
+    let (server, agent, _) = with_body();
+    for seqno in [1, 4, 5] {
+        let path = format!("/v1/agents/keeper/links/{seqno}/body");
+        erase_at(&server, &agent.admin, &path).problem(404, "not_found");
+    }
+    erase_at(&server, &agent.admin, "/v1/agents/keeper/links/0/body").problem(400, "malformed");
+    erase_at(&server, &agent.admin, "/v1/agents/nobody/links/1/body").problem(404, "unknown_identity");
+    let mut silent = Agent::new(server.node.log_id(), "silent");
+    let (genesis, (link, _)) = (silent.genesis(), silent.beside(TEXT));
+    server.append(&[genesis, super::support::bare(link)]);
+    let path = "/v1/agents/silent/links/2/body";
+    erase_at(&server, &silent.admin, path).problem(404, "not_found");
+    read(&server, &silent.act, path).problem(404, "not_found");
+    server.audit();
+}
+
+#[test]
+fn an_address_that_erases_too_often_waits() {
+    let limits = LimitSettings {
+        writes_per_minute: NonZeroU32::new(3),
+        registrations_per_hour: None,
+        key_events_per_minute: None,
+        links_per_second: None,
+        trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
+    };
+    let server = Server::with(Setup { limits, ..Setup::default() });
+    let mut agent = Agent::new(server.node.log_id(), "keeper");
+    server.append(&[agent.genesis(), agent.beside(TEXT)]);
+    let reader = Reader::new(&server, &agent.admin, PATH);
+    let ask = |from| reader.ask_with(&server, ("DELETE", "DELETE"), PATH, &[("x-forwarded-for", from)]);
+    for _ in 0..3 {
+        assert_eq!(ask("192.0.2.1").status, 204);
+    }
+    let answer = ask("192.0.2.1");
+    answer.problem(429, "rate_limited");
+    assert!(answer.header("retry-after").is_some());
+    assert_eq!(ask("192.0.2.2").status, 204);
+}
+
+/// Several at once, while links are appended.
+#[test]
+fn erasures_and_appends_do_not_wait_for_each_other() {
+    let server = Server::start();
+    let mut agent = Agent::new(server.node.log_id(), "keeper");
+    let texts: Vec<String> = (0..24).map(|at| format!(r#"{{"secret":"number {at} of all of them","v":1}}"#)).collect();
+    let mut links = vec![agent.genesis()];
+    links.extend(texts.iter().map(|text| agent.beside(text)));
+    server.append(&links);
+    let mut busy = Agent::registered(&server, "busy");
+    std::thread::scope(|scope| {
+        let (server, agent) = (&server, &agent);
+        for at in 0..4 {
+            scope.spawn(move || {
+                for seqno in (2..26).skip(at).step_by(4).filter(|seqno| seqno % 3 != 0) {
+                    let path = format!("/v1/agents/keeper/links/{seqno}/body");
+                    assert_eq!(erase_at(server, &agent.admin, &path).status, 204);
+                    read(server, &agent.act, &path).problem(410, "gone");
+                }
+            });
+        }
+        for _ in 0..20 {
+            let link = busy.beside(r#"{"v":1,"work":1}"#);
+            server.append(&[link]);
+        }
+    });
+    let data = server.directory.path().join("data");
+    for (seqno, link) in (2..).zip(&links[1..]) {
+        let path = format!("/v1/agents/keeper/links/{seqno}/body");
+        let is_kept = seqno % 3 == 0;
+        assert_eq!(read(&server, &agent.act, &path).status, if is_kept { 200 } else { 410 }, "{seqno}");
+        let salt = link.1.as_ref().unwrap().salt;
+        assert_eq!(found_in_files(&data, &[&salt.as_bytes()[..8]]) == 1, is_kept, "{seqno}");
+    }
+    server.audit();
+    let directory = server.stop();
+    assert_eq!(check_directory(&directory.path().join("data"), false, &mut |_| {}).unwrap().findings, []);
+}
