@@ -214,7 +214,7 @@ pub(crate) fn check_gone(disk: &SimDisk, told: &Told) {
     }
     let mut begins = vec![false; 1 << 16];
     let pair = |bytes: &[u8]| usize::from(u16::from_be_bytes([bytes[0], bytes[1]]));
-    for (_, pattern) in patterns {
+    for (_, pattern) in &patterns {
         begins[pair(pattern)] = true;
     }
     disk.everything(|name, bytes| {
