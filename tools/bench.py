@@ -2,7 +2,7 @@
 """Measures Soulchain beside what the same machine can do at most, and beside Tessera where it is there.
 
     cargo build --release --bins --examples && cargo bench --bench engine --no-run
-    python3 tools/bench.py [--rounds 5] [--seconds 5] [--only p1,p2,p3] [--tessera POSIX] [--tessera-250 POSIX] [--key FILE]
+    python3 tools/bench.py [--rounds 5] [--seconds 5] [--only p1,p2,p3] [--clients 16,256,1024] [--tessera POSIX] [--tessera-250 POSIX] [--key FILE]
 
 Needs `wrk` for P2. POSIX is Tessera's cmd/conformance/posix (v1.0.4), the second one built with a batch age of 250 ms,
 FILE its private key. Everything is measured once in every round, so that what is compared ran within minutes; medians
@@ -114,7 +114,7 @@ def p2(note, args, directory, script):
         servers["Tessera"] = tessera(args.tessera)
     if args.tessera_250:
         servers["Tessera 250 ms"] = tessera(args.tessera_250)
-    for clients in (16, 256, 1024):
+    for clients in args.clients:
         for name, command in servers.items():
             if name == "Tessera 250 ms" and clients != 16:
                 continue
@@ -125,7 +125,8 @@ def p2(note, args, directory, script):
 
 
 def p3(note, args, directory):
-    for clients, batch, mix in ((16, 1, False), (256, 1, False), (256, 1, True), (1024, 1, False), (16, 100, False)):
+    loads = [(clients, 1, False) for clients in args.clients] + [(256, 1, True), (16, 100, False)]
+    for clients, batch, mix in loads:
         with Server(target("soulchain"), "serve", "--data", fresh(directory), "--listen", f"127.0.0.1:{PORT}") as server:
             command = [target("soulchain"), "bench", "--json", "--node", f"http://127.0.0.1:{PORT}",
                        "--clients", clients, "--agents", max(1000, clients), "--batch", batch,
@@ -150,6 +151,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--only", default="p1,p2,p3")
+    parser.add_argument("--clients", type=lambda text: [int(part) for part in text.split(",")], default=[16, 256, 1024])
     parser.add_argument("--tessera")
     parser.add_argument("--tessera-250")
     parser.add_argument("--key")
