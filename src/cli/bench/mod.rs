@@ -49,6 +49,9 @@ pub(super) struct BenchArgs {
     /// Signed: links signed before the clock starts; the run ends when they are used up
     #[arg(long, default_value_t = 100_000, value_name = "N")]
     links: usize,
+    /// Signed: every agent has a name
+    #[arg(long)]
+    named: bool,
     /// Signed: of every 20 links of an agent one is a `keys`, one a `profile`, and two are `feedback`
     #[arg(long)]
     mix: bool,

@@ -45,16 +45,18 @@ pub(super) async fn signed(args: &BenchArgs, out: &Output) -> CliResult<Vec<Scri
     let links_each = args.links.div_ceil(clients * agents_each).next_multiple_of(batch);
     let bar = out.progress((clients * agents_each) as u64, "preparing  {bar:40} {pos}/{len} agents");
     let mut making = Vec::with_capacity(clients);
-    for _ in 0..clients {
+    let run = now();
+    for number in 0..clients {
         let (client, log, bar) = (client.clone(), log.clone(), bar.clone());
-        let (size, mix) = (args.size, args.mix);
+        let (size, mix, named) = (args.size, args.mix, args.named);
         making.push(tokio::spawn(async move {
             let mut chains = Vec::with_capacity(agents_each);
             // The registrar can be spoken of before there is anybody else.
             let registrar = if mix { Some(client.agent("registrar").await?.identity) } else { None };
             let mut subject = registrar.and_then(|identity| Identity::from_hex(&identity));
-            for _ in 0..agents_each {
-                let (identity, links) = chain(&client, &log, links_each, size, subject).await?;
+            for at in 0..agents_each {
+                let name = named.then(|| format!("bench-{run}-{number}-{at}"));
+                let (identity, links) = chain(&client, &log, name, links_each, size, subject).await?;
                 subject = subject.and(Some(identity));
                 chains.push(links);
                 bar.inc(1);
@@ -74,12 +76,13 @@ pub(super) async fn signed(args: &BenchArgs, out: &Output) -> CliResult<Vec<Scri
 async fn chain(
     client: &Client,
     log: &KnownLog,
+    name: Option<String>,
     links: usize,
     size: usize,
     subject: Option<Identity>,
 ) -> CliResult<(Identity, Vec<SignedLink>)> {
     let (admin, act) = (Signer::from(&KeyFile::generate()?), Signer::from(&KeyFile::generate()?));
-    let new = NewAgent::of_keys(admin.clone(), act.clone());
+    let new = NewAgent { name, ..NewAgent::of_keys(admin.clone(), act.clone()) };
     let (agent, genesis) = new.register(client, log, ProofWanted::Log, now()).await?;
     let (identity, log_id, genesis) = (agent.identity(), log.id(), genesis.link().curr());
     let signing = tokio::task::spawn_blocking(move || match subject {
