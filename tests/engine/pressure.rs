@@ -198,7 +198,7 @@ impl<const GAP_MS: u64> Machine for Bodied<GAP_MS> {
         _: LeafIndex,
         _: &[u8],
         _: &dyn soulchain::log::Past,
-    ) -> Result<[u8; 16], soulchain::log::ReplayError> {
+    ) -> Result<soulchain::log::Row, soulchain::log::ReplayError> {
         Ok([0; 16])
     }
     fn changes(&mut self) -> soulchain::storage::ViewBatch {

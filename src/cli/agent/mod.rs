@@ -1,5 +1,6 @@
 //! `soulchain agent`: an agent's life from a shell.
 
+mod about;
 mod act;
 mod body;
 mod links;
@@ -33,6 +34,8 @@ pub(super) enum AgentCommand {
     List(list::ListArgs),
     /// List the links of an agent, newest first
     Log(links::LogArgs),
+    /// List what others say of an agent, newest first
+    About(about::AboutArgs),
     /// Fetch a body that is kept beside the log, with a key of the agent
     Body(body::BodyArgs),
 }
@@ -45,6 +48,7 @@ pub(super) async fn run(command: AgentCommand, out: &Output) -> CliResult<()> {
         AgentCommand::Show(args) => show::run(args, out).await,
         AgentCommand::List(args) => list::run(args, out).await,
         AgentCommand::Log(args) => links::run(args, out).await,
+        AgentCommand::About(args) => about::run(args, out).await,
         AgentCommand::Body(args) => body::run(args, out).await,
     }
 }
