@@ -5,13 +5,13 @@
 //!
 //! | bits | field |
 //! |---|---|
-//! | 11 | how many links there are about the subject, this one counted, modulo 2^11 |
+//! | 11 | how many links there are about the subject, this one counted, modulo 2^11; mixed with the index of this link |
 //! | 53 | index of the previous one; all ones where this is the first |
 //!
 //! Of a link about nobody all bits are ones.
 //!
-//! Rows are derived. What one leads to says itself whom it is about, and the count shows that none was passed over: what
-//! does not fit is damage, and no answer.
+//! Rows are derived. What one leads to says itself whom it is about, the count shows that none was passed over, and the
+//! row of another link does not count on: what does not fit is damage, and no answer.
 
 use std::collections::HashMap;
 
@@ -120,7 +120,7 @@ impl Mentions {
     fn push(before: Option<Self>, index: LeafIndex) -> (Self, u64) {
         let mentions = Self { newest: index, count: before.map_or(0, |before| before.count) + 1 };
         let way = Way { count: mentions.count & COUNT_MASK, before: before.map(|before| before.newest) };
-        (mentions, way.to_bits())
+        (mentions, way.to_bits(index))
     }
 
     /// The newest link, and its count modulo 2^11.
@@ -197,13 +197,15 @@ struct Way {
 }
 
 impl Way {
-    fn to_bits(self) -> u64 {
-        self.count << INDEX_BITS | self.before.map_or(NO_INDEX, LeafIndex::get)
+    /// In the row of the link at `index`.
+    fn to_bits(self, index: LeafIndex) -> u64 {
+        (self.count ^ mixed(index)) << INDEX_BITS | self.before.map_or(NO_INDEX, LeafIndex::get)
     }
 
-    fn from_bits(bits: u64) -> Self {
-        let index = bits & NO_INDEX;
-        Self { count: bits >> INDEX_BITS, before: (index != NO_INDEX).then(|| LeafIndex::new(index)) }
+    fn from_bits(bits: u64, index: LeafIndex) -> Self {
+        let before = bits & NO_INDEX;
+        let before = (before != NO_INDEX).then(|| LeafIndex::new(before));
+        Self { count: (bits >> INDEX_BITS) ^ mixed(index), before }
     }
 
     /// Where it leads from the link at `index`; an error where no such link can have it.
@@ -214,6 +216,11 @@ impl Way {
             _ => Err(chain::damaged()),
         }
     }
+}
+
+/// 11 bits of an index, so that neighbours differ in all of them (Fibonacci hashing).
+fn mixed(index: LeafIndex) -> u64 {
+    index.get().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> INDEX_BITS
 }
 
 /// A walk along the links about an identity, from newer to older.
@@ -230,14 +237,14 @@ impl Walk<'_> {
         if index.get() >= self.log.size().get() || self.link(index)?.is_none() {
             return Ok(false);
         }
-        self.at = Way::from_bits(chain::about(&self.log, index)?).follow(index)?;
+        self.at = Way::from_bits(chain::about(&self.log, index)?, index).follow(index)?;
         Ok(true)
     }
 
     fn next(&mut self) -> Result<Option<(LeafIndex, Link, Body)>, ReadError> {
         let Some((index, count)) = self.at else { return Ok(None) };
         let (link, body) = self.link(index)?.ok_or_else(chain::damaged)?;
-        let way = Way::from_bits(chain::about(&self.log, index)?);
+        let way = Way::from_bits(chain::about(&self.log, index)?, index);
         if way.count != count {
             return Err(chain::damaged());
         }
@@ -262,18 +269,19 @@ mod tests {
     fn a_way_is_read_back_and_leads_on() {
         let mut mentions = None;
         for at in 0..5_000_u64 {
-            let (newer, bits) = Mentions::push(mentions, LeafIndex::new(at * 3 + 1));
-            let way = Way::from_bits(bits);
-            assert_eq!(way.to_bits(), bits);
-            assert_eq!(way.follow(newer.newest).unwrap(), mentions.map(Mentions::place));
-            assert_ne!(bits, NOBODY);
+            let index = LeafIndex::new(at * 3 + 1);
+            let (newer, bits) = Mentions::push(mentions, index);
+            let way = Way::from_bits(bits, index);
+            assert_eq!(way.to_bits(index), bits);
+            assert_eq!(way.follow(index).unwrap(), mentions.map(Mentions::place));
             assert_eq!(Mentions::from_bytes(&newer.to_bytes()), Some(newer));
             mentions = Some(newer);
         }
         // One that leads onwards, none where there must be one, and what an erased or foreign row holds.
-        let follow = |count, before: Option<u64>| Way { count, before: before.map(LeafIndex::new) }.follow(LeafIndex::new(9));
+        let follow =
+            |count, before: Option<u64>| Way { count, before: before.map(LeafIndex::new) }.follow(LeafIndex::new(9));
         assert!(follow(2, Some(9)).is_err() && follow(2, None).is_err());
-        assert!(Way::from_bits(NOBODY).follow(LeafIndex::new(9)).is_err());
+        assert!(Way::from_bits(NOBODY, LeafIndex::new(9)).follow(LeafIndex::new(9)).is_err());
         assert!(follow(1, None).unwrap().is_none());
         assert_eq!(follow(0, Some(8)).unwrap(), Some((LeafIndex::new(8), COUNT_MASK)));
     }
@@ -293,6 +301,6 @@ mod tests {
         pending.undo(mark);
         let lists = pending.take();
         assert_eq!(lists, HashMap::from([(first, Mentions { newest: LeafIndex::new(1), count: 1 })]));
-        assert_eq!(Way::from_bits(way), Way { count: 1, before: None });
+        assert_eq!(Way::from_bits(way, LeafIndex::new(1)), Way { count: 1, before: None });
     }
 }

@@ -79,7 +79,8 @@ fn row(parts: [u64; 3]) -> Row {
 }
 
 fn parts(row: Row) -> [u64; 3] {
-    let [prev, jump, about] = [0, 8, 16].map(|at| u64::from_be_bytes(*row[at..].first_chunk().expect("it has 24 bytes")));
+    let [prev, jump, about] =
+        [0, 8, 16].map(|at| u64::from_be_bytes(*row[at..].first_chunk().expect("it has 24 bytes")));
     [prev, jump, about]
 }
 

@@ -345,7 +345,10 @@ impl Machine for RegistryMachine {
     }
 
     fn abandon(&mut self) {
-        debug_assert!(self.pending.is_empty() && self.mentions.is_empty(), "a group that is refused leaves nothing behind");
+        debug_assert!(
+            self.pending.is_empty() && self.mentions.is_empty(),
+            "a group that is refused leaves nothing behind"
+        );
     }
 
     fn state(&mut self) -> NodeState {

@@ -37,10 +37,7 @@ pub(super) async fn run(args: AboutArgs, out: &Output) -> CliResult<()> {
     let filter = LinkFilter { link_type: args.link_type, before: args.before, limit: Some(args.limit) };
     let page = args.node.client()?.about(&args.agent, &filter).await?;
     out.result(&page, |out| {
-        out.table(
-            &["entry", "type", "by", "stands", "issuer's time", "body"],
-            page.links.iter().map(row).collect(),
-        );
+        out.table(&["entry", "type", "by", "stands", "issuer's time", "body"], page.links.iter().map(row).collect());
     });
     if let Some(total) = page.total {
         out.note(format_args!("{total} in all"));
