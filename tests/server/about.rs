@@ -26,7 +26,9 @@ fn naive(server: &Server, subject: Identity, of_type: Option<&str>) -> Vec<(u64,
         }
         if link.header().link_type == LinkType::Retract {
             let taken = found.iter_mut().find(|(_, curr, ..)| body["link"]["curr"] == curr.as_str());
-            taken.into_iter().for_each(|(.., retracted)| *retracted = true);
+            if let Some((.., retracted)) = taken {
+                *retracted = true;
+            }
         }
     }
     found.retain(|(_, _, name, _)| of_type.is_none_or(|wanted| wanted == name));
@@ -243,7 +245,9 @@ fn groups_that_are_refused_leave_no_trace() {
             });
         }
     });
-    subjects.iter().for_each(|subject| check(&server, subject));
+    for subject in &subjects {
+        check(&server, subject);
+    }
     server.audit();
 }
 

@@ -65,3 +65,31 @@ fn row(link: &AboutView) -> Vec<String> {
         super::links::shortened(&link.body.to_string()),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_says_who_and_whether_it_stands() {
+        let mut link = AboutView {
+            index: 7,
+            issuer: "ab".repeat(32),
+            issuer_name: None,
+            office: None,
+            seqno: 2,
+            curr: "cd".repeat(32),
+            link_type: "attest".into(),
+            outcome: "none".into(),
+            ctime_ms: 0,
+            body: serde_json::json!({"v": 1}),
+            retracted: false,
+            expired: false,
+        };
+        assert_eq!(row(&link)[1..4], ["attest", "abababababababab…", "yes"]);
+        (link.issuer_name, link.office, link.expired) = (Some("nell".into()), Some("guardian".into()), true);
+        assert_eq!(row(&link)[2..4], ["nell (guardian)", "expired"]);
+        link.retracted = true;
+        assert_eq!((row(&link)[3].as_str(), row(&link)[5].as_str()), ("retracted", "{\"v\":1}"));
+    }
+}
