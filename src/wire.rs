@@ -322,6 +322,59 @@ pub struct LinkPage {
     pub root: String,
 }
 
+/// What another identity says of an agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "node", derive(utoipa::ToSchema))]
+pub struct AboutView {
+    /// Index of its entry.
+    pub index: u64,
+    /// Who says it, hex.
+    pub issuer: String,
+    /// The issuer's handle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer_name: Option<String>,
+    /// Of a notice: `registrar` or `guardian`, where the issuer is one now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub office: Option<String>,
+    /// Its place in the issuer's chain.
+    pub seqno: u64,
+    /// Its id, hex.
+    pub curr: String,
+    /// `attest`, `feedback`, `notice`, `receipt`.
+    #[serde(rename = "type")]
+    pub link_type: String,
+    /// Of a receipt: `none`, `success`, `failure`, `denied`.
+    pub outcome: String,
+    /// The issuer's claim, Unix milliseconds.
+    pub ctime_ms: u64,
+    /// The body.
+    pub body: serde_json::Value,
+    /// Whether the issuer took it back.
+    pub retracted: bool,
+    /// Whether it is an attest whose `expires_ms` log time has reached.
+    pub expired: bool,
+}
+
+/// A page of what others say of an agent, newest first: `GET /v1/agents/{id|name}/about`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "node", derive(utoipa::ToSchema))]
+pub struct AboutPage {
+    /// What they say.
+    pub links: Vec<AboutView>,
+    /// `before` of the next page; absent on the last one. A page that found little may still have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
+    /// Number of all such links, where nothing is filtered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+    /// Log time, which tells what has expired, Unix milliseconds.
+    pub log_time_ms: u64,
+    /// Size of the tree that this was read from.
+    pub tree_size: u64,
+    /// Its root, base64.
+    pub root: String,
+}
+
 /// `GET /v1/agents/{id|name}`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "node", derive(utoipa::ToSchema))]

@@ -11,7 +11,7 @@ use crate::encoding::UnixMillis;
 use crate::hash::Hash;
 use crate::tlog::{TileId, decode_hashes, parse_bundle};
 use crate::wire::{
-    AgentPage, AgentView, Appended, BodyView, ConsistencyView, CoveredComponents, EntryView, InclusionView,
+    AboutPage, AgentPage, AgentView, Appended, BodyView, ConsistencyView, CoveredComponents, EntryView, InclusionView,
     LINKS_MEDIA_TYPE, LinkJson, LinkPage, LinkView, LogView, MessageSignature, Prepare, Prepared, write_links,
 };
 
@@ -56,12 +56,12 @@ pub struct AgentFilter {
     pub cursor: Option<String>,
 }
 
-/// Which links of a chain.
+/// Which links of a chain, or about an agent.
 #[derive(Clone, Debug, Default)]
 pub struct LinkFilter {
     /// Of this type.
     pub link_type: Option<String>,
-    /// Below this place of the chain.
+    /// Below this place of the chain; of links about an agent, below this index.
     pub before: Option<u64>,
     /// Links of a page.
     pub limit: Option<u32>,
@@ -120,6 +120,13 @@ impl Client {
     /// A page of a chain, newest first.
     pub async fn links(&self, who: &str, filter: &LinkFilter) -> Result<LinkPage, ClientError> {
         let request = self.read(&["v1", "agents", who, "links"]);
+        let request = request.query_if("type", filter.link_type.as_ref()).query_if("before", filter.before);
+        self.json(&request.query_if("limit", filter.limit)).await
+    }
+
+    /// A page of what others say of an agent, newest first. `before` is what a page before gave.
+    pub async fn about(&self, who: &str, filter: &LinkFilter) -> Result<AboutPage, ClientError> {
+        let request = self.read(&["v1", "agents", who, "about"]);
         let request = request.query_if("type", filter.link_type.as_ref()).query_if("before", filter.before);
         self.json(&request.query_if("limit", filter.limit)).await
     }

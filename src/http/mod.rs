@@ -3,6 +3,7 @@
 //! One file for each group of routes; statuses and texts of all errors are in `problem`. Handlers hold no rules: they
 //! read a request, ask the [`Node`](crate::node::Node), and write the answer.
 
+mod about;
 mod agents;
 mod app;
 mod bodies;

@@ -17,7 +17,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use super::app::App;
 use super::body_limit::whole_body;
 use super::problem::HttpError;
-use super::{agents, bodies, events, links, log, ops, tlog};
+use super::{about, agents, bodies, events, links, log, ops, tlog};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -71,6 +71,7 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(agents::state_proof))
         .routes(routes!(agents::chain))
         .routes(routes!(agents::link))
+        .routes(routes!(about::about))
         .routes(routes!(agents::link_proof))
         .routes(routes!(bodies::body))
         .routes(routes!(bodies::erase))

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::machine::Weight;
-use super::tail::{SideBody, Stored, StoredBody};
+use super::tail::{Row, SideBody, Stored, StoredBody};
 use crate::encoding::Reader;
 use crate::hash::Hash;
 use crate::merkle::{LeafIndex, TreeSize, leaf_hash};
@@ -82,7 +82,7 @@ impl Batch {
 
     /// Appends an entry with what is kept beside it, a body of at most [`MAX_BODY_LEN`]. A longer one could not be read
     /// back; it is a fault of the machine, and stops the engine before it is written.
-    pub fn push(&mut self, entry: Entry, body: Option<Arc<SideBody>>, row: [u8; 16]) {
+    pub fn push(&mut self, entry: Entry, body: Option<Arc<SideBody>>, row: Row) {
         assert!(body.as_ref().is_none_or(|body| body.bytes.len() <= MAX_BODY_LEN), "a body has at most 1 MiB");
         self.leaves.push(entry.leaf);
         self.entries.push(Stored { entry: entry.bytes, body: body.into(), row });
@@ -161,7 +161,7 @@ pub(crate) fn decode(payload: &[u8]) -> Option<(Transition, Vec<Stored>)> {
             }
             _ => return None,
         };
-        entries.push(Stored { entry, body: body.into(), row: [0; 16] });
+        entries.push(Stored { entry, body: body.into(), row: Row::default() });
     }
     (transition.before.0.get() + entries.len() as u64 == transition.after.0.get()).then_some((transition, entries))
 }

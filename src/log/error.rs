@@ -54,6 +54,8 @@ pub enum OpenError {
     Storage(StorageError),
     /// The manifest is damaged.
     Manifest,
+    /// The directory was written by an older version, with another layout of what is derived.
+    OlderLayout,
     /// What is on disk contradicts itself.
     Inconsistent {
         /// What.
@@ -124,6 +126,10 @@ impl std::fmt::Display for OpenError {
             }
             Self::Storage(error) => error.fmt(f),
             Self::Manifest => write!(f, "the manifest is damaged; {RESTORE}"),
+            Self::OlderLayout => f.write_str(
+                "this directory was written by an older version, whose chain.idx has shorter rows: it was not opened, \
+                 nothing was changed. `soulchain fsck --repair` makes chain.idx anew from the entries",
+            ),
             Self::Inconsistent { what } => write!(f, "{what}; {RESTORE}"),
             Self::PublishedNotHere { published, recovered } => write!(
                 f,

@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 use super::bodies;
 use super::manifest::{CHAIN_INDEX, CHECKPOINT, MANIFEST, Manifest, PublishedNote};
-use super::tail::{Stored, StoredBody, Tail};
+use super::tail::{ROW_LEN, Stored, StoredBody, Tail};
 use crate::encoding::Writer;
 use crate::hash::Hash;
 use crate::merkle::{LeafIndex, TILE_WIDTH, TreeSize};
@@ -143,12 +143,12 @@ impl Flusher {
     }
 
     pub(crate) fn write_rows(&self, tail: &Tail, from: u64, to: u64) -> Result<(), StorageError> {
-        let mut rows = Writer::with_capacity((to - from) as usize * 16);
+        let mut rows = Writer::with_capacity(((to - from) * ROW_LEN) as usize);
         for index in from..to {
             let entries = bundle_of(tail, index / TILE_WIDTH as u64)?;
             rows.raw(&entries[index as usize % TILE_WIDTH].row);
         }
-        self.blobs.extend(CHAIN_INDEX, from * 16, &rows.into_bytes())
+        self.blobs.extend(CHAIN_INDEX, from * ROW_LEN, &rows.into_bytes())
     }
 
     /// Writes the partial bundle and tiles of one size. Of an older size those that are full by now are left out:

@@ -99,7 +99,7 @@ pub fn fsck<M: Machine>(
 ) -> Result<FsckReport, StorageError> {
     let mut report = FsckReport::default();
     let blobs = FileBlobs::new(Arc::clone(&subject.disk));
-    let Some(manifest) = read_manifest(&blobs, &mut report) else { return Ok(report) };
+    let Some((manifest, is_older)) = read_manifest(&blobs, &mut report) else { return Ok(report) };
     report.flushed = Some((manifest.size, manifest.root));
     report.size = manifest.size;
     let scan = subject.journal.scan(&manifest.mark).map_err(|error| report.storage(JOURNAL, error)).ok();
@@ -125,14 +125,28 @@ pub fn fsck<M: Machine>(
     let tail = check.journal(&mut replay, &edge, scan.as_ref());
     check.published(&published, &nodes, tail.as_ref());
     check.checkpoint_file()?;
+    if is_older {
+        let renewed = repair && replay.has_right_rows();
+        if renewed {
+            blobs.commit(MANIFEST, &manifest.encode())?;
+        }
+        let what = "it is of an older version, whose chain.idx has shorter rows";
+        if replay.is_whole() {
+            report.repairable(MANIFEST, Place::Whole, what, renewed);
+        } else {
+            report.damage(MANIFEST, Place::Whole, what);
+        }
+    }
     Ok(report)
 }
 
-fn read_manifest(blobs: &dyn Blobs, report: &mut FsckReport) -> Option<Manifest> {
+/// The manifest, and whether it is of the older layout.
+fn read_manifest(blobs: &dyn Blobs, report: &mut FsckReport) -> Option<(Manifest, bool)> {
     match blobs.read(MANIFEST) {
-        Ok(Some(bytes)) => match Manifest::decode(&bytes) {
-            Some(manifest) => return Some(manifest),
-            None => report.damage(
+        Ok(Some(bytes)) => match (Manifest::decode(&bytes), Manifest::decode_older(&bytes)) {
+            (Some(manifest), _) => return Some((manifest, false)),
+            (None, Some(manifest)) => return Some((manifest, true)),
+            (None, None) => report.damage(
                 MANIFEST,
                 Place::Whole,
                 "it does not match its checksum; nothing can be checked without it",

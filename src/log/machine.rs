@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::batch::Batch;
 use super::error::ReadError;
+use super::tail::Row;
 use crate::encoding::UnixMillis;
 use crate::merkle::LeafIndex;
 use crate::storage::{StorageError, ViewBatch, Views};
@@ -34,7 +35,7 @@ pub trait Past {
     fn entry(&self, index: LeafIndex) -> Result<Bytes, ReadError>;
 
     /// The row beside an entry. It is derived: whoever uses it checks where it leads.
-    fn row(&self, index: LeafIndex) -> Result<[u8; 16], ReadError>;
+    fn row(&self, index: LeafIndex) -> Result<Row, ReadError>;
 }
 
 /// Rules over the entries of a log. The engine calls it from one thread.
@@ -77,7 +78,7 @@ pub trait Machine: Send + 'static {
     fn state(&mut self) -> Self::State;
 
     /// Replay: takes an entry that is in the log, and gives its row.
-    fn apply(&mut self, index: LeafIndex, entry: &[u8], past: &dyn Past) -> Result<[u8; 16], ReplayError>;
+    fn apply(&mut self, index: LeafIndex, entry: &[u8], past: &dyn Past) -> Result<Row, ReplayError>;
 
     /// The derived values that have changed since the last call, for the store of views. `applied` is set by the
     /// engine.

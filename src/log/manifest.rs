@@ -20,7 +20,9 @@ pub(crate) const MANIFEST: &str = "manifest";
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 pub(crate) const CHAIN_INDEX: &str = "chain.idx";
 
-const MAGIC: &[u8; 20] = b"soulchain/manifest/1";
+const MAGIC: &[u8; 20] = b"soulchain/manifest/2";
+/// Of directories whose `chain.idx` has rows of 16 bytes; all else in them is as it is now.
+const OLDER_MAGIC: &[u8; 20] = b"soulchain/manifest/1";
 /// Longest published note.
 pub(crate) const MAX_NOTE_LEN: usize = 1 << 20;
 
@@ -77,12 +79,21 @@ impl Manifest {
         bytes
     }
 
-    /// Reads a manifest; `None` where it is damaged.
+    /// Reads a manifest; `None` where it is damaged, or of another layout.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        Self::decode_with(MAGIC, bytes)
+    }
+
+    /// Reads the manifest of a directory of the older layout, which has to be rebuilt before it is opened.
+    pub(crate) fn decode_older(bytes: &[u8]) -> Option<Self> {
+        Self::decode_with(OLDER_MAGIC, bytes)
+    }
+
+    fn decode_with(magic: &[u8], bytes: &[u8]) -> Option<Self> {
         let (checked, checksum) = bytes.split_last_chunk::<32>()?;
         (blake3::hash(checked).as_bytes() == checksum).then_some(())?;
         let mut reader = Reader::new(checked);
-        (reader.take(MAGIC.len())? == MAGIC).then_some(())?;
+        (reader.take(magic.len())? == magic).then_some(())?;
         let manifest = Self {
             is_copy: match reader.u8()? {
                 0 => false,

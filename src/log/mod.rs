@@ -7,7 +7,7 @@
 //! origin.json   origin, vkeys        manifest    what is flushed, and the frame from which the journal counts
 //! journal/      commits              checkpoint  the manifest's note, for static hosting
 //! tile/         C2SP tlog-tiles      bodies/     what is kept beside entries, one file for each bundle
-//! views/        derived values       chain.idx   16 bytes of the machine for each entry, derived
+//! views/        derived values       chain.idx   24 bytes of the machine for each entry, derived
 //! lock          one process at a time
 //! ```
 //!
@@ -49,5 +49,5 @@ pub use pool::PoolLimits;
 pub use publisher::{PUBLISH_INTERVAL, publish_every};
 pub use reader::{KeptBody, LogReader};
 pub use sequencer::Committed;
-pub use tail::SideBody;
+pub use tail::{ROW_LEN, Row, SideBody};
 pub use view::{LogView, Published};

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::batch::{Batch, Entry};
 use super::machine::{Machine, Past, ReplayError, Weight};
+use super::tail::Row;
 use crate::encoding::UnixMillis;
 use crate::merkle::LeafIndex;
 use crate::storage::{StorageError, ViewBatch, Views};
@@ -47,7 +48,7 @@ impl Machine for Opaque {
     fn admit(&mut self, group: OpaqueGroup, batch: &mut Batch) -> Result<LeafIndex, Self::Refusal> {
         let first = batch.next_index();
         for entry in group.0 {
-            batch.push(entry, None, [0; 16]);
+            batch.push(entry, None, Row::default());
         }
         Ok(first)
     }
@@ -58,8 +59,8 @@ impl Machine for Opaque {
 
     fn state(&mut self) {}
 
-    fn apply(&mut self, _index: LeafIndex, _entry: &[u8], _past: &dyn Past) -> Result<[u8; 16], ReplayError> {
-        Ok([0; 16])
+    fn apply(&mut self, _index: LeafIndex, _entry: &[u8], _past: &dyn Past) -> Result<Row, ReplayError> {
+        Ok(Row::default())
     }
 
     fn changes(&mut self) -> ViewBatch {

@@ -155,7 +155,10 @@ pub fn open<M: Machine>(
 
 pub(crate) fn read_manifest(blobs: &dyn Blobs) -> Result<Manifest, OpenError> {
     let bytes = blobs.read(MANIFEST)?.ok_or(StorageError::Missing { name: MANIFEST.into() })?;
-    Manifest::decode(&bytes).ok_or(OpenError::Manifest)
+    Manifest::decode(&bytes).ok_or_else(|| match Manifest::decode_older(&bytes) {
+        Some(_) => OpenError::OlderLayout,
+        None => OpenError::Manifest,
+    })
 }
 
 /// Reads the partial tiles and the partial bundle of the manifest's size, and recomputes the root from them.

@@ -15,7 +15,7 @@ use super::error::ReadError;
 use super::flush::bundle_bytes;
 use super::machine::Past;
 use super::manifest::CHAIN_INDEX;
-use super::tail::{Row, SideBody, StoredBody, Tail, TileNodes, tile_place};
+use super::tail::{ROW_LEN, Row, SideBody, StoredBody, Tail, TileNodes, tile_place};
 use crate::hash::Hash;
 use crate::merkle::{
     LeafIndex, NodeId, TILE_HEIGHT, TILE_WIDTH, TreeSize, consistency_plan, inclusion_plan, leaf_hash,
@@ -164,7 +164,7 @@ impl<'a> LogReader<'a> {
         if let Some(stored) = self.tail.entry(index) {
             return Ok(stored.row);
         }
-        let bytes = self.store.blobs.read_at(CHAIN_INDEX, index.get() * 16, 16)?;
+        let bytes = self.store.blobs.read_at(CHAIN_INDEX, index.get() * ROW_LEN, ROW_LEN as usize)?;
         let row = bytes.as_deref().and_then(|bytes| bytes.try_into().ok());
         row.ok_or(ReadError::Damaged { name: CHAIN_INDEX.into(), what: "it is too short" })
     }

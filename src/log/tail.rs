@@ -13,9 +13,9 @@ use crate::hash::Hash;
 use crate::merkle::{LeafIndex, NodeId, TILE_HEIGHT, TILE_WIDTH, TreeSize, node_hash};
 
 /// Bytes of a row.
-pub(crate) const ROW_LEN: u64 = 16;
-/// A row of the machine beside each entry.
-pub(crate) type Row = [u8; ROW_LEN as usize];
+pub const ROW_LEN: u64 = 24;
+/// What the machine keeps beside an entry in `chain.idx`; zeros where it keeps nothing.
+pub type Row = [u8; ROW_LEN as usize];
 
 /// A tile with the inner nodes between its hashes, so that paths are looked up and not computed.
 #[derive(Clone, Debug)]

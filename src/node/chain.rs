@@ -1,12 +1,12 @@
 //! The chain index: how a link is found by identity and sequence number.
 //!
-//! Beside each link's entry lies a row of 16 bytes: the index of the previous link of its chain, and of an earlier one,
+//! Beside each link's entry lies a row of 24 bytes: the index of the previous link of its chain, and of an earlier one,
 //! chosen by skew-binary jump pointers (Myers, 1983), so that any link is reached from the head in O(log n) rows. Which
-//! sequence number a jump leads to is arithmetic, so rows hold indexes alone. They are derived: whoever follows one
-//! checks the link that it leads to.
+//! sequence number a jump leads to is arithmetic, so these two hold indexes alone. The last 8 bytes are the way to the
+//! previous link about the same subject (`about`). Rows are derived: whoever follows one checks the link that it leads to.
 
 use crate::encoding::{Reader, Writer};
-use crate::log::{Past, ReadError};
+use crate::log::{Past, ReadError, Row};
 use crate::merkle::LeafIndex;
 use crate::registry::Head;
 use crate::soul::Seqno;
@@ -21,8 +21,9 @@ const MAX_PATH: usize = 128;
 pub(crate) struct JumpPath(Vec<u64>);
 
 impl JumpPath {
-    /// Adds the link at `index`, which becomes the head, and gives its row. `len` is the length of the chain before.
-    pub(crate) fn push(&mut self, len: u64, index: LeafIndex) -> [u8; 16] {
+    /// Adds the link at `index`, which becomes the head, and gives its row. `len` is the length of the chain before,
+    /// `about` the way to the previous link about its subject.
+    pub(crate) fn push(&mut self, len: u64, index: LeafIndex, about: u64) -> Row {
         let prev = self.0.last().copied().unwrap_or(NONE);
         let target = jump_of(len + 1);
         // The path holds the links at the jumps of the old head. What the new link jumps over leaves it.
@@ -36,7 +37,7 @@ impl JumpPath {
             debug_assert_eq!(at, target, "a jump leads to a link on the path of the link before");
         }
         self.0.push(index.get());
-        row(prev, jump)
+        row([prev, jump, about])
     }
 
     pub(crate) fn write(&self, writer: &mut Writer) {
@@ -71,18 +72,27 @@ const fn jump_of(seqno: u64) -> u64 {
     }
 }
 
-fn row(prev: u64, jump: u64) -> [u8; 16] {
-    let mut row = [0; 16];
-    row[..8].copy_from_slice(&prev.to_be_bytes());
-    row[8..].copy_from_slice(&jump.to_be_bytes());
+fn row(parts: [u64; 3]) -> Row {
+    let mut row = Row::default();
+    row.as_chunks_mut().0.iter_mut().zip(parts).for_each(|(bytes, part)| *bytes = part.to_be_bytes());
     row
 }
 
+fn parts(row: Row) -> [u64; 3] {
+    let [prev, jump, about] =
+        [0, 8, 16].map(|at| u64::from_be_bytes(*row[at..].first_chunk().expect("it has 24 bytes")));
+    [prev, jump, about]
+}
+
 /// The index before and the index of the jump, of a row.
-fn parse(row: [u8; 16]) -> (Option<LeafIndex>, Option<LeafIndex>) {
-    let mut reader = Reader::new(&row);
-    let mut next = || reader.u64().filter(|index| *index != NONE).map(LeafIndex::new);
-    (next(), next())
+fn parse(row: Row) -> (Option<LeafIndex>, Option<LeafIndex>) {
+    let [prev, jump, _] = parts(row).map(|index| Some(index).filter(|index| *index != NONE).map(LeafIndex::new));
+    (prev, jump)
+}
+
+/// The way to the previous link about the subject of the one at `index`.
+pub(crate) fn about(log: &dyn Past, index: LeafIndex) -> Result<u64, ReadError> {
+    log.row(index).map(|row| parts(row)[2])
 }
 
 /// The index of the link before the one at `index`.
@@ -154,13 +164,14 @@ mod tests {
         let mut path = JumpPath::default();
         let mut rows = Vec::new();
         for len in 0..3000_u64 {
-            rows.push(path.push(len, LeafIndex::new(len * 3)));
+            rows.push(path.push(len, LeafIndex::new(len * 3), len));
             assert!(path.0.len() < 32);
         }
         for target in 1..=3000_u64 {
             let (mut at, mut index, mut steps) = (3000, 2999 * 3, 0);
             while at > target {
                 let (prev, jump) = parse(rows[index as usize / 3]);
+                assert_eq!(parts(rows[index as usize / 3])[2], index / 3);
                 (at, index) = if jump_of(at) >= target {
                     (jump_of(at), jump.unwrap().get())
                 } else {

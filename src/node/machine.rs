@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::about::{self, Mentions};
 use super::facts::{Facts, Known};
 use super::held::{Chain, HOLD_MS, Holds, Kind};
 use super::recent::Recent;
-use super::rows::{ProfileRow, Row, Rows};
+use super::rows::{ProfileRow, Retracted, Row, Rows};
 use super::stored;
 use crate::encoding::UnixMillis;
-use crate::log::{Batch, Entry, Machine, Past, ReplayError, SideBody, Weight};
+use crate::log::{self, Batch, Entry, Machine, Past, ReplayError, SideBody, Weight};
 use crate::merkle::LeafIndex;
 use crate::registry::{Changes, Head, IdentityState, Refusal, Registry, Snapshot};
 use crate::soul::{
@@ -82,6 +83,7 @@ pub enum Cause {
 pub struct NodeState {
     pub(crate) snapshot: Snapshot,
     pub(crate) rows: Rows,
+    pub(crate) retracted: Retracted,
 }
 
 /// The registry, and what the node derives beside it.
@@ -89,8 +91,11 @@ pub struct RegistryMachine {
     log_id: LogId,
     registry: Registry,
     rows: Rows,
+    retracted: Retracted,
     /// Rows of identities that links of this batch touched.
     pending: HashMap<Identity, Row>,
+    /// Links of this batch about others.
+    mentions: about::Pending,
     now: UnixMillis,
     changed: stored::Changed,
     recent: Recent,
@@ -104,7 +109,9 @@ impl RegistryMachine {
             log_id,
             registry: Registry::new(log_id),
             rows: Rows::new_sync(),
+            retracted: Retracted::new_sync(),
             pending: HashMap::new(),
+            mentions: about::Pending::default(),
             now: UnixMillis::ZERO,
             changed: stored::Changed::default(),
             recent: Recent::default(),
@@ -189,8 +196,9 @@ impl RegistryMachine {
     }
 
     /// Notes what the node keeps of a link that was just applied, and gives its row in the chain index.
-    fn take_row(&mut self, index: LeafIndex, link: &Link, body: &Body) -> [u8; 16] {
+    fn take_row(&mut self, index: LeafIndex, link: &Link, body: &Body) -> log::Row {
         let identity = chain_of(link);
+        let about = about::subject_of(body).map_or(about::NOBODY, |subject| self.note_about(subject, index));
         let rows = &self.rows;
         let genesis = self.registry.identity(&identity).map(|state| state.record.standing.genesis_index);
         let row = self.pending.entry(identity).or_insert_with(|| {
@@ -203,7 +211,16 @@ impl RegistryMachine {
         if let (Body::Profile(_), Some(bytes)) = (body, link.body()) {
             row.profile = ProfileRow::parse(bytes).map(Arc::new);
         }
-        row.path.push(link.header().seqno.get() - 1, index)
+        row.path.push(link.header().seqno.get() - 1, index, about)
+    }
+
+    /// Notes a link about an identity, and gives the way to the one before.
+    fn note_about(&mut self, subject: Identity, index: LeafIndex) -> u64 {
+        let (registry, rows) = (&self.registry, &self.rows);
+        self.mentions.push(subject, index, || {
+            let genesis = registry.identity(&subject)?.record.standing.genesis_index;
+            rows.get(&genesis)?.about
+        })
     }
 
     /// The batch is sealed: what it changed becomes what readers see.
@@ -214,10 +231,25 @@ impl RegistryMachine {
             self.rows.insert_mut(state.record.standing.genesis_index, Arc::clone(&row));
             self.changed.rows.insert(identity, row);
         }
+        for (subject, mentions) in self.mentions.take() {
+            self.settle_mentions(subject, mentions);
+        }
+        for curr in &changes.retracted {
+            self.retracted.insert_mut(*curr);
+        }
         self.changed.take(changes);
     }
 
-    fn replay_link(&mut self, index: LeafIndex, entry: &[u8], past: &dyn Past) -> Result<[u8; 16], String> {
+    fn settle_mentions(&mut self, subject: Identity, mentions: Mentions) {
+        let Some(state) = self.registry.committed().identity(&subject) else { return };
+        let genesis = state.record.standing.genesis_index;
+        let Some(row) = self.rows.get(&genesis) else { return };
+        let row = Row { about: Some(mentions), ..Row::clone(row) };
+        self.rows.insert_mut(genesis, Arc::new(row));
+        self.changed.mentions.insert(subject, mentions);
+    }
+
+    fn replay_link(&mut self, index: LeafIndex, entry: &[u8], past: &dyn Past) -> Result<log::Row, String> {
         let link = Link::parse_entry(entry).map_err(|error| error.to_string())?;
         let read = ReadLink::read(link, None, self.log_id).map_err(|error| error.to_string())?;
         self.check_place(&read)?;
@@ -251,11 +283,11 @@ impl RegistryMachine {
         if fits { Ok(()) } else { Err("it does not follow the link before it in its chain".to_owned()) }
     }
 
-    fn replay_trailer(&mut self, index: LeafIndex, entry: &[u8]) -> Result<[u8; 16], String> {
+    fn replay_trailer(&mut self, index: LeafIndex, entry: &[u8]) -> Result<log::Row, String> {
         let trailer = Trailer::parse(entry).ok_or("it is no trailer")?;
         let changes = self.registry.check_trailer(index, &trailer).map_err(|fault| format!("{fault:?}"))?;
         self.settle(changes);
-        Ok([0; 16])
+        Ok(log::Row::default())
     }
 }
 
@@ -284,14 +316,16 @@ impl Machine for RegistryMachine {
     }
 
     fn admit(&mut self, group: Group, batch: &mut Batch) -> Result<Vec<Position>, Refused> {
-        // All links of a group are of one chain, so one row is enough to take everything back.
+        // All links of a group are of one chain, so one row takes everything back but what they say about others.
         let Some(identity) = group.links.first().map(|checked| signed_chain(&checked.link)) else {
             return Ok(Vec::new());
         };
         let (mark, len, row) = (self.registry.mark(), batch.len(), self.pending.get(&identity).cloned());
+        let mentions = self.mentions.mark();
         self.try_admit(group, batch).inspect_err(|_| {
             self.registry.undo(mark);
             batch.truncate(len);
+            self.mentions.undo(mentions);
             match row {
                 Some(row) => drop(self.pending.insert(identity, row)),
                 None => drop(self.pending.remove(&identity)),
@@ -306,19 +340,26 @@ impl Machine for RegistryMachine {
         let sizes = (start, self.registry.committed().size());
         self.recent.push(sizes, self.now, std::mem::take(&mut changes.links));
         let entry = Entry::new(Bytes::copy_from_slice(&trailer.to_bytes())).expect("a trailer has 76 bytes");
-        batch.push(entry, None, [0; 16]);
+        batch.push(entry, None, log::Row::default());
         self.settle(changes);
     }
 
     fn abandon(&mut self) {
-        debug_assert!(self.pending.is_empty(), "a group that is refused leaves nothing behind");
+        debug_assert!(
+            self.pending.is_empty() && self.mentions.is_empty(),
+            "a group that is refused leaves nothing behind"
+        );
     }
 
     fn state(&mut self) -> NodeState {
-        NodeState { snapshot: self.registry.committed().clone(), rows: self.rows.clone() }
+        NodeState {
+            snapshot: self.registry.committed().clone(),
+            rows: self.rows.clone(),
+            retracted: self.retracted.clone(),
+        }
     }
 
-    fn apply(&mut self, index: LeafIndex, entry: &[u8], past: &dyn Past) -> Result<[u8; 16], ReplayError> {
+    fn apply(&mut self, index: LeafIndex, entry: &[u8], past: &dyn Past) -> Result<log::Row, ReplayError> {
         let row = match entry.first() {
             Some(&LINK_ENTRY_KIND) => self.replay_link(index, entry, past),
             Some(&TRAILER_ENTRY_KIND) => self.replay_trailer(index, entry),
@@ -334,7 +375,7 @@ impl Machine for RegistryMachine {
 
     fn load(&mut self, views: &dyn Views) -> Result<(), StorageError> {
         let loaded = stored::load(views)?;
-        self.rows = loaded.rows;
+        (self.rows, self.retracted) = (loaded.rows, loaded.retracted);
         self.registry = Registry::restore(self.log_id, loaded.parts);
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! [`Node`] opens a data directory, appends links and answers questions; it knows nothing of HTTP. On its first start it
 //! founds the log's own identity, the *registrar*, as entry 0, whose profile names the instant key before that signs.
 
+mod about;
 mod chain;
 mod facts;
 mod fsck;
@@ -17,6 +18,7 @@ mod rows;
 mod stored;
 mod submit;
 
+pub use about::{AboutList, LinkAbout, MAX_ABOUT_SCAN};
 pub use fsck::check_directory;
 pub use machine::{Cause, Group, NodeState, Position, Refused, RegistryMachine};
 pub use open::{NodeError, NodeOptions, Platform, ViewStore};

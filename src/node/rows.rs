@@ -3,16 +3,20 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rpds::RedBlackTreeMapSync;
+use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
 
+use super::about::Mentions;
 use super::chain::JumpPath;
 use crate::encoding::{Reader, Writer};
 use crate::merkle::LeafIndex;
-use crate::soul::{Body, Identity, LinkType, Profile};
+use crate::soul::{Body, Curr, Identity, LinkType, Profile};
 use crate::verify::MAX_KEY_EVENTS;
 
 /// All rows, by the index of their genesis. A clone is a snapshot.
 pub(crate) type Rows = RedBlackTreeMapSync<LeafIndex, Arc<Row>>;
+
+/// All links that were taken back.
+pub(crate) type Retracted = RedBlackTreeSetSync<Curr>;
 
 /// One identity.
 #[derive(Clone, Debug)]
@@ -22,6 +26,8 @@ pub(crate) struct Row {
     /// The first key events of the chain, at most [`MAX_KEY_EVENTS`] and one: what the proof of a link shows.
     pub(crate) key_events: Vec<LeafIndex>,
     pub(crate) profile: Option<Arc<ProfileRow>>,
+    /// The links about it. They are not part of its bytes: others write them, at any rate, and a profile is long.
+    pub(crate) about: Option<Mentions>,
 }
 
 /// A profile, as the newest `profile` link says it.
@@ -44,7 +50,7 @@ impl ProfileRow {
 impl Row {
     /// The row of an identity without links.
     pub(crate) fn new(identity: Identity) -> Self {
-        Self { identity, path: JumpPath::default(), key_events: Vec::new(), profile: None }
+        Self { identity, path: JumpPath::default(), key_events: Vec::new(), profile: None, about: None }
     }
 
     /// Notes a key event. One more than a proof may show is enough to tell that it cannot.
@@ -78,6 +84,6 @@ impl Row {
             [] => None,
             body => Some(Arc::new(ProfileRow::parse(body)?)),
         };
-        Some(Self { identity, path, key_events, profile })
+        Some(Self { identity, path, key_events, profile, about: None })
     }
 }

@@ -2,28 +2,34 @@
 //!
 //! | key | value |
 //! |---|---|
+//! | `a` ‖ identity | index of the newest link about it, how many there are |
 //! | `i` ‖ identity | the registry's state of it |
 //! | `k` ‖ kid | nothing: the key was used |
 //! | `r` ‖ curr | nothing: the link was retracted |
 //! | `s` ‖ issuer ‖ curr ‖ kind | nothing: the statement stands |
 //! | `w` ‖ identity | its row |
-//! | `x` | log time, tree size, who holds office |
+//! | `x` | 2, the version of this page; log time, tree size, who holds office |
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::rows::{Row, Rows};
+use super::about::Mentions;
+use super::rows::{Retracted, Row, Rows};
 use crate::encoding::{Reader, UnixMillis, Writer};
 use crate::merkle::TreeSize;
 use crate::registry::{Changes, IdentityState, Office, Parts, Snapshot, Statement, StatementKind};
 use crate::soul::{Curr, Identity, Kid};
 use crate::storage::{StorageError, ViewBatch, Views};
 
+/// Values of another version are made anew.
+const VERSION: u8 = 2;
+
 /// Changes since the last flush.
 #[derive(Default)]
 pub(crate) struct Changed {
     pub(crate) identities: HashMap<Identity, Arc<IdentityState>>,
     pub(crate) rows: HashMap<Identity, Arc<Row>>,
+    pub(crate) mentions: HashMap<Identity, Mentions>,
     /// Keys without value, and whether they are there.
     marks: BTreeMap<Vec<u8>, bool>,
     sealed: bool,
@@ -41,12 +47,16 @@ impl Changed {
     }
 
     pub(crate) fn into_batch(self, committed: &Snapshot, office: &Office) -> ViewBatch {
-        let mut changes = Vec::with_capacity(self.identities.len() + self.rows.len() + self.marks.len() + 1);
+        let count = self.identities.len() + self.rows.len() + self.mentions.len() + self.marks.len() + 1;
+        let mut changes = Vec::with_capacity(count);
         for (identity, state) in self.identities {
             changes.push((key(b'i', &[identity.as_bytes()]), Some(state.to_bytes())));
         }
         for (identity, row) in self.rows {
             changes.push((key(b'w', &[identity.as_bytes()]), Some(row.to_bytes())));
+        }
+        for (identity, mentions) in self.mentions {
+            changes.push((key(b'a', &[identity.as_bytes()]), Some(mentions.to_bytes())));
         }
         changes.extend(self.marks.into_iter().map(|(key, stands)| (key, stands.then(Vec::new))));
         if self.sealed {
@@ -60,12 +70,18 @@ impl Changed {
 pub(crate) struct Loaded {
     pub(crate) parts: Parts,
     pub(crate) rows: Rows,
+    pub(crate) retracted: Retracted,
 }
 
 pub(crate) fn load(views: &dyn Views) -> Result<Loaded, StorageError> {
     let mut parts = Parts::default();
     let mut rows = Vec::new();
-    let mut genesis = HashMap::new();
+    let (mut genesis, mut mentions) = (HashMap::new(), HashMap::new());
+    let id = |key: &[u8]| key.get(1..).and_then(|id| id.try_into().ok()).ok_or_else(damaged);
+    views.scan(b"a", &mut |key, value| {
+        mentions.insert(Identity::from_bytes(id(key)?), Mentions::from_bytes(value).ok_or_else(damaged)?);
+        Ok(())
+    })?;
     views.scan(b"i", &mut |_, value| {
         let state = IdentityState::from_bytes(value).ok_or_else(damaged)?;
         genesis.insert(state.record.identity, state.record.standing.genesis_index);
@@ -73,11 +89,11 @@ pub(crate) fn load(views: &dyn Views) -> Result<Loaded, StorageError> {
         Ok(())
     })?;
     views.scan(b"w", &mut |_, value| {
-        let row = Row::from_bytes(value).ok_or_else(damaged)?;
+        let mut row = Row::from_bytes(value).ok_or_else(damaged)?;
+        row.about = mentions.remove(&row.identity);
         rows.push((*genesis.get(&row.identity).ok_or_else(damaged)?, Arc::new(row)));
         Ok(())
     })?;
-    let id = |key: &[u8]| key.get(1..).and_then(|id| id.try_into().ok()).ok_or_else(damaged);
     views.scan(b"k", &mut |key, _| {
         parts.used_keys.push(Kid::from_bytes(id(key)?));
         Ok(())
@@ -93,10 +109,11 @@ pub(crate) fn load(views: &dyn Views) -> Result<Loaded, StorageError> {
     if let Some(value) = views.read(b"x")? {
         (parts.log_time, parts.size, parts.office) = read_general(&value).ok_or_else(damaged)?;
     }
-    if rows.len() != parts.identities.len() {
+    if rows.len() != parts.identities.len() || !mentions.is_empty() {
         return Err(damaged());
     }
-    Ok(Loaded { parts, rows: rows.into_iter().collect() })
+    let retracted = parts.retracted.iter().copied().collect();
+    Ok(Loaded { parts, rows: rows.into_iter().collect(), retracted })
 }
 
 fn damaged() -> StorageError {
@@ -132,7 +149,7 @@ fn statement(key: &[u8]) -> Option<Statement> {
 
 fn general(committed: &Snapshot, office: &Office) -> Vec<u8> {
     let mut writer = Writer::default();
-    writer.u64(committed.log_time().get()).u64(committed.size().get());
+    writer.u8(VERSION).u64(committed.log_time().get()).u64(committed.size().get());
     writer.raw(office.registrar.unwrap_or_default().as_bytes());
     for list in [&office.registrars, &office.pretrust] {
         writer.u16(list.len() as u16);
@@ -145,6 +162,7 @@ fn general(committed: &Snapshot, office: &Office) -> Vec<u8> {
 
 fn read_general(bytes: &[u8]) -> Option<(UnixMillis, TreeSize, Office)> {
     let mut reader = Reader::new(bytes);
+    (reader.u8()? == VERSION).then_some(())?;
     let (log_time, size) = (UnixMillis::new(reader.u64()?), TreeSize::new(reader.u64()?));
     let registrar = Some(Identity::from_bytes(reader.array()?)).filter(|identity| !identity.is_zero());
     let mut list = || {

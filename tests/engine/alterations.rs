@@ -2,7 +2,7 @@
 //! do, or repaired where the truth can be proved; never served.
 
 use soulchain::hash::Hash;
-use soulchain::log::{Engine, KeptBody, Opaque, OpaqueGroup, OpenError, Options, ReadError};
+use soulchain::log::{Engine, KeptBody, Opaque, OpaqueGroup, OpenError, Options, ROW_LEN, ReadError};
 use soulchain::merkle::{LeafIndex, TreeSize};
 use soulchain::storage::{FrameBuffer, FrameKind, Mark};
 
@@ -460,8 +460,8 @@ fn damaged_bodies_are_found_by_their_lengths_or_their_readers() {
 fn a_chain_index_that_is_short_is_found() {
     let (world, told) = large();
     let rows = world.disk.peek("chain.idx").unwrap();
-    assert_eq!(rows.len() as u64, told.heads.last().unwrap().0.get() * 16);
-    for len in [0, 16, rows.len() - 1] {
+    assert_eq!(rows.len() as u64, told.heads.last().unwrap().0.get() * ROW_LEN);
+    for len in [0, ROW_LEN as usize, rows.len() - 1] {
         let world = world.copy();
         world.disk.poke("chain.idx", Some(rows[..len].to_vec()));
         let Err(error) = world.open_with(Opaque) else { panic!("it opens with {len} bytes") };
@@ -470,7 +470,7 @@ fn a_chain_index_that_is_short_is_found() {
     }
     // One that grows shorter later is found by the read.
     let (engine, _) = world.open_with(Opaque).unwrap();
-    world.disk.poke("chain.idx", Some(rows[..160].to_vec()));
+    world.disk.poke("chain.idx", Some(rows[..10 * ROW_LEN as usize].to_vec()));
     let view = engine.view();
     assert!(engine.reader(&view).row(LeafIndex::new(9)).is_ok());
     damaged(engine.reader(&view).row(LeafIndex::new(10)), "chain.idx", "row 10");

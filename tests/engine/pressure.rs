@@ -10,7 +10,7 @@ use bytes::Bytes;
 use soulchain::clock::{Clock, Reading};
 use soulchain::encoding::UnixMillis;
 use soulchain::log::{
-    Engine, Entry, MAX_BATCH_BYTES, Machine, Opaque, OpaqueGroup, Pending, PoolLimits, Recovery, SideBody, Sign,
+    Engine, Entry, MAX_BATCH_BYTES, Machine, Opaque, OpaqueGroup, Pending, PoolLimits, Recovery, Row, SideBody, Sign,
     SubmitError, open,
 };
 use soulchain::merkle::LeafIndex;
@@ -186,7 +186,7 @@ impl<const GAP_MS: u64> Machine for Bodied<GAP_MS> {
         let first = batch.next_index();
         for _ in 0..group {
             let body = SideBody { salt: [9; 32], bytes: Bytes::from_static(&[7; 100]) };
-            batch.push(Entry::new(Bytes::from_static(&[5; 400])).unwrap(), Some(Arc::new(body)), [0; 16]);
+            batch.push(Entry::new(Bytes::from_static(&[5; 400])).unwrap(), Some(Arc::new(body)), Row::default());
         }
         Ok(first)
     }
@@ -198,8 +198,8 @@ impl<const GAP_MS: u64> Machine for Bodied<GAP_MS> {
         _: LeafIndex,
         _: &[u8],
         _: &dyn soulchain::log::Past,
-    ) -> Result<[u8; 16], soulchain::log::ReplayError> {
-        Ok([0; 16])
+    ) -> Result<Row, soulchain::log::ReplayError> {
+        Ok(Row::default())
     }
     fn changes(&mut self) -> soulchain::storage::ViewBatch {
         soulchain::storage::ViewBatch::default()

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use soulchain::encoding::{UnixMillis, hex_encode};
 use soulchain::hash::sha256;
-use soulchain::log::{Batch, Entry, Machine, Past, ReplayError, SideBody, Weight};
+use soulchain::log::{Batch, Entry, Machine, Past, ROW_LEN, ReplayError, Row, SideBody, Weight};
 use soulchain::merkle::{LeafIndex, TreeSize};
 use soulchain::storage::{StorageError, ViewBatch, Views, Visit};
 
@@ -71,12 +71,13 @@ impl Rules {
         &self.values
     }
 
-    fn set(&mut self, key: &str, value: u64, index: LeafIndex) -> [u8; 16] {
+    fn set(&mut self, key: &str, value: u64, index: LeafIndex) -> Row {
         let before = Arc::make_mut(&mut self.values).insert(key.to_owned(), (value, index.get()));
         self.dirty.insert(key.to_owned());
-        let mut row = [0; 16];
+        let mut row = Row::default();
         row[..8].copy_from_slice(&before.map_or(0, |(_, at)| at + 1).to_be_bytes());
-        row[8..].copy_from_slice(&value.to_be_bytes());
+        row[8..16].copy_from_slice(&value.to_be_bytes());
+        row[16..].copy_from_slice(&index.get().to_be_bytes());
         row
     }
 
@@ -132,7 +133,7 @@ impl Machine for Rules {
         self.time = self.now;
         let digest = self.state_digest();
         let seal = format!("!{} {} {digest}", self.time, batch.len());
-        batch.push(Entry::new(seal.into()).unwrap(), None, [0xff; 16]);
+        batch.push(Entry::new(seal.into()).unwrap(), None, [0xff; ROW_LEN as usize]);
         self.digest = Some(digest);
     }
 
@@ -142,7 +143,7 @@ impl Machine for Rules {
         Arc::clone(&self.values)
     }
 
-    fn apply(&mut self, index: LeafIndex, entry: &[u8], _past: &dyn Past) -> Result<[u8; 16], ReplayError> {
+    fn apply(&mut self, index: LeafIndex, entry: &[u8], _past: &dyn Past) -> Result<Row, ReplayError> {
         let wrong = |what: &str| ReplayError { index, what: what.to_owned() };
         let text = std::str::from_utf8(entry).map_err(|_| wrong("no text"))?;
         if let Some(trailer) = text.strip_prefix('!') {
@@ -154,7 +155,7 @@ impl Machine for Rules {
             self.time = time;
             self.digest = fields.nth(1).map(str::to_owned);
             self.is_ragged = false;
-            return Ok([0xff; 16]);
+            return Ok([0xff; ROW_LEN as usize]);
         }
         self.is_ragged = true;
         let (key, rest) = text.split_once('=').ok_or_else(|| wrong("no ="))?;

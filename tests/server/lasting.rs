@@ -269,6 +269,7 @@ fn picture(server: &Server) -> Vec<Value> {
         let id = row["identity"].as_str().unwrap();
         shown.push(server.json(&format!("/v1/agents/{id}")));
         shown.push(server.json(&format!("/v1/agents/{id}/links?limit=1000")));
+        shown.push(server.json(&format!("/v1/agents/{id}/about?limit=100")));
         let target = format!("/v1/agents/{id}/links/{}/proof?state=true", row["seqno"]);
         assert_eq!(server.get(&target).status, 200, "{target}");
     }

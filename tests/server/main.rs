@@ -13,6 +13,7 @@ mod agent;
 mod platform;
 mod support;
 
+mod about;
 mod bodies;
 mod erasure;
 mod events;

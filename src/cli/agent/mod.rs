@@ -1,5 +1,6 @@
 //! `soulchain agent`: an agent's life from a shell.
 
+mod about;
 mod act;
 mod body;
 mod erase;
@@ -68,6 +69,8 @@ pub(super) enum AgentCommand {
     List(list::ListArgs),
     /// List the links of an agent, newest first
     Log(links::LogArgs),
+    /// List what others say of an agent, newest first
+    About(about::AboutArgs),
     /// Fetch a body that is kept beside the log, with a key of the agent
     Body(body::BodyArgs),
     /// Erase a body that is kept beside the log, for good
@@ -90,6 +93,7 @@ pub(super) async fn run(command: AgentCommand, out: &Output) -> CliResult<()> {
         AgentCommand::Show(args) => show::run(args, out).await,
         AgentCommand::List(args) => list::run(args, out).await,
         AgentCommand::Log(args) => links::run(args, out).await,
+        AgentCommand::About(args) => about::run(args, out).await,
         AgentCommand::Body(args) => body::run(args, out).await,
         AgentCommand::Erase(args) => erase::run(args, out).await,
     }

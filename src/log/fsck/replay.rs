@@ -91,6 +91,11 @@ impl<'a, M: Machine> Replay<'a, M> {
         !self.stopped && self.applied == self.size
     }
 
+    /// Whether each row of chain.idx is by now the one that replay gave.
+    pub(super) fn has_right_rows(&self) -> bool {
+        self.is_whole() && self.rows.wrong == 0
+    }
+
     /// Ends the comparison of what is derived, and writes it anew where that was asked for.
     pub(super) fn finish(&mut self, report: &mut FsckReport) -> Result<(), StorageError> {
         let whole = self.is_whole();
@@ -289,7 +294,7 @@ impl Past for NoPast {
     }
 }
 
-/// Rows that are held in memory because chain.idx has others: 40 MB or so.
+/// Rows that are held in memory because chain.idx has others: 50 MB or so.
 const MAX_WRONG_ROWS: usize = 1 << 20;
 
 /// The rows in chain.idx against those of replay.
