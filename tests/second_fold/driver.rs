@@ -112,7 +112,8 @@ impl World {
         let actor = if self.author.random.percent(25) { ids[0] } else { self.author.random.pick(&ids).unwrap() };
         match self.author.random.below(100) {
             0 => self.burst(actor),
-            1..=2 => self.reopen(),
+            1 => self.reopen(),
+            2 => self.names(),
             3..=5 => self.again(actor),
             6..=13 => self.at_once(),
             _ => {
@@ -173,6 +174,16 @@ impl World {
             self.submit(&[offer]);
             self.now += self.author.random.below(4 * DAY_MS);
             self.clock.set(UnixMillis::new(self.now));
+        }
+    }
+
+    /// More domain names than one identity may have.
+    fn names(&mut self) {
+        let registrars = self.log.registrars();
+        for number in 0..9 {
+            let actor = self.author.random.pick(&registrars).unwrap();
+            let offer = self.author.bind(&self.log, self.now, actor, number);
+            self.submit(&[offer]);
         }
     }
 

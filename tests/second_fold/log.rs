@@ -1,5 +1,6 @@
 //! The whole list of entries, and the questions of §4 and §6 answered by reading it from the start.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -10,6 +11,20 @@ use super::link::{
     GENESIS, Id, Link, NOTICE, POLICY, PROFILE, RECOVER, RETRACT, REVOKE_AGENT, Trailer, hash, kid_of,
 };
 use super::trees::{log_leaf, map_root};
+
+thread_local! {
+    static SEEN: RefCell<BTreeSet<&'static str>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+/// Notes that a case of §4 or §6 has come up.
+pub(crate) fn note(case: &'static str) {
+    SEEN.with_borrow_mut(|seen| seen.insert(case));
+}
+
+/// The cases that have come up.
+pub(crate) fn seen() -> BTreeSet<&'static str> {
+    SEEN.with_borrow(Clone::clone)
+}
 
 pub(crate) const HOUR_MS: u64 = 3_600_000;
 pub(crate) const DAY_MS: u64 = 24 * HOUR_MS;
@@ -196,6 +211,7 @@ impl Log {
         if link.header.link_type == RECOVER {
             for key in state.keys.iter_mut().filter(|key| key.suspect_by.is_some_and(|by| by >= from)) {
                 (key.suspect_from, key.suspect_by) = (None, None);
+                note("a thief's mark is cleared");
             }
         }
         state.found_suspects = false;
@@ -212,11 +228,13 @@ impl Log {
                 None => {
                     key.suspect_from = Some(from);
                     key.suspect_by = (!by_next).then_some(link.header.seqno);
+                    note(if by_next { "the next key marks" } else { "an admin key marks" });
                 }
                 Some(standing) if by_next && from < standing => {
                     (key.suspect_from, key.suspect_by) = (Some(from), None);
+                    note("the next key lowers a mark");
                 }
-                Some(_) => {}
+                Some(_) => note("a mark stays"),
             }
         }
     }
@@ -228,7 +246,15 @@ impl Log {
         let newest: BTreeSet<_> = retired.into_iter().take(64).collect();
         state.keys.retain(|key| {
             let Some(revoked) = key.revoked else { return true };
-            newest.contains(&(revoked, key.kid)) || self.passed(revoked, at) <= 30 * DAY_MS
+            let is_young = self.passed(revoked, at) <= 30 * DAY_MS;
+            let is_newest = newest.contains(&(revoked, key.kid));
+            match (is_newest, is_young) {
+                (false, false) => note("a retired key is dropped"),
+                (false, true) => note("a young key is kept beyond the 64"),
+                (true, false) => note("an old key is kept among the 64"),
+                (true, true) => {}
+            }
+            is_newest || is_young
         });
     }
 
@@ -289,7 +315,7 @@ impl Log {
                     }
                     RETRACT => {
                         let taken = self.retracted(logged).index;
-                        standing.retain(|overlay| overlay.index != taken);
+                        standing.retain(|overlay| overlay.index != taken || lifted_by_retract(overlay));
                     }
                     POLICY => {
                         let named = body.get("registrars").map_or_else(|| vec![self.registrar()], ids);
@@ -317,10 +343,22 @@ impl Log {
             "verified" if by_registrar => {}
             "unsuspend" => {
                 let lifted = |overlay: &Overlay| overlay.issuer == issuer || (by_registrar && !overlay.by_registrar);
+                if standing.iter().any(|overlay| overlay.kind == "suspend" && overlay.issuer != issuer && lifted(overlay)) {
+                    note("a registrar lifts what a guardian said");
+                }
                 return standing.retain(|overlay| overlay.kind != "suspend" || !lifted(overlay));
             }
-            "unverified" if by_registrar => return standing.retain(|overlay| overlay.kind != "verified"),
+            "unverified" if by_registrar => {
+                let lifts = standing.iter().any(|overlay| overlay.kind == "verified" && overlay.issuer != issuer);
+                if lifts {
+                    note("another registrar's verified is lifted");
+                }
+                return standing.retain(|overlay| overlay.kind != "verified");
+            }
             _ => return,
+        }
+        if standing.iter().any(|overlay| overlay.issuer == issuer && overlay.kind == kind) {
+            note("a newer notice takes the place of an older one");
         }
         standing.retain(|overlay| overlay.issuer != issuer || overlay.kind != kind);
         standing.push(Overlay { issuer, kind: kind.to_owned(), index: logged.index, by_registrar });
@@ -339,7 +377,14 @@ impl Log {
         let revokes: Vec<_> =
             self.overlays(identity).into_iter().filter(|overlay| overlay.kind == "revoke").collect();
         let by_guardians = revokes.iter().filter(|overlay| guardians.contains(&overlay.issuer)).count();
-        revokes.iter().any(|overlay| overlay.by_registrar) || by_guardians >= threshold
+        let by_registrar = revokes.iter().any(|overlay| overlay.by_registrar);
+        match (by_registrar, by_guardians) {
+            (true, _) => note("revoked by a registrar"),
+            (false, count) if count >= threshold => note("revoked by guardians"),
+            (false, count) if count > 0 => note("fewer guardians than the threshold"),
+            _ => {}
+        }
+        by_registrar || by_guardians >= threshold
     }
 
     /// Domain names that are held, and by whom.
@@ -437,7 +482,19 @@ fn leave_office(overlay: &mut Overlay, registrars: &[Id], guardians: &[Id]) -> b
         return true;
     }
     overlay.by_registrar = false;
-    overlay.kind != "verified" && guardians.contains(&overlay.issuer)
+    let stays = overlay.kind != "verified" && guardians.contains(&overlay.issuer);
+    note(if stays { "a guardian leaves office and its notice stays" } else { "a notice ends with the office" });
+    stays
+}
+
+/// Never: a name for what happens.
+fn lifted_by_retract(overlay: &Overlay) -> bool {
+    note(match overlay.kind.as_str() {
+        "suspend" => "a suspend is retracted",
+        "revoke" => "a revoke is retracted",
+        _ => "a verified is retracted",
+    });
+    false
 }
 
 fn keys_json(mut keys: Vec<Key>) -> Value {

@@ -54,6 +54,9 @@ fn a_node_and_the_second_fold_say_the_same() {
         }
         reopened += world.reopened;
     }
+    for case in log::seen() {
+        println!("seen: {case}");
+    }
     println!("{cases} sequences, reopened {reopened} times");
     for ((link_type, code), count) in &counts {
         println!("{link_type:#06x} {code}: {count}");

@@ -24,9 +24,9 @@ const KINDS: &[(u64, &str)] = &[
     (5, "unsuspend"),
     (4, "revoke"),
     (2, "violation"),
-    (4, "verified"),
-    (2, "unverified"),
-    (10, "bind"),
+    (6, "verified"),
+    (3, "unverified"),
+    (12, "bind"),
     (4, "release"),
     (1, "praise"),
 ];
@@ -88,6 +88,9 @@ impl Author {
     }
 
     pub(crate) fn some_type(&mut self, log: &Log, actor: Id) -> u16 {
+        if log.standing_revoke(actor).is_some() && self.random.percent(60) {
+            return RECOVER;
+        }
         let is_registrar = actor == log.registrar();
         let policy = if is_registrar { 14 } else { 1 };
         let revoke = if is_registrar { 0 } else { 3 };
@@ -134,6 +137,17 @@ impl Author {
         let wrong = std::mem::replace(&mut self.wrong, 0);
         let mut place = self.place(log, now, actor, link_type);
         let body = self.key_event(&mut place, link_type, 160);
+        let offer = self.finish(place, body);
+        self.wrong = wrong;
+        offer
+    }
+
+    /// A domain name for the newest identity, by its number.
+    pub(crate) fn bind(&mut self, log: &Log, now: u64, actor: Id, number: u64) -> Offer {
+        let wrong = std::mem::replace(&mut self.wrong, 0);
+        let place = self.place(log, now, actor, NOTICE);
+        let subject = hex(&log.identities().last().copied().unwrap());
+        let body = json!({"v": 1, "subject": subject, "kind": "bind", "name": format!("s{number}.example")});
         let offer = self.finish(place, body);
         self.wrong = wrong;
         offer
@@ -328,7 +342,7 @@ impl Author {
     }
 
     fn suspect_from(&mut self, place: &Place<'_>, body: &mut Map<String, Value>) {
-        if self.random.percent(45) {
+        if self.random.percent(35) {
             let seqno = place.header.seqno;
             let from = if self.random.percent(50) {
                 let beyond = u64::from(self.is_wrong());

@@ -10,7 +10,7 @@ use super::link::{
     ACTION, ATTEST, FEEDBACK, GENESIS, Id, KEYS, Link, NOTICE, POLICY, PROFILE, RECEIPT, RECOVER, RETRACT,
     REVOKE_AGENT, kid_of, next_of, pop_message,
 };
-use super::log::{DAY_MS, HOUR_MS, Key, KeyState, Log, Logged, ids, key_list};
+use super::log::{DAY_MS, HOUR_MS, Key, KeyState, Log, Logged, ids, key_list, note};
 use super::trees::log_root;
 
 /// None: it is admitted.
@@ -144,6 +144,13 @@ impl Trial<'_> {
         if let Some((index, by_next)) = self.log.standing_revoke(identity) {
             let is_too_late = self.log.passed(index, self.at) > 30 * DAY_MS;
             self.refuse_if(link_type != RECOVER || by_next || is_too_late, "revoked");
+            if link_type == RECOVER {
+                note(match (by_next, is_too_late) {
+                    (true, _) => "recover after the next key ended the chain",
+                    (false, true) => "recover after 30 days",
+                    (false, false) => "recover within 30 days",
+                });
+            }
         }
     }
 
@@ -265,6 +272,9 @@ impl Trial<'_> {
             let first = chain.iter().find(|logged| logged.link.header.seqno == from);
             let is_old = first.is_some_and(|first| self.log.passed(first.index, at) > most);
             self.refuse_if(from > self.link.header.seqno || is_old || !after.found_suspects, "bad_body");
+            if is_old {
+                note(if by_next { "30 days are over" } else { "72 hours are over" });
+            }
         }
         let retired = after.keys.iter().filter_map(|key| key.revoked);
         match self.link.header.link_type {
@@ -305,6 +315,9 @@ impl Trial<'_> {
         let found = self.find(subject, link);
         let is_action = found.is_some_and(|logged| logged.link.header.link_type == ACTION);
         let is_again = self.log.has_said(self.link.header.identity, link_type, link);
+        if is_again {
+            note("said again");
+        }
         self.refuse_if(!is_action || is_again, "bad_reference");
     }
 
@@ -328,6 +341,9 @@ impl Trial<'_> {
         });
         let seqno = self.body["link"]["seqno"].as_u64().unwrap();
         let is_again = self.log.is_retracted(self.link.header.identity, seqno);
+        if is_again {
+            note("retracted again");
+        }
         self.refuse_if(!may_be_taken || is_again, "bad_reference");
     }
 
@@ -350,5 +366,8 @@ impl Trial<'_> {
         let Some(subject) = subject else { return };
         let count = domains.iter().filter(|(_, holder)| *holder == subject).count();
         self.refuse_if(self.log.status(subject) == "revoked" || count >= 8, "bad_reference");
+        if count >= 8 {
+            note("a ninth domain name");
+        }
     }
 }
