@@ -13,7 +13,7 @@ use soulchain::soul::{Beside, Identity, Link, Salt};
 use tempfile::TempDir;
 
 use super::body::canonical;
-use super::link::{GENESIS, Id, KEYS, RECOVER, Link as Read};
+use super::link::{ACTION, GENESIS, Id, KEYS, Link as Read, RECOVER};
 use super::log::{Content, DAY_MS, HOUR_MS, Log};
 use super::offers::{Author, Offer};
 use super::verdict::Codes;
@@ -114,6 +114,7 @@ impl World {
             0 => self.burst(actor),
             1 => self.reopen(),
             2 => self.names(),
+            14..=15 => self.outrun(actor),
             3..=5 => self.again(actor),
             6..=13 => self.at_once(),
             _ => {
@@ -175,6 +176,19 @@ impl World {
             self.now += self.author.random.below(4 * DAY_MS);
             self.clock.set(UnixMillis::new(self.now));
         }
+    }
+
+    /// A key event comes too late, and its chain is held for it.
+    fn outrun(&mut self, actor: Id) {
+        let event = self.author.offer(&self.log, self.now, actor, KEYS);
+        for late in [None, Some(event), None] {
+            let offer = late.unwrap_or_else(|| self.author.offer(&self.log, self.now, actor, ACTION));
+            self.submit(&[offer]);
+            self.now += self.author.random.below(20_000);
+            self.clock.set(UnixMillis::new(self.now));
+        }
+        let again = self.author.offer(&self.log, self.now, actor, KEYS);
+        self.submit(&[again]);
     }
 
     /// More domain names than one identity may have.
