@@ -261,7 +261,8 @@ fn credential(members: &Map<String, Value>) -> bool {
 fn conditions(value: &Value) -> bool {
     let known = ["require_variants", "require_hosts", "exclude_hosts"];
     let list = |v: &Value| {
-        v.as_array().is_some_and(|items| items.len() <= 16 && items.iter().all(|item| chars(item, 253)) && sorted(items))
+        v.as_array()
+            .is_some_and(|items| items.len() <= 16 && items.iter().all(|item| chars(item, 253)) && sorted(items))
     };
     value.as_object().is_some_and(|o| o.iter().all(|(key, v)| known.contains(&key.as_str()) && list(v)))
 }
@@ -290,7 +291,9 @@ fn objects(value: &Value, most: usize, good: fn(&Map<String, Value>) -> bool) ->
 
 fn is_link(value: &Value) -> bool {
     let good = |o: &Map<String, Value>| {
-        o.len() == 2 && o.get("curr").is_some_and(is_hex32) && o.get("seqno").and_then(Value::as_u64).is_some_and(|n| n > 0)
+        o.len() == 2
+            && o.get("curr").is_some_and(is_hex32)
+            && o.get("seqno").and_then(Value::as_u64).is_some_and(|n| n > 0)
     };
     value.as_object().is_some_and(good)
 }

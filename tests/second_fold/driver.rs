@@ -13,7 +13,7 @@ use soulchain::soul::{Beside, Identity, Link, Salt};
 use tempfile::TempDir;
 
 use super::body::canonical;
-use super::link::{ACTION, GENESIS, Id, KEYS, Link as Read, RECOVER};
+use super::link::{ACTION, GENESIS, Id, KEYS, Link as Read, POLICY, RECOVER, RETRACT};
 use super::log::{Content, DAY_MS, HOUR_MS, Log};
 use super::offers::{Author, Offer};
 use super::verdict::Codes;
@@ -41,7 +41,10 @@ pub(crate) struct World {
 enum Answer {
     /// The indexes.
     Placed(Vec<u64>),
-    Refused { at: usize, code: &'static str },
+    Refused {
+        at: usize,
+        code: &'static str,
+    },
     Held,
 }
 
@@ -115,6 +118,7 @@ impl World {
             1 => self.reopen(),
             2 => self.names(),
             14..=15 => self.outrun(actor),
+            16..=18 => self.quarrel(),
             3..=5 => self.again(actor),
             6..=13 => self.at_once(),
             _ => {
@@ -178,6 +182,24 @@ impl World {
         }
     }
 
+    /// Those in office say this and that of one identity, and change.
+    fn quarrel(&mut self) {
+        let subject = self.log.identities().get(1).copied().unwrap_or([9; 32]);
+        for _ in 0..10 {
+            let mut issuers = self.log.registrars();
+            if self.log.exists(subject) {
+                issuers.extend(self.log.guardians(subject).0);
+            }
+            let actor = self.author.random.pick(&issuers).unwrap();
+            let offer = match self.author.random.below(10) {
+                0..=1 => self.author.offer(&self.log, self.now, self.log.registrar(), POLICY),
+                2..=3 => self.author.offer(&self.log, self.now, actor, RETRACT),
+                _ => self.author.say(&self.log, self.now, actor, subject),
+            };
+            self.submit(&[offer]);
+        }
+    }
+
     /// A key event comes too late, and its chain is held for it.
     fn outrun(&mut self, actor: Id) {
         let event = self.author.offer(&self.log, self.now, actor, KEYS);
@@ -205,9 +227,8 @@ impl World {
     fn again(&mut self, actor: Id) {
         let chain = self.log.chain(actor);
         let from = self.author.random.below(chain.len() as u64) as usize;
-        let mut group: Vec<Offer> = chain[from..].iter().map(|logged| {
-            (self.log.entries[logged.index as usize].bytes.clone(), None)
-        }).collect();
+        let mut group: Vec<Offer> =
+            chain[from..].iter().map(|logged| (self.log.entries[logged.index as usize].bytes.clone(), None)).collect();
         group.truncate(5);
         if from + group.len() == chain.len() {
             let link_type = self.author.some_type(&self.log, actor);
@@ -245,8 +266,7 @@ impl World {
                 Answer::Held => self.assert_held(group),
                 Answer::Refused { at, code } => {
                     let judged = |log: &Log| log.judge(group, self.now);
-                    let reasons: Vec<_> =
-                        std::iter::once(judged(&before)).chain(stages.iter().map(judged)).collect();
+                    let reasons: Vec<_> = std::iter::once(judged(&before)).chain(stages.iter().map(judged)).collect();
                     let explained = reasons.iter().any(|(first, codes)| *first == at && codes.contains(code));
                     assert!(explained, "refused at {at} as {code}; here {reasons:?}");
                     self.count(&group[at].0, code);
@@ -273,7 +293,11 @@ impl World {
                 group.iter().for_each(|offer| self.count(&offer.0, "admitted"));
             }
             Answer::Refused { at, code } => {
-                assert!(at == first && codes.contains(code), "refused at {at} as {code}, here {codes:?} at {first}: {}", told(group));
+                assert!(
+                    at == first && codes.contains(code),
+                    "refused at {at} as {code}, here {codes:?} at {first}: {}",
+                    told(group)
+                );
                 assert_eq!(self.node().view().size().get(), size);
                 self.count(&group[at].0, code);
                 self.note_hold(&group[at].0);

@@ -180,5 +180,6 @@ pub(crate) fn hmac_commit(salt: &[u8], body: &[u8]) -> Id {
 
 /// What a proof of possession signs.
 pub(crate) fn pop_message(header: &Header, kid: &Id) -> Vec<u8> {
-    [b"soulchain/pop/v1\n", &header.log_id[..], &header.identity, &header.seqno.to_be_bytes(), &header.kid, kid].concat()
+    [b"soulchain/pop/v1\n", &header.log_id[..], &header.identity, &header.seqno.to_be_bytes(), &header.kid, kid]
+        .concat()
 }

@@ -7,9 +7,7 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 
 use super::body::{b64_32, hex, id};
-use super::link::{
-    GENESIS, Id, Link, NOTICE, POLICY, PROFILE, RECOVER, RETRACT, REVOKE_AGENT, Trailer, hash, kid_of,
-};
+use super::link::{GENESIS, Id, Link, NOTICE, POLICY, PROFILE, RECOVER, RETRACT, REVOKE_AGENT, Trailer, hash, kid_of};
 use super::trees::{log_leaf, map_root};
 
 thread_local! {
@@ -268,9 +266,10 @@ impl Log {
 
     /// The `revoke_agent` that stands, and whether the next key signed it.
     pub(crate) fn standing_revoke(&self, identity: Id) -> Option<(u64, bool)> {
-        let newest = self.chain(identity).into_iter().rfind(|logged| {
-            logged.link.header.link_type == REVOKE_AGENT || logged.link.header.link_type == RECOVER
-        });
+        let newest = self
+            .chain(identity)
+            .into_iter()
+            .rfind(|logged| logged.link.header.link_type == REVOKE_AGENT || logged.link.header.link_type == RECOVER);
         let revoke = newest.filter(|logged| logged.link.header.link_type == REVOKE_AGENT)?;
         Some((revoke.index, revoke.body.get("recovery").is_some()))
     }
@@ -315,7 +314,7 @@ impl Log {
                     }
                     RETRACT => {
                         let taken = self.retracted(logged).index;
-                        standing.retain(|overlay| overlay.index != taken || lifted_by_retract(overlay));
+                        standing.retain(|overlay| overlay.index != taken || stands_retracted(overlay));
                     }
                     POLICY => {
                         let named = body.get("registrars").map_or_else(|| vec![self.registrar()], ids);
@@ -343,8 +342,14 @@ impl Log {
             "verified" if by_registrar => {}
             "unsuspend" => {
                 let lifted = |overlay: &Overlay| overlay.issuer == issuer || (by_registrar && !overlay.by_registrar);
-                if standing.iter().any(|overlay| overlay.kind == "suspend" && overlay.issuer != issuer && lifted(overlay)) {
+                if standing
+                    .iter()
+                    .any(|overlay| overlay.kind == "suspend" && overlay.issuer != issuer && lifted(overlay))
+                {
                     note("a registrar lifts what a guardian said");
+                }
+                if by_registrar && standing.iter().any(|overlay| overlay.kind == "suspend" && !lifted(overlay)) {
+                    note("another registrar's suspend stays");
                 }
                 return standing.retain(|overlay| overlay.kind != "suspend" || !lifted(overlay));
             }
@@ -374,8 +379,7 @@ impl Log {
 
     pub(crate) fn is_revoked_by_notices(&self, identity: Id) -> bool {
         let (guardians, threshold) = self.guardians(identity);
-        let revokes: Vec<_> =
-            self.overlays(identity).into_iter().filter(|overlay| overlay.kind == "revoke").collect();
+        let revokes: Vec<_> = self.overlays(identity).into_iter().filter(|overlay| overlay.kind == "revoke").collect();
         let by_guardians = revokes.iter().filter(|overlay| guardians.contains(&overlay.issuer)).count();
         let by_registrar = revokes.iter().any(|overlay| overlay.by_registrar);
         match (by_registrar, by_guardians) {
@@ -487,8 +491,8 @@ fn leave_office(overlay: &mut Overlay, registrars: &[Id], guardians: &[Id]) -> b
     stays
 }
 
-/// Never: a name for what happens.
-fn lifted_by_retract(overlay: &Overlay) -> bool {
+/// Whether a notice stands though it was retracted: never. It notes which kind was.
+fn stands_retracted(overlay: &Overlay) -> bool {
     note(match overlay.kind.as_str() {
         "suspend" => "a suspend is retracted",
         "revoke" => "a revoke is retracted",
@@ -500,7 +504,8 @@ fn lifted_by_retract(overlay: &Overlay) -> bool {
 fn keys_json(mut keys: Vec<Key>) -> Value {
     keys.sort_by_key(|key| key.kid);
     let each = keys.into_iter().map(|key| {
-        let mut json = json!({"kid": hex(&key.kid), "pk": key.pk_text, "alg": "ed25519", "roles": key.roles, "added": key.added});
+        let mut json =
+            json!({"kid": hex(&key.kid), "pk": key.pk_text, "alg": "ed25519", "roles": key.roles, "added": key.added});
         let rest = [("revoked", key.revoked), ("suspect_from", key.suspect_from), ("suspect_by", key.suspect_by)];
         for (member, value) in rest {
             if let Some(value) = value {

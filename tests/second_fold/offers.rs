@@ -142,6 +142,17 @@ impl Author {
         offer
     }
 
+    /// What is said of the standing of one identity.
+    pub(crate) fn say(&mut self, log: &Log, now: u64, actor: Id, subject: Id) -> Offer {
+        let wrong = std::mem::replace(&mut self.wrong, 0);
+        let place = self.place(log, now, actor, NOTICE);
+        let kinds = [(6, "suspend"), (4, "unsuspend"), (2, "revoke"), (4, "verified"), (2, "unverified")];
+        let kind = self.random.weighed(&kinds);
+        let offer = self.finish(place, json!({"v": 1, "subject": hex(&subject), "kind": kind}));
+        self.wrong = wrong;
+        offer
+    }
+
     /// A domain name for the newest identity, by its number.
     pub(crate) fn bind(&mut self, log: &Log, now: u64, actor: Id, number: u64) -> Offer {
         let wrong = std::mem::replace(&mut self.wrong, 0);
@@ -289,10 +300,8 @@ impl Author {
         if !pops.is_empty() {
             body.insert("pop".into(), pops.into());
         }
-        let list: Vec<Value> = keys
-            .iter()
-            .map(|(pk, roles)| json!({"alg": "ed25519", "pk": write_b64u(pk), "roles": roles}))
-            .collect();
+        let list: Vec<Value> =
+            keys.iter().map(|(pk, roles)| json!({"alg": "ed25519", "pk": write_b64u(pk), "roles": roles})).collect();
         body.insert("keys".into(), list.into());
     }
 
@@ -311,8 +320,7 @@ impl Author {
         }
         let stay = if most > 16 { 0 } else { self.random.pick(&[0, 70, 100]).unwrap() };
         let live: Vec<_> = place.keys.iter().filter(|key| key.revoked.is_none()).cloned().collect();
-        let mut keys: Vec<_> =
-            self.random.some_of(&live, stay).into_iter().map(|key| (key.pk, key.roles)).collect();
+        let mut keys: Vec<_> = self.random.some_of(&live, stay).into_iter().map(|key| (key.pk, key.roles)).collect();
         let added = if most > 16 { 16 } else { self.random.within(0, most) };
         keys.extend(self.new_keys(added));
         keys.truncate(if self.is_wrong() { 17 } else { 16 });

@@ -76,7 +76,8 @@ fn bad_links_are_refused_with_a_code_that_applies() {
         for case in vectors[cases].as_array().unwrap() {
             let codes = log.verdict(&b64(&case["entry"]), None, case["clock_ms"].as_u64().unwrap());
             let theirs: Vec<&str> = case["codes"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-            let agrees = if theirs.is_empty() { codes.is_empty() } else { theirs.iter().any(|code| codes.contains(code)) };
+            let agrees =
+                if theirs.is_empty() { codes.is_empty() } else { theirs.iter().any(|code| codes.contains(code)) };
             if !agrees {
                 wrong.push(format!("{}: {codes:?} here, {theirs:?} there ({})", case["name"], case["why"]));
             }

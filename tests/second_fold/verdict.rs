@@ -111,7 +111,8 @@ impl Trial<'_> {
         let head = chain[chain.len() - 1];
         let auth = chain.iter().rfind(|logged| logged.link.is_key_event()).unwrap().link.curr;
         let header = &self.link.header;
-        let follows = header.seqno == head.link.header.seqno + 1 && header.prev == head.link.curr && header.auth == auth;
+        let follows =
+            header.seqno == head.link.header.seqno + 1 && header.prev == head.link.curr && header.auth == auth;
         self.refuse_if(!follows, "conflict");
         let log_time = self.log.log_time(self.at);
         self.refuse_if(header.ctime < head.link.header.ctime && header.ctime < log_time, "clock");
@@ -207,9 +208,8 @@ impl Trial<'_> {
         let recovery = self.body.get("recovery").and_then(b64_32);
         self.recovery_rules(before, &listed, next, recovery);
         if link_type == KEYS {
-            let retires = before.keys.iter().any(|key| {
-                key.revoked.is_none() && !listed.iter().any(|(pk, _)| *pk == key.pk)
-            });
+            let retires =
+                before.keys.iter().any(|key| key.revoked.is_none() && !listed.iter().any(|(pk, _)| *pk == key.pk));
             self.refuse_if(added.is_empty() && !retires && next.is_none(), "bad_body");
         }
         if link_type != GENESIS {
@@ -228,6 +228,8 @@ impl Trial<'_> {
         for (pk, _) in listed {
             let commitment = Some(next_of(pk));
             self.refuse_if(commitment == before.next || commitment == next, "bad_body");
+            // §8 says so of what a link alone tells.
+            self.refuse_if(recovery == Some(*pk), "bad_body");
         }
         self.refuse_if(link_type == KEYS && next.is_some() && before.next.is_some(), "bad_body");
         self.refuse_if(link_type == RECOVER && next.is_some() && next == before.next, "bad_body");
