@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 use driver::{Counts, World};
 
 const STEPS: usize = 60;
-const CASES: u64 = 60;
+const CASES: u64 = 40;
 
 /// Says which seed it was when a sequence fails.
 struct Seed(u64);
