@@ -1,0 +1,619 @@
+//! Links to offer: of every type, most of them valid, some wrong on purpose in one way or another.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value, json};
+use soulchain::ed25519::SigningKey;
+
+use super::body::{canonical, hex, write_b64u};
+use super::link::{
+    ACTION, ATTEST, FEEDBACK, GENESIS, Header, Id, KEYS, NOTICE, POLICY, PROFILE, RECEIPT, RECOVER, RETRACT,
+    REVOKE_AGENT, hash, hmac_commit, inline_commit, kid_of, next_of, pop_message,
+};
+use super::log::{DAY_MS, HOUR_MS, Key, Log, Logged};
+use super::random::Random;
+use super::trees::log_root;
+use super::verdict::Beside;
+
+/// An entry, and the body beside it.
+pub(crate) type Offer = (Vec<u8>, Option<Beside>);
+
+const HANDLES: &[&str] = &["alice", "bob", "carol", "a", "x-1", "d_d", "registrar", "log", "-a", "Alice", "a.b"];
+const KINDS: &[(u64, &str)] = &[
+    (8, "suspend"),
+    (5, "unsuspend"),
+    (4, "revoke"),
+    (2, "violation"),
+    (6, "verified"),
+    (3, "unverified"),
+    (12, "bind"),
+    (4, "release"),
+    (1, "praise"),
+];
+const REASONS: &[&str] = &["key_compromise", "superseded", "certificate_hold", "unspecified", "other"];
+const CAPABILITIES: &[&str] = &["a", "b:c", "chat/*", "x.y"];
+
+/// Who makes links up: it has every key that was ever made.
+pub(crate) struct Author {
+    pub(crate) random: Random,
+    keys: HashMap<Id, SigningKey>,
+    /// Recovery keys by what commits to them.
+    recovery: HashMap<Id, Id>,
+    seed: u64,
+    made: u64,
+    /// The chance in percent that a thing is made wrong.
+    wrong: u64,
+}
+
+struct Place<'a> {
+    log: &'a Log,
+    now: u64,
+    identity: Id,
+    header: Header,
+    keys: Vec<Key>,
+    next: Option<Id>,
+}
+
+impl Author {
+    pub(crate) fn new(seed: u64) -> Self {
+        let random = Random::new(seed);
+        Self { random, keys: HashMap::new(), recovery: HashMap::new(), seed, made: 0, wrong: 4 }
+    }
+
+    /// Keys that somebody else made.
+    pub(crate) fn learn(&mut self, key: SigningKey) {
+        let pk = *key.public().as_bytes();
+        self.recovery.insert(next_of(&pk), pk);
+        self.keys.insert(pk, key);
+    }
+
+    fn new_key(&mut self) -> Id {
+        self.made += 1;
+        let seed = hash(&[&self.seed.to_be_bytes(), &self.made.to_be_bytes()]);
+        let key = SigningKey::from_seed(&seed);
+        let pk = *key.public().as_bytes();
+        self.keys.insert(pk, key);
+        pk
+    }
+
+    fn new_next(&mut self) -> Id {
+        let pk = self.new_key();
+        self.recovery.insert(next_of(&pk), pk);
+        next_of(&pk)
+    }
+
+    fn is_wrong(&mut self) -> bool {
+        let chance = self.wrong;
+        self.random.percent(chance)
+    }
+
+    pub(crate) fn some_type(&mut self, log: &Log, actor: Id) -> u16 {
+        if log.standing_revoke(actor).is_some() && self.random.percent(60) {
+            return RECOVER;
+        }
+        let is_registrar = actor == log.registrar();
+        let policy = if is_registrar { 14 } else { 1 };
+        let revoke = if is_registrar { 0 } else { 3 };
+        let genesis = if log.identities().len() < 6 { 8 } else { 1 };
+        self.random.weighed(&[
+            (genesis, GENESIS),
+            (10, KEYS),
+            (6, RECOVER),
+            (revoke, REVOKE_AGENT),
+            (4, PROFILE),
+            (16, ACTION),
+            (10, RECEIPT),
+            (8, FEEDBACK),
+            (5, ATTEST),
+            (10, RETRACT),
+            (26, NOTICE),
+            (policy, POLICY),
+        ])
+    }
+
+    /// A link of a type for the end of a chain.
+    pub(crate) fn offer(&mut self, log: &Log, now: u64, actor: Id, link_type: u16) -> Offer {
+        let mut place = self.place(log, now, actor, link_type);
+        let body = match link_type {
+            GENESIS => self.genesis(&mut place),
+            KEYS | RECOVER => {
+                let most = if self.random.percent(10) { 16 } else { 3 };
+                self.key_event(&mut place, link_type, most)
+            }
+            REVOKE_AGENT => self.revoke_agent(&mut place),
+            PROFILE => json!({"v": 1, "description": format!("{}", self.random.below(9)), "metadata": {"a": []}}),
+            ACTION => json!({"v": 1, "action": format!("{}", self.random.any()), "keys": null}),
+            RECEIPT | FEEDBACK | ATTEST => self.statement(&place, link_type),
+            RETRACT => self.retract(&place),
+            NOTICE => self.notice(&place),
+            POLICY => self.policy(&place),
+            other => unreachable!("{other}"),
+        };
+        self.finish(place, body)
+    }
+
+    /// A key event that replaces every key by sixteen.
+    pub(crate) fn burst(&mut self, log: &Log, now: u64, actor: Id, link_type: u16) -> Offer {
+        let wrong = std::mem::replace(&mut self.wrong, 0);
+        let mut place = self.place(log, now, actor, link_type);
+        let body = self.key_event(&mut place, link_type, 160);
+        let offer = self.finish(place, body);
+        self.wrong = wrong;
+        offer
+    }
+
+    /// What is said of the standing of one identity.
+    pub(crate) fn say(&mut self, log: &Log, now: u64, actor: Id, subject: Id) -> Offer {
+        let wrong = std::mem::replace(&mut self.wrong, 0);
+        let place = self.place(log, now, actor, NOTICE);
+        let kinds = [(6, "suspend"), (4, "unsuspend"), (2, "revoke"), (4, "verified"), (2, "unverified")];
+        let kind = self.random.weighed(&kinds);
+        let offer = self.finish(place, json!({"v": 1, "subject": hex(&subject), "kind": kind}));
+        self.wrong = wrong;
+        offer
+    }
+
+    /// A domain name for the newest identity, by its number.
+    pub(crate) fn bind(&mut self, log: &Log, now: u64, actor: Id, number: u64) -> Offer {
+        let wrong = std::mem::replace(&mut self.wrong, 0);
+        let place = self.place(log, now, actor, NOTICE);
+        let subject = hex(&log.identities().last().copied().unwrap());
+        let body = json!({"v": 1, "subject": subject, "kind": "bind", "name": format!("s{number}.example")});
+        let offer = self.finish(place, body);
+        self.wrong = wrong;
+        offer
+    }
+
+    fn place<'a>(&mut self, log: &'a Log, now: u64, actor: Id, link_type: u16) -> Place<'a> {
+        let (anchor_size, anchor_root) = self.anchor(log);
+        let chain = log.chain(actor);
+        let (identity, seqno, prev, auth) = match chain.last() {
+            Some(head) if link_type != GENESIS => {
+                let event = chain.iter().rfind(|logged| logged.link.is_key_event()).unwrap();
+                (actor, head.link.header.seqno + 1, head.link.curr, event.link.curr)
+            }
+            _ => ([0; 32], 1, [0; 32], [0; 32]),
+        };
+        let state = log.key_state(actor);
+        let outcome = match link_type {
+            ACTION | RECEIPT => self.random.below(4) as u8 * 2,
+            _ => 0,
+        };
+        let ctime = self.ctime(now, log);
+        let header = Header {
+            log_id: log.log_id,
+            identity,
+            seqno,
+            prev,
+            auth,
+            link_type,
+            flags: outcome | 1,
+            ctime,
+            anchor_size,
+            anchor_root,
+            kid: [0; 32],
+            body_len: 0,
+            body_commit: [0; 32],
+        };
+        Place { log, now, identity: actor, header, keys: state.keys, next: state.next }
+    }
+
+    fn ctime(&mut self, now: u64, log: &Log) -> u64 {
+        let log_time = log.log_time(log.size());
+        match self.random.below(40) {
+            0 => now + 5 * 60_000,
+            1 => now + 5 * 60_000 + 1,
+            2 => log_time,
+            3 => log_time - 1,
+            4 => now - self.random.below(HOUR_MS),
+            5 => now + self.random.below(5 * 60_000),
+            _ => now,
+        }
+    }
+
+    fn anchor(&mut self, log: &Log) -> (u64, Id) {
+        let root = |size: u64| {
+            let leaves: Vec<Id> = log.entries.iter().take(size as usize).map(|entry| entry.leaf).collect();
+            log_root(&leaves)
+        };
+        let sizes: Vec<u64> = log.trailers().map(|(index, _)| index + 1).collect();
+        let size = self.random.pick(&sizes).unwrap_or(0);
+        match self.random.below(60) {
+            0 => (0, [1; 32]),
+            1 => (size - 1, root(size - 1)),
+            2 => (size, [1; 32]),
+            3 => (log.size() + 1, root(log.size())),
+            4..=24 => (size, root(size)),
+            _ => (0, [0; 32]),
+        }
+    }
+
+    fn genesis(&mut self, place: &mut Place<'_>) -> Value {
+        let mut body = Map::from_iter([("v".to_owned(), json!(1))]);
+        if self.random.percent(60) {
+            let name = self.random.pick(HANDLES).unwrap();
+            body.insert("name".into(), name.into());
+        }
+        let others = place.log.identities();
+        if self.random.percent(65) {
+            let mut ids = self.random.some_of(&others, 60);
+            ids.sort();
+            let least = u64::from(!self.is_wrong());
+            let threshold = self.random.within(least, ids.len().max(1) as u64);
+            if !ids.is_empty() || self.is_wrong() {
+                let ids: Vec<String> = ids.iter().map(|id| hex(id)).collect();
+                body.insert("guardians".into(), json!({"ids": ids, "threshold": threshold}));
+            }
+        }
+        for member in ["controller", "custodian"] {
+            if self.random.percent(20) {
+                body.insert(member.into(), self.identity(place.log).into());
+            }
+        }
+        if self.random.percent(80) {
+            body.insert("next".into(), hex(&self.new_next()).into());
+        }
+        (place.keys, place.next, place.identity) = (Vec::new(), None, [0; 32]);
+        let count = self.random.within(1, 3);
+        let keys = self.new_keys(count);
+        let admin = keys.iter().find(|(_, roles)| roles.contains(&"admin".to_owned())).unwrap().0;
+        let signer = if self.is_wrong() { keys[0].0 } else { admin };
+        place.header.kid = kid_of(&signer);
+        self.list(place, &mut body, keys);
+        Value::Object(body)
+    }
+
+    fn new_keys(&mut self, count: u64) -> Vec<(Id, Vec<String>)> {
+        let mut keys: Vec<(Id, Vec<String>)> = Vec::new();
+        for at in 0..count {
+            let roles: &[&str] = match self.random.below(5) {
+                _ if at == 0 => &["act", "admin"],
+                0 => &["admin"],
+                1 => &["act", "admin"],
+                _ => &["act"],
+            };
+            keys.push((self.new_key(), roles.iter().map(|role| (*role).to_owned()).collect()));
+        }
+        keys
+    }
+
+    /// Puts a key set and its proofs of possession into a body.
+    fn list(&mut self, place: &Place<'_>, body: &mut Map<String, Value>, mut keys: Vec<(Id, Vec<String>)>) {
+        if self.is_wrong() {
+            let used: Vec<Id> = self.known_keys();
+            keys.extend(self.random.pick(&used).map(|pk| (pk, vec!["act".to_owned()])));
+        }
+        keys.sort_by_key(|(pk, _)| kid_of(pk));
+        let is_live = |pk: &Id| place.keys.iter().any(|key| key.pk == *pk && key.revoked.is_none());
+        let added = keys.iter().map(|(pk, _)| *pk).filter(|pk| !is_live(pk) && kid_of(pk) != place.header.kid);
+        let mut pops: Vec<Value> = Vec::new();
+        for pk in added {
+            let mut sig = self.keys[&pk].sign(&pop_message(&place.header, &kid_of(&pk)));
+            if self.random.percent(1) {
+                sig[3] ^= 1;
+            }
+            pops.push(json!({"kid": hex(&kid_of(&pk)), "sig": write_b64u(&sig)}));
+        }
+        if self.random.percent(2) {
+            pops.pop();
+        }
+        if !pops.is_empty() {
+            body.insert("pop".into(), pops.into());
+        }
+        let list: Vec<Value> =
+            keys.iter().map(|(pk, roles)| json!({"alg": "ed25519", "pk": write_b64u(pk), "roles": roles})).collect();
+        body.insert("keys".into(), list.into());
+    }
+
+    fn known_keys(&self) -> Vec<Id> {
+        let mut keys: Vec<Id> = self.keys.keys().copied().collect();
+        keys.sort();
+        keys
+    }
+
+    fn key_event(&mut self, place: &mut Place<'_>, link_type: u16, most: u64) -> Value {
+        let mut body = Map::from_iter([("v".to_owned(), json!(1))]);
+        if link_type == RECOVER {
+            self.sign_by_next(place, &mut body);
+        } else {
+            self.sign_by(place, "admin");
+        }
+        let stay = if most > 16 { 0 } else { self.random.pick(&[0, 70, 100]).unwrap() };
+        let live: Vec<_> = place.keys.iter().filter(|key| key.revoked.is_none()).cloned().collect();
+        let mut keys: Vec<_> = self.random.some_of(&live, stay).into_iter().map(|key| (key.pk, key.roles)).collect();
+        let added = if most > 16 { 16 } else { self.random.within(0, most) };
+        keys.extend(self.new_keys(added));
+        keys.truncate(if self.is_wrong() { 17 } else { 16 });
+        if keys.is_empty() {
+            keys = self.new_keys(1);
+        }
+        if self.is_wrong() {
+            keys[0].1 = vec!["admin".to_owned()];
+        }
+        let sets_next = if link_type == RECOVER { !self.is_wrong() } else { self.random.percent(15) };
+        if sets_next {
+            let known: Vec<Id> = place.next.into_iter().collect();
+            let next = if self.is_wrong() { self.random.pick(&known) } else { None };
+            let next = next.unwrap_or_else(|| self.new_next());
+            body.insert("next".into(), hex(&next).into());
+        }
+        if self.is_wrong() {
+            let of_next: Vec<Id> = place.next.and_then(|next| self.recovery.get(&next)).copied().into_iter().collect();
+            keys.extend(of_next.into_iter().map(|pk| (pk, vec!["act".to_owned()])));
+        }
+        if self.random.percent(15) {
+            body.insert("custodian".into(), self.identity(place.log).into());
+        }
+        self.suspect_from(place, &mut body);
+        self.list(place, &mut body, keys);
+        Value::Object(body)
+    }
+
+    fn suspect_from(&mut self, place: &Place<'_>, body: &mut Map<String, Value>) {
+        if self.random.percent(35) {
+            let seqno = place.header.seqno;
+            let from = if self.random.percent(50) {
+                let beyond = u64::from(self.is_wrong());
+                self.random.within(seqno.saturating_sub(3), seqno + beyond)
+            } else {
+                self.random.within(1, seqno)
+            };
+            body.insert("suspect_from".into(), from.into());
+        }
+    }
+
+    fn revoke_agent(&mut self, place: &mut Place<'_>) -> Value {
+        let mut body = Map::from_iter([("v".to_owned(), json!(1))]);
+        body.insert("reason".into(), self.reason().into());
+        if self.random.percent(25) {
+            self.sign_by_next(place, &mut body);
+        } else {
+            self.sign_by(place, "admin");
+        }
+        self.suspect_from(place, &mut body);
+        Value::Object(body)
+    }
+
+    fn reason(&mut self) -> &'static str {
+        let good = &REASONS[..4];
+        if self.is_wrong() { REASONS[4] } else { self.random.pick(good).unwrap() }
+    }
+
+    fn sign_by_next(&mut self, place: &mut Place<'_>, body: &mut Map<String, Value>) {
+        let right = place.next.and_then(|next| self.recovery.get(&next)).copied();
+        let mut known: Vec<Id> = self.recovery.values().copied().collect();
+        known.sort();
+        let other = self.random.pick(&known);
+        let wrong = self.is_wrong();
+        let pk = right.filter(|_| !wrong).or(other).unwrap_or_else(|| self.new_key());
+        place.header.kid = kid_of(&pk);
+        body.insert("recovery".into(), write_b64u(&pk).into());
+    }
+
+    /// Sets a signer that has a role, or another.
+    fn sign_by(&mut self, place: &mut Place<'_>, role: &str) {
+        let keys = &place.keys;
+        let right: Vec<Id> =
+            keys.iter().filter(|key| key.revoked.is_none() && key.has(role)).map(|key| key.pk).collect();
+        let any: Vec<Id> = keys.iter().map(|key| key.pk).collect();
+        let wrong = self.is_wrong();
+        let pk = if wrong {
+            let known = if self.random.percent(80) { any } else { self.known_keys() };
+            self.random.pick(&known)
+        } else {
+            self.random.pick(&right).or_else(|| self.random.pick(&any))
+        };
+        place.header.kid = pk.map_or([7; 32], |pk| kid_of(&pk));
+    }
+
+    fn identity(&mut self, log: &Log) -> String {
+        if self.is_wrong() {
+            return hex(&[9; 32]);
+        }
+        hex(&self.random.pick(&log.identities()).unwrap())
+    }
+
+    fn other(&mut self, place: &Place<'_>) -> Id {
+        let ids: Vec<Id> = place.log.identities().into_iter().filter(|id| *id != place.identity).collect();
+        match self.random.below(40) {
+            0 => place.identity,
+            1 => [9; 32],
+            _ => self.random.pick(&ids).unwrap_or([9; 32]),
+        }
+    }
+
+    fn statement(&mut self, place: &Place<'_>, link_type: u16) -> Value {
+        let subject = self.other(place);
+        let mut body = json!({"v": 1, "subject": hex(&subject)});
+        match link_type {
+            FEEDBACK => {
+                let most = if self.is_wrong() { 101 } else { 100 };
+                body["value"] = self.random.within(most.min(101) - 100, most).into();
+                if self.random.percent(30) {
+                    body["tag"] = "speed".into();
+                }
+            }
+            ATTEST => {
+                body["capabilities"] = self.random.pick(&[json!(CAPABILITIES), json!(["a"])]).unwrap();
+                body["scope"] = "here".into();
+                body["expires_ms"] = place.now.into();
+                body["conditions"] = json!({"require_hosts": ["h1", "h2"]});
+            }
+            _ => {}
+        }
+        let is_linked = link_type == RECEIPT || (link_type == FEEDBACK && self.random.percent(70));
+        if is_linked {
+            let chain = place.log.chain(subject);
+            let actions: Vec<Logged<'_>> =
+                chain.iter().copied().filter(|logged| logged.link.header.link_type == ACTION).collect();
+            let newest = actions[actions.len().saturating_sub(3)..].to_vec();
+            let link = if self.is_wrong() { self.random.pick(&chain) } else { self.random.pick(&newest) };
+            body["link"] = self.link(link);
+        }
+        body
+    }
+
+    fn link(&mut self, link: Option<Logged<'_>>) -> Value {
+        let (mut curr, mut seqno) = link.map_or(([5; 32], 1), |logged| (logged.link.curr, logged.link.header.seqno));
+        match self.random.below(60) {
+            0 => curr[0] ^= 1,
+            1 => seqno += 1,
+            2 => seqno -= 1,
+            _ => {}
+        }
+        json!({"curr": hex(&curr), "seqno": seqno})
+    }
+
+    fn retract(&mut self, place: &Place<'_>) -> Value {
+        let chain = place.log.chain(place.identity);
+        let types = [RECEIPT, FEEDBACK, ATTEST, NOTICE];
+        let fitting: Vec<Logged<'_>> =
+            chain.iter().copied().filter(|logged| types.contains(&logged.link.header.link_type)).collect();
+        let newest = fitting[fitting.len().saturating_sub(4)..].to_vec();
+        let own = match self.random.below(20) {
+            0 => self.random.pick(&chain),
+            1 => self.random.pick(&place.log.links().collect::<Vec<_>>()),
+            2..=6 => self.random.pick(&fitting),
+            _ => self.random.pick(&newest),
+        };
+        json!({"v": 1, "link": self.link(own)})
+    }
+
+    fn notice(&mut self, place: &Place<'_>) -> Value {
+        let kind = self.random.weighed(KINDS);
+        let mut subject = self.other(place);
+        let mut name = format!("n{}.example", self.random.below(14));
+        if kind == "bind" && self.random.percent(60) {
+            // One that gets as many as there may be.
+            subject = place.log.identities().last().copied().unwrap();
+        }
+        if kind == "release" && !self.is_wrong() {
+            if let Some((held, holder)) = self.random.pick(&place.log.domains()) {
+                (name, subject) = (held, holder);
+            }
+        }
+        let mut body = json!({"v": 1, "subject": hex(&subject), "kind": kind});
+        if (kind == "bind" || kind == "release") != self.is_wrong() {
+            body["name"] = name.into();
+        }
+        if kind == "violation" {
+            body["severity"] = self.random.pick(&["critical", "high", "medium", "low"]).unwrap().into();
+            body["blocked"] = self.random.percent(50).into();
+        }
+        if self.random.percent(20) {
+            body["reason"] = self.reason().into();
+        }
+        body
+    }
+
+    fn policy(&mut self, place: &Place<'_>) -> Value {
+        let mut body = json!({"v": 1, "scoring": "beta/1"});
+        for (member, chance) in [("registrars", 80), ("pretrust", 30)] {
+            let mut ids = self.random.some_of(&place.log.identities(), 40);
+            ids.sort();
+            if self.is_wrong() {
+                ids.push([0xff; 32]);
+            }
+            if self.random.percent(chance) && (!ids.is_empty() || self.is_wrong()) {
+                body[member] = ids.iter().map(|id| hex(id)).collect();
+            }
+        }
+        if self.random.percent(20) {
+            body["rules"] = if self.is_wrong() { 2 } else { 1 }.into();
+        }
+        body
+    }
+
+    fn finish(&mut self, mut place: Place<'_>, mut body: Value) -> Offer {
+        if place.header.kid == [0; 32] {
+            let role = self.role(&place, &body);
+            self.sign_by(&mut place, role);
+        }
+        self.spoil_body(&mut body);
+        let mut bytes = canonical(&body);
+        if self.random.percent(1) {
+            bytes.insert(1, b' ');
+        }
+        let mut beside = None;
+        let header = &mut place.header;
+        if header.link_type == ACTION {
+            match self.random.below(4) {
+                0 => (bytes, header.flags) = (Vec::new(), header.flags & !1),
+                1 => {
+                    header.flags &= !1;
+                    beside = Some((vec![self.random.any() as u8; 32], bytes.clone()));
+                }
+                _ => {}
+            }
+        }
+        header.body_len = bytes.len() as u32;
+        header.body_commit = match &beside {
+            _ if bytes.is_empty() => [0; 32],
+            Some((salt, body)) => hmac_commit(salt, body),
+            None => inline_commit(&bytes),
+        };
+        if beside.is_some() {
+            bytes.clear();
+            if self.random.percent(20) {
+                beside = None;
+            }
+        }
+        self.spoil_header(&mut place);
+        let message = place.header.bytes();
+        let key = self.keys.iter().find(|(pk, _)| kid_of(pk) == place.header.kid);
+        let mut sig = key.map_or([0; 64], |(_, key)| key.sign(&message));
+        if self.random.percent(1) {
+            sig[40] ^= 4;
+        }
+        ([&[1][..], &message, &sig, &bytes].concat(), beside)
+    }
+
+    fn role(&mut self, place: &Place<'_>, body: &Value) -> &'static str {
+        let revokes = |seqno: u64| {
+            let own = place.log.chain(place.identity).into_iter().find(|own| own.link.header.seqno == seqno);
+            own.is_some_and(|own| own.body.get("kind") == Some(&json!("revoke")))
+        };
+        match place.header.link_type {
+            PROFILE | POLICY => "admin",
+            NOTICE if body["kind"] == "revoke" || body["kind"] == "release" => "admin",
+            RETRACT if body["link"]["seqno"].as_u64().is_some_and(revokes) => "admin",
+            _ => "act",
+        }
+    }
+
+    fn spoil_body(&mut self, body: &mut Value) {
+        let members = body.as_object_mut().unwrap();
+        let keys: Vec<String> = members.keys().cloned().collect();
+        let key = self.random.pick(&keys).unwrap();
+        match self.random.below(150) {
+            0 => drop(members.insert("unknown".into(), 1.into())),
+            1 => drop(members.insert(key, Value::Null)),
+            2 => drop(members.remove(&key)),
+            3 => drop(members.insert(key, "".into())),
+            4 => drop(members.insert("v".into(), 2.into())),
+            _ => {}
+        }
+    }
+
+    fn spoil_header(&mut self, place: &mut Place<'_>) {
+        let header = &mut place.header;
+        match self.random.below(160) {
+            0 => header.log_id[0] ^= 1,
+            1 => header.identity[0] ^= 1,
+            2 => header.seqno += 1,
+            3 => header.seqno -= 1,
+            4 => header.prev[0] ^= 1,
+            5 => header.auth[0] ^= 1,
+            6 => header.link_type = 6,
+            7 => header.flags ^= 1,
+            8 => header.flags |= 8,
+            9 => header.flags ^= 2,
+            10 => header.body_len += 1,
+            11 => header.body_commit[0] ^= 1,
+            12 => header.ctime = place.now - self.random.below(3 * DAY_MS),
+            13 => header.kid[0] ^= 1,
+            14 => (header.seqno, header.prev) = (1, [0; 32]),
+            _ => {}
+        }
+    }
+}
