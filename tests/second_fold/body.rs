@@ -93,7 +93,10 @@ fn is_formed(link_type: u16, body: &Value) -> bool {
 }
 
 /// Fields that mean the same wherever they are.
-const COMMON: &[(&str, fn(&Value) -> bool)] = &[
+/// A member, and whether a value will do for it.
+type Field = (&'static str, fn(&Value) -> bool);
+
+const COMMON: &[Field] = &[
     ("pop", pops),
     ("next", is_hex32),
     ("recovery", is_b64_32),
@@ -303,7 +306,7 @@ fn has(members: &Map<String, Value>, required: &[&str], optional: &[&str]) -> bo
     required.iter().all(|key| members.contains_key(*key)) && members.keys().all(known)
 }
 
-fn all(members: &Map<String, Value>, fields: &[(&str, fn(&Value) -> bool)]) -> bool {
+fn all(members: &Map<String, Value>, fields: &[Field]) -> bool {
     fields.iter().all(|(key, good)| members.get(*key).is_none_or(good))
 }
 
@@ -367,7 +370,11 @@ pub(crate) fn id(value: &Value) -> Option<[u8; 32]> {
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
 }
 
 fn is_b64_32(value: &Value) -> bool {

@@ -290,7 +290,9 @@ impl World {
                 assert_eq!((first, &codes), (group.len(), &Codes::new()), "admitted at {indexes:?}: {}", told(group));
                 let due: Vec<u64> = self.log.places(group);
                 assert_eq!(indexes, due);
-                group.iter().for_each(|offer| self.count(&offer.0, "admitted"));
+                for offer in group {
+                    self.count(&offer.0, "admitted");
+                }
             }
             Answer::Refused { at, code } => {
                 assert!(

@@ -40,6 +40,7 @@ pub(crate) struct Entry {
     pub(crate) content: Content,
 }
 
+#[expect(clippy::large_enum_variant, reason = "most are links")]
 pub(crate) enum Content {
     /// With the body, where it is inline.
     Link(Link, Value),
@@ -98,13 +99,12 @@ impl Log {
 
     /// Puts an entry at the end. It was judged before.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
-        let content = match Trailer::parse(bytes) {
-            Some(trailer) => Content::Trailer(trailer),
-            None => {
-                let link = Link::parse(bytes).expect("it was judged before");
-                let body = serde_json::from_slice(&link.body).unwrap_or(Value::Null);
-                Content::Link(link, body)
-            }
+        let content = if let Some(trailer) = Trailer::parse(bytes) {
+            Content::Trailer(trailer)
+        } else {
+            let link = Link::parse(bytes).expect("it was judged before");
+            let body = serde_json::from_slice(&link.body).unwrap_or(Value::Null);
+            Content::Link(link, body)
         };
         self.entries.push(Rc::new(Entry { bytes: bytes.to_vec(), leaf: log_leaf(bytes), content }));
     }
@@ -239,7 +239,7 @@ impl Log {
 
     fn drop_retired(&self, state: &mut KeyState, at: u64) {
         let mut retired: Vec<(u64, Id)> = state.keys.iter().filter_map(|key| Some((key.revoked?, key.kid))).collect();
-        retired.sort();
+        retired.sort_unstable();
         retired.reverse();
         let newest: BTreeSet<_> = retired.into_iter().take(64).collect();
         state.keys.retain(|key| {

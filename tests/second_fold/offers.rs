@@ -237,7 +237,7 @@ impl Author {
         let others = place.log.identities();
         if self.random.percent(65) {
             let mut ids = self.random.some_of(&others, 60);
-            ids.sort();
+            ids.sort_unstable();
             let least = u64::from(!self.is_wrong());
             let threshold = self.random.within(least, ids.len().max(1) as u64);
             if !ids.is_empty() || self.is_wrong() {
@@ -307,7 +307,7 @@ impl Author {
 
     fn known_keys(&self) -> Vec<Id> {
         let mut keys: Vec<Id> = self.keys.keys().copied().collect();
-        keys.sort();
+        keys.sort_unstable();
         keys
     }
 
@@ -382,7 +382,7 @@ impl Author {
     fn sign_by_next(&mut self, place: &mut Place<'_>, body: &mut Map<String, Value>) {
         let right = place.next.and_then(|next| self.recovery.get(&next)).copied();
         let mut known: Vec<Id> = self.recovery.values().copied().collect();
-        known.sort();
+        known.sort_unstable();
         let other = self.random.pick(&known);
         let wrong = self.is_wrong();
         let pk = right.filter(|_| !wrong).or(other).unwrap_or_else(|| self.new_key());
@@ -487,10 +487,11 @@ impl Author {
             // One that gets as many as there may be.
             subject = place.log.identities().last().copied().unwrap();
         }
-        if kind == "release" && !self.is_wrong() {
-            if let Some((held, holder)) = self.random.pick(&place.log.domains()) {
-                (name, subject) = (held, holder);
-            }
+        if kind == "release"
+            && !self.is_wrong()
+            && let Some((held, holder)) = self.random.pick(&place.log.domains())
+        {
+            (name, subject) = (held, holder);
         }
         let mut body = json!({"v": 1, "subject": hex(&subject), "kind": kind});
         if (kind == "bind" || kind == "release") != self.is_wrong() {
@@ -510,7 +511,7 @@ impl Author {
         let mut body = json!({"v": 1, "scoring": "beta/1"});
         for (member, chance) in [("registrars", 80), ("pretrust", 30)] {
             let mut ids = self.random.some_of(&place.log.identities(), 40);
-            ids.sort();
+            ids.sort_unstable();
             if self.is_wrong() {
                 ids.push([0xff; 32]);
             }
@@ -526,7 +527,7 @@ impl Author {
 
     fn finish(&mut self, mut place: Place<'_>, mut body: Value) -> Offer {
         if place.header.kid == [0; 32] {
-            let role = self.role(&place, &body);
+            let role = Self::role(&place, &body);
             self.sign_by(&mut place, role);
         }
         self.spoil_body(&mut body);
@@ -568,7 +569,7 @@ impl Author {
         ([&[1][..], &message, &sig, &bytes].concat(), beside)
     }
 
-    fn role(&mut self, place: &Place<'_>, body: &Value) -> &'static str {
+    fn role(place: &Place<'_>, body: &Value) -> &'static str {
         let revokes = |seqno: u64| {
             let own = place.log.chain(place.identity).into_iter().find(|own| own.link.header.seqno == seqno);
             own.is_some_and(|own| own.body.get("kind") == Some(&json!("revoke")))

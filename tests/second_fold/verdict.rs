@@ -246,7 +246,7 @@ impl Trial<'_> {
     fn pops(&mut self, added: &[Id]) {
         let signer = self.link.header.kid;
         let mut due: Vec<Id> = added.iter().map(kid_of).filter(|kid| *kid != signer).collect();
-        due.sort();
+        due.sort_unstable();
         let none = Vec::new();
         let pops = self.body.get("pop").and_then(Value::as_array).unwrap_or(&none);
         let given: Vec<Id> = pops.iter().filter_map(|pop| id(&pop["kid"])).collect();
