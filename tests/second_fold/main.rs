@@ -4,7 +4,17 @@
 //! start: no caches, no undo, no state that is carried on. Random operations, valid and not, go to a node in this
 //! process and to the second fold; verdicts, records, roots and trailers have to agree.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "this is a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::type_complexity,
+    clippy::format_collect,
+    clippy::large_enum_variant,
+    clippy::single_match_else,
+    clippy::stable_sort_primitive,
+    clippy::needless_for_each,
+    reason = "the helpers of a test, written to be read beside the page and not to be fast"
+)]
 
 mod body;
 mod link;

@@ -527,7 +527,7 @@ impl Author {
 
     fn finish(&mut self, mut place: Place<'_>, mut body: Value) -> Offer {
         if place.header.kid == [0; 32] {
-            let role = Self::role(&place, &body);
+            let role = role_for(&place, &body);
             self.sign_by(&mut place, role);
         }
         self.spoil_body(&mut body);
@@ -569,19 +569,6 @@ impl Author {
         ([&[1][..], &message, &sig, &bytes].concat(), beside)
     }
 
-    fn role(place: &Place<'_>, body: &Value) -> &'static str {
-        let revokes = |seqno: u64| {
-            let own = place.log.chain(place.identity).into_iter().find(|own| own.link.header.seqno == seqno);
-            own.is_some_and(|own| own.body.get("kind") == Some(&json!("revoke")))
-        };
-        match place.header.link_type {
-            PROFILE | POLICY => "admin",
-            NOTICE if body["kind"] == "revoke" || body["kind"] == "release" => "admin",
-            RETRACT if body["link"]["seqno"].as_u64().is_some_and(revokes) => "admin",
-            _ => "act",
-        }
-    }
-
     fn spoil_body(&mut self, body: &mut Value) {
         let members = body.as_object_mut().unwrap();
         let keys: Vec<String> = members.keys().cloned().collect();
@@ -616,5 +603,19 @@ impl Author {
             14 => (header.seqno, header.prev) = (1, [0; 32]),
             _ => {}
         }
+    }
+}
+
+/// The role that a link's type asks for.
+fn role_for(place: &Place<'_>, body: &Value) -> &'static str {
+    let revokes = |seqno: u64| {
+        let own = place.log.chain(place.identity).into_iter().find(|own| own.link.header.seqno == seqno);
+        own.is_some_and(|own| own.body.get("kind") == Some(&json!("revoke")))
+    };
+    match place.header.link_type {
+        PROFILE | POLICY => "admin",
+        NOTICE if body["kind"] == "revoke" || body["kind"] == "release" => "admin",
+        RETRACT if body["link"]["seqno"].as_u64().is_some_and(revokes) => "admin",
+        _ => "act",
     }
 }
