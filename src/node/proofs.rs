@@ -22,8 +22,9 @@ pub(crate) struct Anchor {
 }
 
 impl Node {
-    /// The `.tlog-proof` of a link: under the published checkpoint if that covers it, else under the newest by the
-    /// instant key. `None` where there is no such link.
+    /// The `.tlog-proof` of a link: under the published checkpoint if that covers it, and with state if nothing but the
+    /// end of the signer's chain has changed since; else under the newest by the instant key. So what was just disowned
+    /// shows as disputed. `None` where there is no such link.
     pub fn link_proof(
         &self,
         view: &View,
@@ -33,7 +34,11 @@ impl Node {
     ) -> Result<Option<Vec<u8>>, ReadError> {
         let identity = agent.record.identity;
         let Some(FoundLink { index, link }) = self.link(view, &identity, seqno)? else { return Ok(None) };
-        let anchor = self.anchor(view, index, with_state);
+        let newest = &agent.record.standing;
+        let anchor = self.anchor_where(view, |published| {
+            let stands = |state: &NodeState| state.identity(&identity).is_some_and(|it| it.record.standing == *newest);
+            index.get() < published.size.get() && (!with_state || published.state.as_ref().is_some_and(stands))
+        });
         let log = self.reader(view);
         let state = match &anchor.state {
             Some(state) if with_state => {
@@ -55,7 +60,8 @@ impl Node {
     /// The `.tlog-proof` of the state of an agent, or of the absence of an identity or a name.
     ///
     /// Under the published checkpoint where the newest state says no more: it covers the agent's head, and no notice has
-    /// changed its record since. So nobody is shown as absent who is there, nor as active who was just revoked.
+    /// changed its record since. So nobody is shown as absent who is there, nor as active who was just revoked, and who
+    /// makes a key event from it finds the end of the chain.
     pub fn state_proof(&self, view: &View, key: &AgentKey) -> Result<Vec<u8>, ReadError> {
         let newest = told_of(view.state(), key);
         let anchor = self.anchor_where(view, |published| {
@@ -73,14 +79,6 @@ impl Node {
         let part = state_part(state, log, anchor.size, &subject)?;
         let path = log.inclusion(last(anchor.size), anchor.size)?;
         proof(&Extra::State(part), last(anchor.size), path, &anchor.note)
-    }
-
-    /// The published checkpoint where it covers an entry, and where its state is still at hand if that is wanted; else
-    /// the newest one.
-    fn anchor(&self, view: &View, index: LeafIndex, with_state: bool) -> Anchor {
-        self.anchor_where(view, |published| {
-            index.get() < published.size.get() && (!with_state || published.state.is_some())
-        })
     }
 
     /// The published checkpoint where it will do, else the newest one.
