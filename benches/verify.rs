@@ -23,16 +23,7 @@ fn proofs(c: &mut Criterion) {
     };
     let (proof, policy) = witnessed(&proof, &String::from_utf8(policy).unwrap());
     println!("the proof has {} bytes, {WITNESSES} cosignatures among them", proof.len());
-    let request = Request {
-        policy: &policy,
-        proof: proof.as_bytes(),
-        now_seconds: None,
-        max_age_seconds: None,
-        name: None,
-        identity: None,
-        origin: None,
-        state_asked: false,
-    };
+    let request = Request::new(&policy, proof.as_bytes());
     c.bench_function("a proof with its signatures", |b| b.iter(|| verify(black_box(&request)).unwrap()));
     let key = SigningKey::from_seed(&[1; 32]);
     let (public, message) = (*key.public().as_bytes(), [2; 150]);

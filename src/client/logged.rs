@@ -170,16 +170,7 @@ mod tests {
         let proof = logged.proof(true, None).unwrap().to_string();
         let policy = format!("log {}\nquorum none\n", log_key(2).vkey());
         let policy = crate::tlog::Policy::parse(policy.as_bytes()).unwrap();
-        let request = Request {
-            policy: &policy,
-            proof: proof.as_bytes(),
-            now_seconds: None,
-            max_age_seconds: None,
-            name: None,
-            identity: None,
-            origin: None,
-            state_asked: false,
-        };
+        let request = Request::new(&policy, proof.as_bytes());
         verify(&request).unwrap();
     }
 

@@ -77,7 +77,6 @@ pub(crate) fn serve_tile(log: LogReader<'_>, id: &TileId, gzip: bool) -> HttpRes
 
 fn compressed(bytes: &Bytes) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 2), Compression::fast());
-    // Writing to memory does not fail.
-    let _ = encoder.write_all(bytes);
-    encoder.finish().unwrap_or_default()
+    let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
+    written.expect("writing to memory does not fail")
 }

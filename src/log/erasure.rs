@@ -11,7 +11,7 @@
 //! The payload of the frame is the index of the entry, 8 bytes. What this process holds of the journal begins at its
 //! opening: the frames with bodies since then are remembered here, so that they are found again.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 
 use tokio::sync::oneshot;
@@ -145,11 +145,15 @@ impl Erasures {
     /// there leave in the journal. Gives those that are finished by that.
     pub(crate) fn wipe_journal(&mut self, commits: &mut dyn Commits, mark: &Mark) -> Result<Finished, StorageError> {
         self.frames.retain(|frame| frame.mark.segment >= mark.segment);
-        for pending in self.pending.iter().filter(|pending| pending.number <= mark.number) {
-            let index = pending.index.get();
-            for frame in self.frames.iter().filter(|frame| frame.entries.contains(&index)) {
-                commits.wipe(&frame.mark, frame.payload_len)?;
-            }
+        let done = self.pending.iter().filter(|pending| pending.number <= mark.number);
+        let due: BTreeSet<u64> = done.map(|pending| pending.index.get()).collect();
+        // A frame that was overwritten is forgotten: however many bodies of it are erased, that is done once.
+        let (wiped, kept): (VecDeque<_>, _) = std::mem::take(&mut self.frames)
+            .into_iter()
+            .partition(|frame| due.range(frame.entries.clone()).next().is_some());
+        self.frames = kept;
+        for frame in wiped {
+            commits.wipe(&frame.mark, frame.payload_len)?;
         }
         Ok(Finished(self.pending.extract_if(.., |pending| pending.number <= mark.number).collect()))
     }

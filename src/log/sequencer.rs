@@ -258,8 +258,7 @@ impl<M: Machine> Sequencer<M> {
             Reading::Time(now) => now,
             Reading::Jumped => return refuse_all(submissions, || SubmitError::ClockJumped),
         };
-        // Between two readings: the time that a commit takes is part of the gap.
-        self.last_batch = Some(Instant::now());
+        let read_at = Instant::now();
         self.machine.begin(now);
         let mut batch = Batch::new(self.tail.size());
         let mut answers = Vec::with_capacity(submissions.len());
@@ -271,6 +270,8 @@ impl<M: Machine> Sequencer<M> {
             let view = self.shared.view();
             return answer_all(answers, &view);
         }
+        // Between two readings: the time that a commit takes is part of the gap.
+        self.last_batch = Some(read_at);
         self.machine.seal(&mut batch);
         match self.commit(&batch) {
             Ok(view) => answer_all(answers, &view),

@@ -32,7 +32,7 @@ pub(crate) const HOLD_MS: u64 = 30_000;
 const MAX_BY_ADMIN: u32 = 3;
 /// Chains that are remembered.
 const MAX_CHAINS: usize = 1 << 16;
-/// Holds of one chain that are remembered.
+/// Holds of one chain that are remembered, by admin keys and by the next key each.
 const MAX_HOLDS: usize = 8;
 
 /// What of a link decides whether it is held, or holds.
@@ -129,7 +129,9 @@ impl Holding {
         if self.key_head != key_head {
             (self.key_head, self.by_admin) = (key_head, 0);
         }
-        let spent = self.holds.iter().any(|hold| hold.curr == curr) || self.holds.len() == MAX_HOLDS;
+        // Those of the next key have room of their own: a thief of an admin key cannot take it up.
+        let like_it = self.holds.iter().filter(|hold| hold.kind.by_next == kind.by_next).count();
+        let spent = self.holds.iter().any(|hold| hold.curr == curr) || like_it == MAX_HOLDS;
         if spent || (!kind.by_next && self.by_admin == MAX_BY_ADMIN) {
             return false;
         }
@@ -212,6 +214,17 @@ mod tests {
     }
 
     #[test]
+    fn holds_of_admin_keys_leave_the_next_key_its_room() {
+        let mut holds = Holds::default();
+        let at = UnixMillis::new(1_000);
+        // Three holds between two key events, and a key event whenever they are used up.
+        let placed = (0..30).filter(|number| holds.place(&chain(1, number / 3), curr(*number), ADMIN_KEYS, at)).count();
+        assert_eq!(placed, MAX_HOLDS);
+        assert!(holds.place(&chain(1, 10), curr(100), RECOVER, at));
+        assert!(holds.held_until(&chain(1, 10), ADMIN_KEYS, at).is_some());
+    }
+
+    #[test]
     fn there_is_an_end_to_what_is_remembered() {
         let mut holds = Holds::default();
         let at = UnixMillis::new;
@@ -239,7 +252,8 @@ mod tests {
             let mine = || self.placed.iter().filter(|(whose, ..)| *whose == id);
             let again = mine().any(|(_, _, was, _, at)| *was == event && now < at + HOLD_MS);
             let by_admin = mine().rev().take_while(|(_, at, ..)| *at == head).filter(|(_, _, _, by, _)| !by.by_next);
-            let room = mine().filter(|(.., at)| now < at + HOLD_MS).count() < MAX_HOLDS;
+            let like_it = mine().filter(|(_, _, _, by, at)| now < at + HOLD_MS && by.by_next == kind.by_next);
+            let room = like_it.count() < MAX_HOLDS;
             let placed = !again && room && (kind.by_next || by_admin.count() < MAX_BY_ADMIN as usize);
             if placed {
                 self.placed.push((id, head, event, kind, now));

@@ -131,7 +131,7 @@ fn write_said(w: &mut Writer, said: &Said) {
         Said::Feedback { subject, link: None } => w.u8(4).raw(subject.as_bytes()),
         Said::Feedback { subject, link: Some(link) } => write_link(w.u8(5).raw(subject.as_bytes()), link),
         Said::Notice { subject, kind } => {
-            let kind = NoticeKind::ALL.iter().position(|known| known == kind).unwrap_or_default();
+            let kind = NoticeKind::ALL.iter().position(|known| known == kind).expect("all kinds are listed");
             w.u8(6).raw(subject.as_bytes()).u8(kind as u8)
         }
     };

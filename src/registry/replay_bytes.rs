@@ -71,7 +71,11 @@ fn read_parts(r: &mut Reader<'_>) -> Option<Parts> {
     let retracted = read_list(r, |r| r.array().map(Curr::from_bytes))?;
     let statements = read_list(r, |r| {
         let (issuer, link) = (identity(r)?, Curr::from_bytes(r.array()?));
-        let kind = if r.u8()? == 1 { StatementKind::Receipt } else { StatementKind::Feedback };
+        let kind = match r.u8()? {
+            0 => StatementKind::Feedback,
+            1 => StatementKind::Receipt,
+            _ => return None,
+        };
         Some(Statement { issuer, link, kind })
     })?;
     let registrar = identity(r).map(|id| Some(id).filter(|id| !id.is_zero()))?;

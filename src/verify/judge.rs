@@ -36,6 +36,22 @@ pub struct Request<'a> {
     pub state_asked: bool,
 }
 
+impl<'a> Request<'a> {
+    /// Whether this policy bears out this proof, and nothing asked besides.
+    pub const fn new(policy: &'a Policy, proof: &'a [u8]) -> Self {
+        Self {
+            policy,
+            proof,
+            now_seconds: None,
+            max_age_seconds: None,
+            name: None,
+            identity: None,
+            origin: None,
+            state_asked: false,
+        }
+    }
+}
+
 /// Judges a proof.
 pub fn verify(request: &Request<'_>) -> Result<Verdict, Failure> {
     let mut steps = Steps::default();

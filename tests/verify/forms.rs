@@ -5,7 +5,7 @@ use soulchain::encoding::{b64_decode, b64_encode};
 use soulchain::soul::Identity;
 use soulchain::verify::{Check, Failure, MAX_AHEAD_SECONDS, Request, Why, verify};
 
-use super::{Parts, fails, file, plain, policy};
+use super::{Parts, fails, file, policy};
 
 type Change = fn(&mut Json);
 
@@ -88,12 +88,12 @@ const MAP_FORMS: &[(&str, Change)] = &[
 
 fn check_forms(name: &str, changes: &[(&str, Change)]) {
     let (Some(policy), Some(proof)) = (policy("policy.txt"), file(name)) else { return };
-    assert!(verify(&plain(&policy, &proof)).is_ok());
+    assert!(verify(&Request::new(&policy, &proof)).is_ok());
     let parts = Parts::of(&proof);
     for (why, change) in changes {
         let changed = parts.edit(change).to_bytes();
         assert_ne!(changed, proof, "{name} with {why}");
-        assert_eq!(fails(&plain(&policy, &changed)), Check::Format, "{name} with {why}");
+        assert_eq!(fails(&Request::new(&policy, &changed)), Check::Format, "{name} with {why}");
     }
 }
 
@@ -165,16 +165,16 @@ fn a_state_proof_with_another_index() {
     for index in ["0", "325", "327"] {
         let other = text.replace("index 326\n", &format!("index {index}\n"));
         assert_ne!(other, text);
-        assert_eq!(fails(&plain(&policy, other.as_bytes())), Check::Trailer, "{index}");
+        assert_eq!(fails(&Request::new(&policy, other.as_bytes())), Check::Trailer, "{index}");
     }
 }
 
 fn check_changes(name: &str, changes: &[(&str, Check, Change)]) {
     let (Some(policy), Some(proof)) = (policy("policy.txt"), file(name)) else { return };
-    assert!(verify(&plain(&policy, &proof)).is_ok());
+    assert!(verify(&Request::new(&policy, &proof)).is_ok());
     for (why, check, change) in changes {
         let changed = Parts::of(&proof).edit(change).to_bytes();
-        assert_eq!(fails(&plain(&policy, &changed)), *check, "{name} with {why}");
+        assert_eq!(fails(&Request::new(&policy, &changed)), *check, "{name} with {why}");
     }
 }
 
@@ -182,7 +182,7 @@ fn check_changes(name: &str, changes: &[(&str, Check, Change)]) {
 fn questions_that_a_proof_does_not_answer() {
     let Some(policy) = policy("policy.txt") else { return };
     let (state, absent) = (file("state.tlog-proof").unwrap(), file("absent-name.tlog-proof").unwrap());
-    let (state, absent) = (plain(&policy, &state), plain(&policy, &absent));
+    let (state, absent) = (Request::new(&policy, &state), Request::new(&policy, &absent));
     let alice = "67aeeb7b633b3b1a424c5ca1335de052ee50bf5b60be6704a5ec594ec53d348d";
     let alice = Identity::from_hex(alice);
     let both = Request { name: Some("alice"), identity: alice, ..state };
@@ -206,7 +206,7 @@ fn ages() {
     // Cosigned at this second by both of the two that a quorum takes.
     let cosigned = 1_791_547_208;
     let at = |now_seconds, max_age_seconds| {
-        let judged = verify(&Request { now_seconds, max_age_seconds, ..plain(&policy, &proof) });
+        let judged = verify(&Request { now_seconds, max_age_seconds, ..Request::new(&policy, &proof) });
         judged.map(|_| ()).map_err(|Failure { check, why, .. }| (check, why))
     };
     let age = |max| Err((Check::Age, Why::Age { max }));

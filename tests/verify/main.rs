@@ -45,20 +45,6 @@ fn policy(name: &str) -> Option<Policy> {
     Some(Policy::parse(&file(name)?).unwrap())
 }
 
-/// A request that asks for nothing.
-fn plain<'a>(policy: &'a Policy, proof: &'a [u8]) -> Request<'a> {
-    Request {
-        policy,
-        proof,
-        now_seconds: None,
-        max_age_seconds: None,
-        name: None,
-        identity: None,
-        origin: None,
-        state_asked: false,
-    }
-}
-
 /// The check that a case fails, or what it shows.
 fn run(case: &Json, policy: &Policy, proof: &[u8]) -> Result<Verdict, Failure> {
     verify(&Request {
@@ -68,7 +54,7 @@ fn run(case: &Json, policy: &Policy, proof: &[u8]) -> Result<Verdict, Failure> {
         identity: case["identity_asked"].as_str().map(|hex| Identity::from_hex(hex).unwrap()),
         origin: case["origin_asked"].as_str(),
         state_asked: case["state_asked"].as_bool().unwrap_or_default(),
-        ..plain(policy, proof)
+        ..Request::new(policy, proof)
     })
 }
 

@@ -17,8 +17,6 @@ use soulchain::tlog::{
 };
 use soulchain::verify::{Extra, Failure, LinkExtra, Request, SignerState, StatePart, Verdict, verify};
 
-use super::plain;
-
 const ORIGIN: &str = "log.example/own";
 
 pub(super) const BOTH: Roles = Roles { act: true, admin: true };
@@ -269,7 +267,7 @@ impl Tree {
         let proof = TlogProof::new(Some(extra.to_bytes()), index_there, self.path(index), signed).unwrap().to_string();
         assert_eq!(signer.name().as_str(), ORIGIN);
         let policy = Policy::parse(format!("log {}\nquorum none\n", signer.vkey()).as_bytes()).unwrap();
-        let mut request = plain(&policy, proof.as_bytes());
+        let mut request = Request::new(&policy, proof.as_bytes());
         ask(&mut request);
         verify(&request)
     }

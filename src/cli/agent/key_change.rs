@@ -286,10 +286,15 @@ impl<'a> Change<'a> {
             return Ok(None);
         }
         let agent = Agent::of_record(&self.client, &self.trust.log, self.record(), AgentKeys::default());
-        let found = Wish { roles: listed, ..wish.clone() };
+        // What brought keys is no revocation: their files stay in use.
+        let is_revocation = wish.command == Command::Revoke;
+        let command = if is_revocation { Command::Rotate } else { wish.command };
+        let found = Wish { command, roles: listed, ..wish.clone() };
         let mut done = self.finish(agent, None, &found)?;
         done.resumed = true;
-        Ok((found == *wish).then_some(done))
+        // What the event disowned, and who was to hold the keys, the keys alone do not tell.
+        let is_all = found == *wish && wish.suspect_from.is_none() && wish.custodian.is_none();
+        Ok(is_all.then_some(done))
     }
 
     /// The roles whose staged keys the record knows.
