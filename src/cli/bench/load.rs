@@ -12,6 +12,7 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::prepared::Script;
 use crate::cli::error::{CliError, CliResult};
@@ -37,6 +38,9 @@ pub(super) struct Run {
     /// Whether there was nothing left to send before the time was over.
     pub(super) used_up: bool,
 }
+
+/// The longest wait for an answer; a node that holds a request longer has failed it.
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// A connection in use.
 type Connection = SendRequest<Whole>;
@@ -121,7 +125,8 @@ async fn client(
             break;
         };
         let sent = Instant::now();
-        match exchange(target, script.media_type(), &mut connection, body).await {
+        let exchange = exchange(target, script.media_type(), &mut connection, body);
+        match timeout(MAX_WAIT, exchange).await.unwrap_or_else(|_| Err("no answer in time".into())) {
             Ok(200..=299) => {
                 run.latencies.push(u32::try_from(sent.elapsed().as_micros()).unwrap_or(u32::MAX));
                 run.entries += script.entries() as u64;
