@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::http::{LimitSettings, ServerLimits};
 use crate::log::PoolLimits;
 use crate::node::ViewStore;
+use crate::witness::Pace;
 
 /// Longest settings file.
 const MAX_FILE_LEN: u64 = 1 << 20;
@@ -32,10 +33,24 @@ pub struct Settings {
     pub views: String,
     /// Milliseconds between publications, where there are no witnesses.
     pub publish_interval_ms: u64,
+    /// C2SP policy file with the witnesses of the log; without one it has none.
+    pub policy: Option<PathBuf>,
+    /// How the witnesses are fed.
+    pub witnesses: WitnessesTable,
     /// Limits.
     pub limits: LimitsTable,
     /// Log output.
     pub log: LogTable,
+}
+
+/// `[witnesses]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WitnessesTable {
+    /// Milliseconds between rounds while the log grows.
+    pub interval_ms: u64,
+    /// Seconds between rounds while it does not.
+    pub refresh_seconds: u64,
 }
 
 /// `[limits]`
@@ -80,9 +95,20 @@ impl Default for Settings {
             origin: None,
             views: "fjall".into(),
             publish_interval_ms: 100,
+            policy: None,
+            witnesses: WitnessesTable::default(),
             limits: LimitsTable::default(),
             log: LogTable::default(),
         }
+    }
+}
+
+impl Default for WitnessesTable {
+    fn default() -> Self {
+        let pace = Pace::default();
+        // Both are small.
+        let interval_ms = u64::try_from(pace.interval.as_millis()).unwrap_or(u64::MAX);
+        Self { interval_ms, refresh_seconds: pace.refresh.as_secs() }
     }
 }
 
@@ -168,6 +194,9 @@ impl Settings {
         if !(10..=60_000).contains(&self.publish_interval_ms) {
             return value("publish_interval_ms", "10 to 60000");
         }
+        if !(100..=60_000).contains(&self.witnesses.interval_ms) || !(1..=3_600).contains(&self.witnesses.refresh_seconds) {
+            return value("witnesses.interval_ms / refresh_seconds", "100 to 60000, and 1 to 3600");
+        }
         self.view_store().map(|_| ())
     }
 
@@ -178,6 +207,15 @@ impl Settings {
             #[cfg(feature = "sled")]
             "sled" => Ok(ViewStore::Sled),
             _ => Err(ConfigError::Value { key: "views", allowed: "fjall, or sled in a build with that feature" }),
+        }
+    }
+
+    /// How the witnesses are fed.
+    pub fn pace(&self) -> Pace {
+        Pace {
+            interval: Duration::from_millis(self.witnesses.interval_ms),
+            refresh: Duration::from_secs(self.witnesses.refresh_seconds),
+            ..Pace::default()
         }
     }
 
@@ -227,7 +265,7 @@ fn set(table: &mut toml::Table, key: &str, text: &str) {
     let key = key.to_ascii_lowercase();
     let value = format!("v = {text}").parse::<toml::Table>().ok().and_then(|mut parsed| parsed.remove("v"));
     let value = value.unwrap_or_else(|| toml::Value::String(text.to_owned()));
-    for section in ["limits", "log"] {
+    for section in ["limits", "log", "witnesses"] {
         if let Some(rest) = key.strip_prefix(section).and_then(|rest| rest.strip_prefix('_')) {
             let inner = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
             if let Some(inner) = inner.as_table_mut() {
@@ -274,6 +312,7 @@ mod tests {
         let table: toml::Table = uncommented.parse().unwrap();
         let mut read: Settings = table.try_into().unwrap();
         assert_eq!(read.origin.take().as_deref(), Some("log.example/agents"));
+        assert_eq!(read.policy.take(), Some(PathBuf::from("witnesses.policy")));
         assert_eq!(format!("{read:?}"), format!("{:?}", Settings::default()));
     }
 }

@@ -22,6 +22,12 @@ pub const IDENTITIES: &str = "soulchain_identities";
 pub const POOL_ENTRIES: &str = "soulchain_pool_entries";
 /// 1 when the engine takes no writes.
 pub const LATCHED: &str = "soulchain_latched";
+/// Witnesses of the policy.
+pub const WITNESSES: &str = "soulchain_witnesses";
+/// Witnesses whose last answer was a cosignature.
+pub const WITNESSES_COSIGNING: &str = "soulchain_witnesses_cosigning";
+/// Size of the checkpoint that a quorum has cosigned last; 0 before the first since the start.
+pub const WITNESSED_SIZE: &str = "soulchain_witnessed_size";
 
 /// Buckets of [`APPEND_SECONDS`].
 const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0];
@@ -62,4 +68,7 @@ fn describe() {
     metrics::describe_gauge!(IDENTITIES, "Identities");
     metrics::describe_gauge!(POOL_ENTRIES, "Entries that wait in the pool");
     metrics::describe_gauge!(LATCHED, "1 when the engine takes no writes");
+    metrics::describe_gauge!(WITNESSES, "Witnesses of the policy");
+    metrics::describe_gauge!(WITNESSES_COSIGNING, "Witnesses whose last answer was a cosignature");
+    metrics::describe_gauge!(WITNESSED_SIZE, "Size of the checkpoint that a quorum has cosigned last");
 }

@@ -481,6 +481,9 @@ pub struct LogView {
     pub identities: u64,
     /// Size of the published checkpoint.
     pub published_size: u64,
+    /// The witnesses that cosign what is published, by their keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub witnesses: Vec<String>,
     /// A tlog-policy for this log and its witnesses. Relying parties take theirs from elsewhere.
     pub policy: String,
 }

@@ -19,6 +19,7 @@ mod audit;
 mod backup;
 mod bench;
 mod demo;
+mod feed;
 mod fsck;
 mod import;
 mod keygen;

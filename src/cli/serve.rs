@@ -1,7 +1,7 @@
 //! `soulchain serve`: a log node.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +12,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::args::read_file;
+use super::feed::feed;
 use crate::config::Settings;
 use crate::http::{App, Limits, Recorder, router, serve};
 use crate::log::{Recovery, publish_every};
 use crate::metrics::MetricsHandle;
-use crate::node::{Node, NodeOptions};
+use crate::node::{Node, NodeOptions, WitnessPolicy};
+use crate::witness::Contradiction;
 
 /// Where the passphrase of the node's keys comes from.
 const PASSPHRASE: &str = "SOULCHAIN_PASSPHRASE";
@@ -40,6 +43,9 @@ pub(super) struct ServeArgs {
     /// Origin of a new log [default: local/ and 8 random hex digits]
     #[arg(long, value_name = "NAME")]
     origin: Option<String>,
+    /// C2SP policy file with the witnesses of the log
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
     /// Settings file; soulchain.example.toml documents every key
     #[arg(long, value_name = "FILE", env = "SOULCHAIN_CONFIG")]
     config: Option<PathBuf>,
@@ -71,6 +77,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), ServeError> {
         views: settings.view_store()?,
     };
     let (node, recovery) = Node::open(options)?;
+    let node = with_witnesses(node, settings.policy.as_deref())?;
     announce(&node, &recovery);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(serve_node(node.clone(), &settings));
@@ -81,6 +88,15 @@ pub(super) fn run(args: ServeArgs) -> Result<(), ServeError> {
     served
 }
 
+/// The node with the witnesses of its policy file, if it has one.
+fn with_witnesses(node: Node, policy: Option<&Path>) -> Result<Node, ServeError> {
+    let Some(path) = policy else { return Ok(node) };
+    let in_file = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let file = read_file(path).map_err(|error| in_file(&error))?;
+    let witnesses = WitnessPolicy::parse(&file, node.origin(), &[node.log_vkey()]).map_err(|error| in_file(&error))?;
+    Ok(node.with_witnesses(witnesses))
+}
+
 fn settings(args: &ServeArgs) -> Result<Settings, ServeError> {
     let mut settings = Settings::load(args.config.as_deref(), std::env::vars())?;
     if let Some(data) = &args.data {
@@ -88,6 +104,9 @@ fn settings(args: &ServeArgs) -> Result<Settings, ServeError> {
     }
     if let Some(listen) = args.listen {
         settings.listen = listen;
+    }
+    if args.policy.is_some() {
+        settings.policy.clone_from(&args.policy);
     }
     if args.origin.is_some() {
         settings.origin.clone_from(&args.origin);
@@ -122,11 +141,12 @@ fn announce(node: &Node, recovery: &Recovery) {
 async fn serve_node(node: Node, settings: &Settings) -> Result<(), ServeError> {
     // Before anybody can see that the node is up, and stop it.
     let stopped = stopped()?;
-    let running = start(node, settings).await?;
+    let mut running = start(node, settings).await?;
     tracing::info!(address = %running.url(), "serving");
-    stopped.await;
+    let ended = running.until(stopped).await;
     tracing::info!("stopping: requests are brought to their end");
-    running.stop().await
+    running.stop().await?;
+    Ok(ended?)
 }
 
 /// A node that answers requests.
@@ -134,7 +154,7 @@ pub(super) struct Running {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
-    publisher: JoinHandle<()>,
+    publisher: JoinHandle<Result<(), Contradiction>>,
 }
 
 /// Starts to answer requests and to publish checkpoints.
@@ -142,9 +162,18 @@ pub(super) async fn start(node: Node, settings: &Settings) -> Result<Running, Se
     let listener = TcpListener::bind(settings.listen).await?;
     let address = listener.local_addr()?;
     let interval = Duration::from_millis(settings.publish_interval_ms);
-    let publisher = tokio::spawn(publish_every(node.engine().clone(), node.publication_signer(), interval));
-    let app =
-        App { limits: Limits::new(&settings.limit_settings()), metrics: Recorder::new(MetricsHandle::install()), node };
+    let (publisher, feeding) = match node.witnesses() {
+        Some(witnesses) => {
+            let (feeder, feeding) = feed(&node, witnesses, settings.pace())?;
+            (tokio::spawn(feeder.run()), Some(feeding))
+        }
+        None => {
+            let publishing = publish_every(node.engine().clone(), node.publication_signer(), interval);
+            (tokio::spawn(async move { Ok(publishing.await) }), None)
+        }
+    };
+    let (limits, metrics) = (Limits::new(&settings.limit_settings()), Recorder::new(MetricsHandle::install()));
+    let app = App { limits, metrics, node, feeding };
     let (stop, stopping) = watch::channel(false);
     let server = tokio::spawn(serve(listener, router(Arc::new(app)), settings.server_limits(), stopping));
     Ok(Running { address, stop, server, publisher })
@@ -154,6 +183,22 @@ impl Running {
     /// Where it answers.
     pub(super) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Waits until it is told to stop, or until a witness shows that the log must not go on.
+    pub(super) async fn until(&mut self, stopped: impl Future<Output = ()>) -> Result<(), Contradiction> {
+        tokio::pin!(stopped);
+        tokio::select! {
+            () = &mut stopped => Ok(()),
+            ended = &mut self.publisher => match ended {
+                Ok(Err(contradiction)) => Err(contradiction),
+                // It ends with the engine, which serves reads as long as it is let.
+                Ok(Ok(())) | Err(_) => {
+                    stopped.await;
+                    Ok(())
+                }
+            },
+        }
     }
 
     /// Takes no more requests and lets those that are there end.

@@ -138,6 +138,7 @@ mod tests {
             log_time_ms: 0,
             identities: 0,
             published_size: 0,
+            witnesses: Vec::new(),
             policy: String::new(),
         })
         .unwrap()

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use tokio::sync::watch;
 
 use super::limits::Limits;
 use super::measure::Recorder;
@@ -14,11 +15,14 @@ use crate::encoding::b64_encode;
 use crate::hash::Hash;
 use crate::node::{AgentKey, Node, View};
 use crate::registry::IdentityState;
+use crate::witness::Feeding;
 
 /// What a server serves.
 pub struct App {
     /// The log.
     pub node: Node,
+    /// How feeding its witnesses goes, where it has any.
+    pub feeding: Option<watch::Receiver<Feeding>>,
     /// Request rates.
     pub limits: Limits,
     /// What `/metrics` shows.

@@ -14,8 +14,9 @@ use super::extract::InQuery;
 use super::limits::{Limits, Peer};
 use super::prepare;
 use super::problem::{HttpError, HttpResult};
-use crate::log::LogReader;
-use crate::node::{Position, Receipt, Share, Submitted};
+use crate::log::{LogReader, Published};
+use crate::merkle::TreeSize;
+use crate::node::{MAX_WITNESS_WAIT, NodeState, Position, Receipt, Share, Submitted};
 use crate::soul::{Identity, LinkType};
 use crate::wire::{
     Appended, LINKS_MEDIA_TYPE, LinkJson, LinkReadError, MAX_LINKS, Placed, Prepare, Prepared, Problem, read_links,
@@ -59,7 +60,7 @@ pub(crate) async fn append(
     headers: HeaderMap,
     body: Bytes,
 ) -> HttpResult<Response> {
-    if query.proof == ProofWanted::Witnessed {
+    if query.proof == ProofWanted::Witnessed && app.node.witnesses().is_none() {
         return Err(HttpError::unsupported("this log has no witnesses"));
     }
     let links = admitted(&app.limits, &peer, &headers, &body)?;
@@ -71,7 +72,11 @@ pub(crate) async fn append(
     let permit = |identity: &Identity, share: Share| app.limits.check_identity(identity, share);
     let receipt = app.node.append(links, permit).await.map_err(HttpError::append)?;
     app.metrics.appended(receipt.placed.len(), receipt.repeated, started.elapsed());
-    answer(&app, &receipt, query.proof)
+    let witnessed = match (query.proof, receipt.placed.last()) {
+        (ProofWanted::Witnessed, Some(last)) => Some(app.node.witnessed(last.index, MAX_WITNESS_WAIT).await),
+        _ => None,
+    };
+    answer(&app, &receipt, query.proof, witnessed.as_ref())
 }
 
 /// Reads the links of a request, if its address may write. Key events have a share of their own; whether a request is
@@ -120,20 +125,34 @@ fn read_json(body: &[u8]) -> HttpResult<Vec<Submitted>> {
     links.iter().enumerate().map(read).collect()
 }
 
-fn answer(app: &Arc<App>, receipt: &Receipt, wanted: ProofWanted) -> HttpResult<Response> {
-    let log = app.node.reader(&receipt.view);
-    let place = |position: &Position| placed(log, position, wanted);
+/// With `witnessed`, under the checkpoint that the witnesses have cosigned, or, where there was none in time, under the
+/// log's own.
+fn answer(
+    app: &Arc<App>,
+    receipt: &Receipt,
+    wanted: ProofWanted,
+    witnessed: Option<&Option<Arc<Published<NodeState>>>>,
+) -> HttpResult<Response> {
+    let published = witnessed.and_then(Option::as_ref);
+    let newest = app.node.view();
+    let (log, size, note) = match published {
+        Some(published) => (app.node.reader(&newest), published.size, &published.note),
+        None => (app.node.reader(&receipt.view), receipt.view.size(), receipt.view.checkpoint()),
+    };
+    let size = (wanted != ProofWanted::None).then_some(size);
+    let place = |position: &Position| placed(log, position, size);
     let links = receipt.placed.iter().map(place).collect::<HttpResult<Vec<_>>>()?;
-    let checkpoint =
-        (wanted != ProofWanted::None).then(|| String::from_utf8_lossy(receipt.view.checkpoint()).into_owned());
+    let checkpoint = size.is_some().then(|| String::from_utf8_lossy(note).into_owned());
     let status = if receipt.repeated { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, Json(Appended { checkpoint, witnessed: None, links })).into_response())
+    let witnessed = witnessed.map(Option::is_some);
+    Ok((status, Json(Appended { checkpoint, witnessed, links })).into_response())
 }
 
-fn placed(log: LogReader<'_>, position: &Position, wanted: ProofWanted) -> HttpResult<Placed> {
-    let path = match wanted {
-        ProofWanted::None => None,
-        _ => Some(b64_hashes(&log.inclusion(position.index, log.size())?)),
+/// With its path in the tree of this size, if one is wanted.
+fn placed(log: LogReader<'_>, position: &Position, size: Option<TreeSize>) -> HttpResult<Placed> {
+    let path = match size {
+        None => None,
+        Some(size) => Some(b64_hashes(&log.inclusion(position.index, size)?)),
     };
     Ok(Placed { index: position.index.get(), curr: position.curr.to_hex(), seqno: position.seqno.get(), path })
 }

@@ -10,7 +10,7 @@ use super::extract::{InPath, InQuery};
 use super::problem::{HttpError, HttpResult};
 use crate::encoding::{b64_encode, hex_encode, parse_decimal};
 use crate::merkle::{LeafIndex, TreeSize, leaf_hash};
-use crate::node::FoundLink;
+use crate::node::{FoundLink, WitnessPolicy};
 use crate::soul::{Link, Trailer};
 use crate::wire::{ConsistencyView, EntryView, InclusionView, LogView, Problem, TrailerView};
 
@@ -30,6 +30,7 @@ pub(crate) async fn log(State(app): Shared) -> HttpResult<Response> {
         log_time_ms: state.log_time().get(),
         identities: state.identities(),
         published_size: node.published().map_or(0, |published| published.size.get()),
+        witnesses: node.witnesses().map_or_else(Vec::new, WitnessPolicy::vkeys),
         policy: node.policy_text(),
     }))
 }

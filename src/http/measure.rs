@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use crate::metrics::{
-    APPEND_SECONDS, FLUSHED_SIZE, IDENTITIES, LATCHED, LINKS, MetricsHandle, POOL_ENTRIES, PUBLISHED_SIZE, TREE_SIZE,
+    APPEND_SECONDS, FLUSHED_SIZE, IDENTITIES, LATCHED, LINKS, MetricsHandle, POOL_ENTRIES, PUBLISHED_SIZE, TREE_SIZE, WITNESSED_SIZE, WITNESSES, WITNESSES_COSIGNING,
 };
+use crate::merkle::TreeSize;
 use crate::node::Node;
+use crate::witness::Feeding;
 
 /// Observes a node.
 #[derive(Clone)]
@@ -44,6 +46,19 @@ impl Recorder {
         for (name, value) in gauges {
             metrics::gauge!(name).set(value as f64);
         }
+    }
+
+    /// How the witnesses do.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::unused_self,
+        reason = "a gauge is a float; who holds a recorder has metrics"
+    )]
+    pub(crate) fn observe_witnesses(&self, feeding: &Feeding) {
+        let cosigning = feeding.witnesses.iter().filter(|(_, status)| status.has_cosigned()).count();
+        metrics::gauge!(WITNESSES).set(feeding.witnesses.len() as f64);
+        metrics::gauge!(WITNESSES_COSIGNING).set(cosigning as f64);
+        metrics::gauge!(WITNESSED_SIZE).set(feeding.witnessed.map_or(0, TreeSize::get) as f64);
     }
 
     pub(crate) fn render(&self) -> String {

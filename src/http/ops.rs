@@ -6,7 +6,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::app::Shared;
+use super::app::{App, Shared};
+use crate::tlog::PolicyName;
+use crate::witness::WitnessStatus;
 
 /// Whether the node takes writes.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -24,6 +26,21 @@ pub(crate) struct Readiness {
     published_size: u64,
     /// Entries that wait in the pool.
     waiting: usize,
+    /// Where the log has witnesses: how they do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    witnesses: Vec<WitnessHealth>,
+}
+
+/// How one witness does.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct WitnessHealth {
+    /// Its name in the policy.
+    name: String,
+    /// Whether its last answer was a cosignature.
+    cosigned: bool,
+    /// Why it does not cosign.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
 }
 
 /// Liveness: the process answers.
@@ -39,8 +56,13 @@ pub(crate) async fn readyz(State(app): Shared) -> Response {
     let engine = app.node.engine();
     let reason = engine.latched().map(|_| "latched: restart the node".to_owned());
     let reason = reason.or_else(|| engine.is_low_on_space().then(|| "too little room on disk".to_owned()));
+    let reason = reason.or_else(|| {
+        let why = "reads only: too few witnesses have answered to rule out that a later log exists";
+        engine.is_held().then(|| why.to_owned())
+    });
     let readiness = Readiness {
         ready: reason.is_none(),
+        witnesses: witnesses(&app),
         reason,
         tree_size: app.node.view().size().get(),
         flushed_size: engine.flushed().get(),
@@ -51,9 +73,22 @@ pub(crate) async fn readyz(State(app): Shared) -> Response {
     (status, [(header::CACHE_CONTROL, "no-cache")], Json(readiness)).into_response()
 }
 
+fn witnesses(app: &App) -> Vec<WitnessHealth> {
+    let Some(feeding) = &app.feeding else { return Vec::new() };
+    let health = |(name, status): &(PolicyName, WitnessStatus)| WitnessHealth {
+        name: name.to_string(),
+        cosigned: status.has_cosigned(),
+        trouble: status.trouble().map(Into::into),
+    };
+    feeding.borrow().witnesses.iter().map(health).collect()
+}
+
 /// Prometheus metrics.
 #[utoipa::path(get, path = "/metrics", tag = "operation", responses((status = 200, content_type = "text/plain")))]
 pub(crate) async fn metrics(State(app): Shared) -> Response {
     app.metrics.observe(&app.node);
+    if let Some(feeding) = &app.feeding {
+        app.metrics.observe_witnesses(&feeding.borrow());
+    }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.render()).into_response()
 }

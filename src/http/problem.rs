@@ -206,6 +206,12 @@ impl HttpError {
                 "send the same links again later",
             )
             .retry_after(30),
+            SubmitError::Held => unavailable(
+                "latched",
+                "the node serves reads only until enough of its witnesses have ruled out that a later log exists",
+                "send the same links again later",
+            )
+            .retry_after(5),
             SubmitError::ClockJumped => {
                 unavailable("latched", "the clock of the node has jumped", "send the same links again later")
                     .retry_after(60)

@@ -12,6 +12,7 @@ use flate2::write::GzEncoder;
 use super::app::{Shared, takes_gzip};
 use super::extract::InPath;
 use super::problem::{HttpError, HttpResult};
+use crate::hash::{Hash, sha256};
 use crate::log::LogReader;
 use crate::tlog::{TileId, TileKind};
 
@@ -24,16 +25,17 @@ const IMMUTABLE: &str = "public, max-age=31536000, immutable";
         (status = 304, description = "Unchanged"), (status = 404, description = "Nothing published yet")))]
 pub(crate) async fn checkpoint(State(app): Shared, headers: HeaderMap) -> HttpResult<Response> {
     let published = app.node.published().ok_or_else(|| HttpError::not_found("nothing has been published yet"))?;
-    Ok(note(&published.note, &format!("\"{}\"", published.root), &headers))
+    Ok(note(&published.note, &headers))
 }
 
-/// A note with its ETag.
-pub(crate) fn note(note: &[u8], etag: &str, headers: &HeaderMap) -> Response {
+/// A note with its ETag, which changes with its cosignatures too.
+pub(crate) fn note(note: &[u8], headers: &HeaderMap) -> Response {
+    let etag = format!("\"{}\"", Hash::from_bytes(sha256(&[note])));
     let seen = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let mut seen = seen.flat_map(|list| list.split(',')).map(str::trim);
     // A weak comparison (RFC 9110, section 13.1.2).
     let unchanged = seen.any(|seen| seen == "*" || seen.strip_prefix("W/").unwrap_or(seen) == etag);
-    let caching = [(header::CACHE_CONTROL, "no-cache".to_owned()), (header::ETAG, etag.to_owned())];
+    let caching = [(header::CACHE_CONTROL, "no-cache".to_owned()), (header::ETAG, etag)];
     if unchanged {
         return (StatusCode::NOT_MODIFIED, caching).into_response();
     }

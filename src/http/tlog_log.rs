@@ -20,7 +20,7 @@ pub fn tile_router<M: Machine>(engine: Engine<M>) -> Router {
 
 async fn checkpoint<M: Machine>(State(engine): State<Engine<M>>, headers: HeaderMap) -> HttpResult<Response> {
     let published = engine.published().ok_or_else(|| HttpError::not_found("nothing has been published yet"))?;
-    Ok(note(&published.note, &format!("\"{}\"", published.root), &headers))
+    Ok(note(&published.note, &headers))
 }
 
 async fn tile<M: Machine>(

@@ -69,6 +69,9 @@ impl<M: Machine> Engine<M> {
             tracing::debug!(reason = latched, "refused");
             return Err(SubmitError::Latched { may_be_logged: false });
         }
+        if self.shared.latch.is_held() {
+            return Err(SubmitError::Held);
+        }
         self.shared.pool.submit(group).map(Pending)
     }
 
@@ -131,6 +134,26 @@ impl<M: Machine> Engine<M> {
     /// Why the engine takes no more writes, if it does not.
     pub fn latched(&self) -> Option<&str> {
         self.shared.latch.reason()
+    }
+
+    /// Takes no groups until [`Engine::admit`]; those that were queued before are sequenced. Reads go on.
+    pub fn hold(&self) {
+        self.shared.latch.set_held(true);
+    }
+
+    /// Takes groups again.
+    pub fn admit(&self) {
+        self.shared.latch.set_held(false);
+    }
+
+    /// Whether groups are refused until [`Engine::admit`].
+    pub fn is_held(&self) -> bool {
+        self.shared.latch.is_held()
+    }
+
+    /// Takes no more writes for good, as after an error whose outcome is unknown. Reads go on.
+    pub fn stop_writing(&self, why: &str) {
+        self.shared.latch.set_reason(why.to_owned());
     }
 
     /// Whether writes are refused for want of room on disk.
@@ -246,6 +269,7 @@ impl<M: Machine> Shared<M> {
 pub(crate) struct Latch {
     reason: OnceLock<String>,
     low_on_space: AtomicBool,
+    held: AtomicBool,
 }
 
 impl Latch {
@@ -275,5 +299,13 @@ impl Latch {
 
     pub(crate) fn is_low_on_space(&self) -> bool {
         self.low_on_space.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_held(&self, held: bool) {
+        self.held.store(held, Ordering::Release);
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Acquire)
     }
 }

@@ -17,6 +17,8 @@ pub enum SubmitError<R> {
     TooLarge,
     /// The system clock jumped against the monotonic one: no time can be claimed until an operator has looked.
     ClockJumped,
+    /// It is not yet known whether a later log of this origin exists: only reads are served. Nothing was queued.
+    Held,
     /// The engine has latched after an error whose outcome on disk is unknown. If the group was submitted before, it
     /// may have been appended: submitting it again after the next opening tells.
     Latched {

@@ -17,6 +17,7 @@ mod recent;
 mod rows;
 mod stored;
 mod submit;
+mod witnesses;
 
 pub use about::{AboutList, LinkAbout, MAX_ABOUT_SCAN};
 pub use fsck::check_directory;
@@ -24,6 +25,7 @@ pub use machine::{Cause, Group, NodeState, Position, Refused, RegistryMachine};
 pub use open::{NodeError, NodeOptions, Platform, ViewStore};
 pub use query::{AgentFilter, AgentKey, DirectoryPage, FoundLink, MAX_SCAN};
 pub use submit::{AppendError, Receipt, Share, Submitted};
+pub use witnesses::{MAX_WITNESS_WAIT, WitnessPolicy, WitnessPolicyError};
 
 use std::sync::Arc;
 
@@ -46,6 +48,8 @@ pub struct Node {
     log_vkey: Vkey,
     instant_vkey: Vkey,
     sign_published: Sign,
+    /// Who has to cosign what is published, where anybody has.
+    witnesses: Option<Arc<WitnessPolicy>>,
     /// Decoded points of keys that have signed.
     public_keys: Arc<Cache<RawKey, PublicKey>>,
 }
@@ -99,8 +103,12 @@ impl Node {
         Arc::clone(&self.sign_published)
     }
 
-    /// A tlog-policy that accepts this log's keys and asks for no witness.
+    /// A tlog-policy for this log. Where it has witnesses, the policy asks for their quorum and leaves out the instant
+    /// key, which they do not cosign; without them it believes both keys.
     pub fn policy_text(&self) -> String {
-        format!("log {}\nlog {}\nquorum none\n", self.log_vkey, self.instant_vkey)
+        match self.witnesses() {
+            Some(witnesses) => format!("log {}\n{}", self.log_vkey, witnesses.lines()),
+            None => format!("log {}\nlog {}\nquorum none\n", self.log_vkey, self.instant_vkey),
+        }
     }
 }

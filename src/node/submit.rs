@@ -319,6 +319,7 @@ fn engine_error<E>(error: SubmitError<Refused>, skipped: usize, identity: Identi
         SubmitError::NoSpace => SubmitError::NoSpace,
         SubmitError::TooLarge => SubmitError::TooLarge,
         SubmitError::ClockJumped => SubmitError::ClockJumped,
+        SubmitError::Held => SubmitError::Held,
         SubmitError::Latched { may_be_logged } => SubmitError::Latched { may_be_logged },
         SubmitError::Closed => SubmitError::Closed,
     })

@@ -102,7 +102,7 @@ impl Server {
         let (node, _) = Node::open_on(options, platform).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let metrics = Recorder::new(METRICS.get_or_init(MetricsHandle::install).clone());
-        let app = App { node: node.clone(), limits: Limits::new(&limits), metrics };
+        let app = App { node: node.clone(), feeding: None, limits: Limits::new(&limits), metrics };
         let (stop, stopping) = watch::channel(false);
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
