@@ -194,7 +194,9 @@ impl Settings {
         if !(10..=60_000).contains(&self.publish_interval_ms) {
             return value("publish_interval_ms", "10 to 60000");
         }
-        if !(100..=60_000).contains(&self.witnesses.interval_ms) || !(1..=3_600).contains(&self.witnesses.refresh_seconds) {
+        if !(100..=60_000).contains(&self.witnesses.interval_ms)
+            || !(1..=3_600).contains(&self.witnesses.refresh_seconds)
+        {
             return value("witnesses.interval_ms / refresh_seconds", "100 to 60000, and 1 to 3600");
         }
         self.view_store().map(|_| ())

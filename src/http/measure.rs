@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::metrics::{
-    APPEND_SECONDS, FLUSHED_SIZE, IDENTITIES, LATCHED, LINKS, MetricsHandle, POOL_ENTRIES, PUBLISHED_SIZE, TREE_SIZE, WITNESSED_SIZE, WITNESSES, WITNESSES_COSIGNING,
-};
 use crate::merkle::TreeSize;
+use crate::metrics::{
+    APPEND_SECONDS, FLUSHED_SIZE, IDENTITIES, LATCHED, LINKS, MetricsHandle, POOL_ENTRIES, PUBLISHED_SIZE, TREE_SIZE,
+    WITNESSED_SIZE, WITNESSES, WITNESSES_COSIGNING,
+};
 use crate::node::Node;
 use crate::witness::Feeding;
 

@@ -170,7 +170,8 @@ impl Node {
         let [log_vkey, instant_vkey] = vkeys;
         let sign_published = checkpoint_signer(&origin, &keys.log);
         let public_keys = Arc::new(Cache::new(PUBLIC_KEYS));
-        let node = Self { engine, origin, log_id, log_vkey, instant_vkey, sign_published, witnesses: None, public_keys };
+        let node =
+            Self { engine, origin, log_id, log_vkey, instant_vkey, sign_published, witnesses: None, public_keys };
         if node.view().size() == TreeSize::ZERO {
             node.found(&keys)?;
         }

@@ -10,7 +10,7 @@ use super::Node;
 use super::machine::NodeState;
 use crate::log::Published;
 use crate::merkle::LeafIndex;
-use crate::tlog::{Origin, Policy, SignedCheckpoint, TlogError, Vkey};
+use crate::tlog::{Origin, Policy, PolicyName, SignedCheckpoint, TlogError, Vkey};
 
 /// Longest wait for a witnessed proof, from the request on.
 pub const MAX_WITNESS_WAIT: Duration = Duration::from_secs(10);
@@ -48,7 +48,9 @@ impl WitnessPolicy {
         if let Some(other) = of_this_log.find(|vkey| !keys.contains(vkey)) {
             return Err(WitnessPolicyError::OtherKey(Box::new(other.clone())));
         }
-        let has_url = |name| given.witnesses().iter().any(|witness| witness.name() == name && witness.url().is_some());
+        let has_url = |name: &PolicyName| {
+            given.witnesses().iter().any(|witness| witness.name() == name && witness.url().is_some())
+        };
         if !given.witnesses().iter().any(|witness| witness.url().is_some()) {
             return Err(WitnessPolicyError::NoWitness);
         }
@@ -56,7 +58,9 @@ impl WitnessPolicy {
             return Err(WitnessPolicyError::OutOfReach);
         }
         let text = std::str::from_utf8(file).map_err(|_| WitnessPolicyError::Text)?;
-        let keeps = |line: &&str| !matches!(line.split_ascii_whitespace().next(), None | Some("log")) && !line.trim_start().starts_with('#');
+        let keeps = |line: &&str| {
+            !matches!(line.split_ascii_whitespace().next(), None | Some("log")) && !line.trim_start().starts_with('#')
+        };
         let lines: String = text.lines().filter(keeps).flat_map(|line| [line, "\n"]).collect();
         let logs: String = keys.iter().map(|vkey| format!("log {vkey}\n")).collect();
         let policy = Policy::parse(format!("{logs}{lines}").as_bytes()).map_err(WitnessPolicyError::Policy)?;

@@ -152,7 +152,10 @@ impl<S: Source> Feeder<S> {
         let cosignatures = self.gather(&round).await?;
         self.tell();
         if !self.quorum.is_met(|name| cosignatures.contains_key(name)) {
-            tracing::warn!(size = round.head.size().get(), "too few witnesses have cosigned: /checkpoint stays as it is");
+            tracing::warn!(
+                size = round.head.size().get(),
+                "too few witnesses have cosigned: /checkpoint stays as it is"
+            );
             return Ok(false);
         }
         let mut cosigned = round.checkpoint.clone();

@@ -125,11 +125,11 @@ impl<S: Source, T: Transport> Member<S, T> {
                     return self.cosignatures(round, &reply.body);
                 }
                 409 => match size_of(&reply) {
-                    Some(known) if known > size => return self.compare(round, "it is ahead of the log").await,
+                    Some(known) if known > size => return self.compare("it is ahead of the log").await,
                     Some(known) if known != old => self.known = known,
                     _ => return failed(&reply),
                 },
-                422 => return self.compare(round, "it refuses the consistency proof").await,
+                422 => return self.compare("it refuses the consistency proof").await,
                 404 => return Outcome::UnknownLog,
                 _ => return failed(&reply),
             }
@@ -154,7 +154,7 @@ impl<S: Source, T: Transport> Member<S, T> {
 
     /// A witness that refuses what an honest one of its state could not refuse is asked for the checkpoint that it has.
     /// Only one that this log's key has signed says anything about this log.
-    async fn compare(&self, round: &Round<S::Head>, claim: &str) -> Outcome {
+    async fn compare(&self, claim: &str) -> Outcome {
         let claim = |more: &str| Outcome::Failed(format!("{claim}, {more}"));
         let reply = match self.transport.checkpoint(&origin_hash(self.source.origin())).await {
             Ok(reply) if reply.status == 200 => reply,

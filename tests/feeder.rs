@@ -1,0 +1,458 @@
+//! The feeder with doubles of the log and of the witnesses, on a clock that stands still until everybody waits.
+
+use std::collections::BTreeMap;
+use std::future::{pending, ready};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use soulchain::hash::Hash;
+use soulchain::merkle::{TreeSize, consistency_plan, leaf_hash, root_plan};
+use soulchain::tlog::{
+    Checkpoint, Cosigner, Ed25519Signer, KeyName, Note, NoteVerifier, Origin, Policy, PolicyName, SignedCheckpoint,
+    Timestamp, sign_checkpoint,
+};
+use soulchain::witness::{Feeder, Feeding, Head, NoReply, Pace, Reply, Source, Transport};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+const ORIGIN: &str = "log.example/feeder";
+const PACE: Pace = Pace {
+    interval: Duration::from_secs(1),
+    refresh: Duration::from_secs(10),
+    patience: Duration::from_secs(5),
+    grace: Duration::from_millis(200),
+};
+
+/// Leaves of a tree, all of them in memory.
+fn nodes(size: u64, fork: u8) -> impl Fn(soulchain::merkle::NodeId) -> Result<Hash, NoReply> {
+    move |id| {
+        let _ = size;
+        Ok(subtree(id.level, id.index, fork))
+    }
+}
+
+/// A tree whose leaves from 5 on depend on which history it is.
+fn subtree(level: u8, index: u64, fork: u8) -> Hash {
+    if level == 0 {
+        return leaf_hash(&[if index < 5 { 0 } else { fork }, index as u8]);
+    }
+    let (left, right) = (subtree(level - 1, 2 * index, fork), subtree(level - 1, 2 * index + 1, fork));
+    soulchain::merkle::node_hash(&left, &right)
+}
+
+fn root(size: u64, fork: u8) -> Hash {
+    root_plan(TreeSize::new(size)).root(nodes(size, fork)).unwrap()
+}
+
+#[derive(Clone)]
+struct At(u64);
+
+impl Head for At {
+    fn size(&self) -> TreeSize {
+        TreeSize::new(self.0)
+    }
+    fn root(&self) -> Hash {
+        root(self.0, 0)
+    }
+}
+
+#[derive(Default)]
+struct LogState {
+    published: Vec<(Duration, SignedCheckpoint)>,
+    admits: bool,
+    stopped: Option<String>,
+}
+
+#[derive(Clone)]
+struct Log {
+    sizes: Arc<watch::Sender<TreeSize>>,
+    state: Arc<Mutex<LogState>>,
+    origin: Origin,
+    keys: Arc<[NoteVerifier]>,
+    began: Instant,
+}
+
+fn log_signer() -> Ed25519Signer {
+    Ed25519Signer::from_seed(KeyName::parse(ORIGIN).unwrap(), &[1; 32])
+}
+
+fn signed(size: u64, fork: u8) -> SignedCheckpoint {
+    let checkpoint = Checkpoint::new(Origin::parse(ORIGIN).unwrap(), TreeSize::new(size), root(size, fork)).unwrap();
+    sign_checkpoint(&checkpoint, &log_signer()).unwrap()
+}
+
+impl Log {
+    fn of(size: u64) -> Self {
+        let key = NoteVerifier::new(log_signer().vkey().clone()).unwrap();
+        Self {
+            sizes: Arc::new(watch::Sender::new(TreeSize::new(size))),
+            state: Arc::default(),
+            origin: Origin::parse(ORIGIN).unwrap(),
+            keys: [key].into(),
+            began: Instant::now(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, LogState> {
+        self.state.lock().unwrap()
+    }
+
+    fn grow(&self, size: u64) {
+        self.sizes.send_replace(TreeSize::new(size));
+    }
+
+    fn published_sizes(&self) -> Vec<u64> {
+        self.state().published.iter().map(|(_, checkpoint)| checkpoint.claim().size().get()).collect()
+    }
+}
+
+impl Source for Log {
+    type Head = At;
+    type Error = NoReply;
+
+    fn origin(&self) -> &Origin {
+        &self.origin
+    }
+    fn log_keys(&self) -> &[NoteVerifier] {
+        &self.keys
+    }
+    fn newest(&self) -> At {
+        At(self.sizes.borrow().get())
+    }
+    fn root_at(&self, _: &At, size: TreeSize) -> Result<Hash, NoReply> {
+        Ok(root(size.get(), 0))
+    }
+    fn consistency(&self, old: TreeSize, head: &At) -> Result<Vec<Hash>, NoReply> {
+        if old == TreeSize::ZERO || old == head.size() {
+            return Ok(Vec::new());
+        }
+        consistency_plan(old, head.size()).unwrap().path(nodes(head.0, 0))
+    }
+    fn sign(&self, head: &At) -> Result<SignedCheckpoint, NoReply> {
+        Ok(signed(head.0, 0))
+    }
+    async fn publish(&self, _: &At, checkpoint: &SignedCheckpoint) -> Result<(), NoReply> {
+        let at = self.began.elapsed();
+        self.state().published.push((at, checkpoint.clone()));
+        Ok(())
+    }
+    fn changes(&self) -> watch::Receiver<TreeSize> {
+        self.sizes.subscribe()
+    }
+    fn admit(&self) {
+        self.state().admits = true;
+    }
+    fn stop(&self, why: &str) {
+        self.state().stopped = Some(why.into());
+    }
+}
+
+/// How a witness behaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mood {
+    Honest,
+    Down,
+    Hangs,
+    /// Answers after so many milliseconds.
+    Slow(u64),
+    Status(u16),
+    /// Says that it is at this size, and shows what it has cosigned.
+    Ahead(u64),
+    WrongSignature,
+    OthersSignature,
+    Junk,
+}
+
+struct WitnessState {
+    mood: Mood,
+    cosigned: Option<SignedCheckpoint>,
+    size: u64,
+    fork: u8,
+    asked: Vec<(Duration, u64, SignedCheckpoint)>,
+}
+
+/// A witness that believes every proof, but keeps to its size.
+#[derive(Clone)]
+struct Double {
+    cosigner: Arc<Cosigner>,
+    state: Arc<Mutex<WitnessState>>,
+    began: Instant,
+}
+
+impl Double {
+    fn new(n: u8) -> Self {
+        let name = KeyName::parse(&format!("witness.example/w{n}")).unwrap();
+        let state = WitnessState { mood: Mood::Honest, cosigned: None, size: 0, fork: 0, asked: Vec::new() };
+        Self {
+            cosigner: Arc::new(Cosigner::from_seed(name, &[100 + n; 32])),
+            state: Arc::new(Mutex::new(state)),
+            began: Instant::now(),
+        }
+    }
+
+    fn set(&self, mood: Mood) {
+        self.state.lock().unwrap().mood = mood;
+    }
+
+    fn asked(&self) -> usize {
+        self.state.lock().unwrap().asked.len()
+    }
+
+    fn answer(&self, request: &str) -> Reply {
+        let mut state = self.state.lock().unwrap();
+        let (head, note) = request.split_once("\n\n").unwrap();
+        let old: u64 = head.lines().next().unwrap().strip_prefix("old ").unwrap().parse().unwrap();
+        let checkpoint = SignedCheckpoint::parse(note.as_bytes()).unwrap();
+        state.asked.push((self.began.elapsed(), old, checkpoint.clone()));
+        let reply = |status, media_type: &str, body: String| Reply {
+            status,
+            media_type: media_type.into(),
+            body: body.into_bytes(),
+        };
+        let text = checkpoint.note().text();
+        let now = Timestamp::new(1_700_000_000 + self.began.elapsed().as_secs()).unwrap();
+        let other = Cosigner::from_seed(self.cosigner.vkey().name().clone(), &[99; 32]);
+        match state.mood {
+            Mood::Status(status) => return reply(status, "text/plain", "no\n".into()),
+            Mood::Ahead(size) => return reply(409, "text/x.tlog.size", format!("{size}\n")),
+            Mood::Junk => return reply(200, "text/plain", "hello\n".into()),
+            Mood::OthersSignature => return reply(200, "text/plain", format!("{}\n", other.cosign(text, now))),
+            Mood::WrongSignature => {
+                let line = self.cosigner.cosign("another text\n", now);
+                return reply(200, "text/plain", format!("{line}\n"));
+            }
+            _ => {}
+        }
+        if old != state.size {
+            return reply(409, "text/x.tlog.size", format!("{}\n", state.size));
+        }
+        if state.size > 5 && state.fork != 0 {
+            return reply(422, "text/plain", "the proof does not hold\n".into());
+        }
+        state.size = checkpoint.claim().size().get();
+        let line = self.cosigner.cosign(text, now);
+        let mut cosigned = checkpoint.clone();
+        cosigned.add_signature(line.clone()).unwrap();
+        state.cosigned = Some(cosigned);
+        reply(200, "text/plain", format!("{line}\n"))
+    }
+}
+
+impl Transport for Double {
+    async fn add_checkpoint(&self, request: String) -> Result<Reply, NoReply> {
+        let mood = self.state.lock().unwrap().mood;
+        match mood {
+            Mood::Down => ready(Err(NoReply("refused".into()))).await,
+            Mood::Hangs => pending().await,
+            Mood::Slow(millis) => {
+                sleep(Duration::from_millis(millis)).await;
+                Ok(self.answer(&request))
+            }
+            _ => Ok(self.answer(&request)),
+        }
+    }
+
+    async fn checkpoint(&self, _: &str) -> Result<Reply, NoReply> {
+        let state = self.state.lock().unwrap();
+        Ok(match &state.cosigned {
+            None => Reply { status: 404, media_type: String::new(), body: Vec::new() },
+            Some(cosigned) => {
+                let body = cosigned.note().as_str().as_bytes().to_vec();
+                Reply { status: 200, media_type: "text/plain".into(), body }
+            }
+        })
+    }
+}
+
+struct Scene {
+    log: Log,
+    witnesses: Vec<Double>,
+    policy: Policy,
+    feeding: watch::Receiver<Feeding>,
+    feeder: tokio::task::JoinHandle<Result<(), soulchain::witness::Contradiction>>,
+}
+
+/// A log of this size that is fed to three witnesses, two of which suffice.
+fn scene(size: u64, prepare: impl FnOnce(&[Double])) -> Scene {
+    let witnesses: Vec<_> = (1..=3).map(Double::new).collect();
+    prepare(&witnesses);
+    let log = Log::of(size);
+    let mut text = format!("log {}\n", log_signer().vkey());
+    for (n, witness) in (1..).zip(&witnesses) {
+        text += &format!("witness w{n} {}\n", witness.cosigner.vkey());
+    }
+    text += "group g 2 w1 w2 w3\nquorum g\n";
+    let policy = Policy::parse(text.as_bytes()).unwrap();
+    let keys = |at: usize| -> Vec<(PolicyName, NoteVerifier)> {
+        let witness = &policy.witnesses()[at];
+        vec![(witness.name().clone(), witness.verifier().clone())]
+    };
+    let reached = witnesses.iter().enumerate().map(|(at, witness)| (witness.clone(), keys(at))).collect();
+    let (feeder, feeding) = Feeder::start(log.clone(), reached, policy.quorum().clone(), PACE);
+    Scene { log, witnesses, policy, feeding, feeder: tokio::spawn(feeder.run()) }
+}
+
+fn cosigners(checkpoint: &SignedCheckpoint, policy: &Policy) -> Vec<String> {
+    let accepted = policy.verify_checkpoint(checkpoint).unwrap();
+    accepted.cosigned().iter().map(|cosigned| cosigned.witness.to_string()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_published_bears_the_cosignatures_of_all_who_came_in_time() {
+    let scene = scene(7, |_| {});
+    sleep(Duration::from_millis(500)).await;
+    let published = scene.log.state().published.clone();
+    assert_eq!(published.len(), 1);
+    assert_eq!(cosigners(&published[0].1, &scene.policy), ["w1", "w2", "w3"]);
+    assert!(scene.log.state().admits);
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_witnesses_are_offered_one_and_the_same_checkpoint() {
+    let scene = scene(7, |_| {});
+    for size in 8..20 {
+        sleep(Duration::from_millis(700)).await;
+        scene.log.grow(size);
+    }
+    sleep(Duration::from_secs(2)).await;
+    let mut by_size: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+    for witness in &scene.witnesses {
+        for (_, _, checkpoint) in &witness.state.lock().unwrap().asked {
+            by_size.entry(checkpoint.claim().size().get()).or_default().push(checkpoint.note().to_string());
+        }
+    }
+    assert!(by_size.values().all(|notes| notes.iter().all(|note| *note == notes[0])));
+    // A round a second, not one a size.
+    assert!((8..=11).contains(&by_size.len()), "{by_size:?}");
+    assert_eq!(scene.log.published_sizes().last(), Some(&19));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_witness_that_lags_is_caught_up_from_its_409() {
+    let scene = scene(9, |witnesses| witnesses[0].state.lock().unwrap().size = 4);
+    sleep(Duration::from_millis(500)).await;
+    let asked: Vec<_> = scene.witnesses[0].state.lock().unwrap().asked.iter().map(|(_, old, _)| *old).collect();
+    assert_eq!(asked, [0, 4]);
+    let published = scene.log.state().published.clone();
+    assert_eq!(cosigners(&published[0].1, &scene.policy), ["w1", "w2", "w3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_grace_waits_for_more_than_the_quorum_and_not_for_ever() {
+    let scene = scene(7, |witnesses| {
+        witnesses[0].set(Mood::Slow(100));
+        witnesses[2].set(Mood::Slow(3_000));
+    });
+    sleep(Duration::from_millis(900)).await;
+    let published = scene.log.state().published.clone();
+    assert_eq!(cosigners(&published[0].1, &scene.policy), ["w1", "w2"]);
+    assert_eq!(published[0].0, Duration::from_millis(300));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_quorum_the_published_checkpoint_stays_and_comes_back_with_the_witnesses() {
+    let scene = scene(7, |_| {});
+    sleep(Duration::from_millis(500)).await;
+    assert_eq!(scene.log.published_sizes(), [7]);
+    scene.witnesses[0].set(Mood::Down);
+    scene.witnesses[1].set(Mood::Hangs);
+    scene.log.grow(12);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(scene.log.published_sizes(), [7]);
+    assert!(scene.log.state().stopped.is_none());
+    let troubles = scene.feeding.borrow().witnesses.iter().filter(|(_, status)| status.trouble().is_some()).count();
+    assert_eq!(troubles, 1);
+    scene.witnesses[0].set(Mood::Honest);
+    scene.log.grow(15);
+    sleep(Duration::from_secs(40)).await;
+    assert_eq!(scene.log.published_sizes().last(), Some(&15));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_witness_that_fails_is_asked_more_and_more_rarely() {
+    let scene = scene(7, |witnesses| witnesses[0].set(Mood::Status(500)));
+    for size in 8..200 {
+        sleep(Duration::from_secs(1)).await;
+        scene.log.grow(size);
+    }
+    assert!((6..=16).contains(&scene.witnesses[0].asked()), "{}", scene.witnesses[0].asked());
+    assert!(scene.witnesses[1].asked() > 150);
+    assert!(scene.log.published_sizes().len() > 150);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_at_rest_is_cosigned_anew_so_that_it_stays_fresh() {
+    let scene = scene(7, |_| {});
+    sleep(Duration::from_secs(35)).await;
+    assert_eq!(scene.log.published_sizes(), [7, 7, 7, 7]);
+    let texts: Vec<_> = scene.log.state().published.iter().map(|(_, note)| note.to_string()).collect();
+    assert_ne!(texts[0], texts[3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_answer_counts_for_nothing() {
+    for mood in [Mood::WrongSignature, Mood::OthersSignature, Mood::Junk, Mood::Status(204), Mood::Status(403)] {
+        let scene = scene(7, |witnesses| witnesses[0].set(mood));
+        sleep(Duration::from_millis(900)).await;
+        let published = scene.log.state().published.clone();
+        assert_eq!(cosigners(&published[0].1, &scene.policy), ["w2", "w3"], "{mood:?}");
+        assert!(Note::parse(published[0].1.note().as_str().as_bytes()).is_ok());
+        scene.feeder.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_are_taken_once_those_who_are_silent_could_not_have_cosigned_a_later_log() {
+    let scene = scene(7, |witnesses| {
+        witnesses[0].set(Mood::Down);
+        witnesses[1].set(Mood::Hangs);
+    });
+    sleep(Duration::from_secs(30)).await;
+    assert!(!scene.log.state().admits, "two silent witnesses are a quorum");
+    assert!(!scene.feeding.borrow().is_cleared);
+    scene.witnesses[0].set(Mood::Status(404));
+    sleep(Duration::from_secs(60)).await;
+    assert!(scene.log.state().admits, "a witness that does not know the log has not cosigned it");
+    assert!(scene.log.state().published.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_witness_that_shows_a_later_log_stops_this_one() {
+    let mut later = signed(12, 0);
+    let scene = scene(7, |witnesses| {
+        let witness = &witnesses[1];
+        later.add_signature(witness.cosigner.cosign(later.note().text(), Timestamp::new(1).unwrap())).unwrap();
+        let mut state = witness.state.lock().unwrap();
+        (state.size, state.cosigned) = (12, Some(later.clone()));
+    });
+    let ended = scene.feeder.await.unwrap().unwrap_err();
+    assert_eq!((ended.witness.to_string().as_str(), ended.checkpoint.claim().size().get()), ("w2", 12));
+    assert!(scene.log.state().stopped.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_witness_that_shows_another_history_stops_this_one() {
+    let scene = scene(9, |witnesses| {
+        let mut state = witnesses[2].state.lock().unwrap();
+        (state.size, state.fork, state.cosigned) = (8, 1, Some(signed(8, 1)));
+    });
+    let ended = scene.feeder.await.unwrap().unwrap_err();
+    assert_eq!(ended.witness.to_string(), "w3");
+    assert!(ended.to_string().contains("fork"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_to_be_ahead_without_a_checkpoint_of_this_log_stops_nobody() {
+    let scene = scene(7, |witnesses| witnesses[0].set(Mood::Ahead(1_000_000)));
+    sleep(Duration::from_secs(30)).await;
+    assert!(scene.log.state().stopped.is_none());
+    assert!(scene.log.state().admits);
+    let trouble = scene.feeding.borrow().witnesses[0].1.trouble().unwrap().to_owned();
+    assert!(trouble.contains("ahead"), "{trouble}");
+    // A checkpoint that somebody else signed under the log's name says nothing either.
+    let other = Ed25519Signer::from_seed(KeyName::parse(ORIGIN).unwrap(), &[2; 32]);
+    let checkpoint = Checkpoint::new(Origin::parse(ORIGIN).unwrap(), TreeSize::new(1_000_000), root(4, 0)).unwrap();
+    scene.witnesses[0].state.lock().unwrap().cosigned = Some(sign_checkpoint(&checkpoint, &other).unwrap());
+    sleep(Duration::from_secs(90)).await;
+    assert!(scene.log.state().stopped.is_none());
+}
