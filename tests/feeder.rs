@@ -209,16 +209,17 @@ impl Double {
             media_type: media_type.into(),
             body: body.into_bytes(),
         };
-        let text = checkpoint.note().text();
         let now = Timestamp::new(1_700_000_000 + self.began.elapsed().as_secs()).unwrap();
         let other = Cosigner::from_seed(self.cosigner.vkey().name().clone(), &[99; 32]);
         match state.mood {
             Mood::Status(status) => return reply(status, "text/plain", "no\n".into()),
             Mood::Ahead(size) => return reply(409, "text/x.tlog.size", format!("{size}\n")),
             Mood::Junk => return reply(200, "text/plain", "hello\n".into()),
-            Mood::OthersSignature => return reply(200, "text/plain", format!("{}\n", other.cosign(text, now))),
+            Mood::OthersSignature => {
+                return reply(200, "text/plain", format!("{}\n", other.cosign(checkpoint.claim(), now)));
+            }
             Mood::WrongSignature => {
-                let line = self.cosigner.cosign("another text\n", now);
+                let line = self.cosigner.cosign(signed(3, 0).claim(), now);
                 return reply(200, "text/plain", format!("{line}\n"));
             }
             _ => {}
@@ -230,7 +231,7 @@ impl Double {
             return reply(422, "text/plain", "the proof does not hold\n".into());
         }
         state.size = checkpoint.claim().size().get();
-        let line = self.cosigner.cosign(text, now);
+        let line = self.cosigner.cosign(checkpoint.claim(), now);
         let mut cosigned = checkpoint.clone();
         cosigned.add_signature(line.clone()).unwrap();
         state.cosigned = Some(cosigned);
@@ -421,7 +422,7 @@ async fn a_witness_that_shows_a_later_log_stops_this_one() {
     let mut later = signed(12, 0);
     let scene = scene(7, |witnesses| {
         let witness = &witnesses[1];
-        later.add_signature(witness.cosigner.cosign(later.note().text(), Timestamp::new(1).unwrap())).unwrap();
+        later.add_signature(witness.cosigner.cosign(later.claim(), Timestamp::new(1).unwrap())).unwrap();
         let mut state = witness.state.lock().unwrap();
         (state.size, state.cosigned) = (12, Some(later.clone()));
     });

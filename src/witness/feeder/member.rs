@@ -11,10 +11,10 @@ use tokio::time::Instant;
 
 use super::source::{Head, Source};
 use super::transport::{Reply, Transport};
-use crate::encoding::parse_decimal;
 use crate::merkle::TreeSize;
 use crate::tlog::{
-    AddCheckpointRequest, Note, NoteSignature, NoteVerifier, PolicyName, SIZE_MEDIA_TYPE, SignedCheckpoint, origin_hash,
+    AddCheckpointRequest, NoteSignature, NoteVerifier, PolicyName, SIZE_CONTENT_TYPE, SignedCheckpoint,
+    parse_signature_lines, parse_size_body,
 };
 
 /// How often a witness is asked within a round: it may first have to say which size it is at.
@@ -114,7 +114,8 @@ impl<S: Source, T: Transport> Member<S, T> {
                 Ok(proof) => proof,
                 Err(error) => return Outcome::Failed(format!("the log could not make a consistency proof: {error}")),
             };
-            let request = AddCheckpointRequest::new(old, proof, round.checkpoint.note().clone());
+            let request = AddCheckpointRequest::new(old, proof, round.checkpoint.clone())
+                .expect("the old size is not above the new one, and no path of such trees is too long");
             let reply = match self.transport.add_checkpoint(request.to_string()).await {
                 Ok(reply) => reply,
                 Err(error) => return Outcome::Failed(error.to_string()),
@@ -139,24 +140,35 @@ impl<S: Source, T: Transport> Member<S, T> {
 
     /// The cosignatures of this witness's keys. One that is wrong spoils the answer; those of others do not count.
     fn cosignatures(&self, round: &Round<S::Head>, lines: &[u8]) -> Outcome {
-        let text = round.checkpoint.note().text();
-        let whole = [text.as_bytes(), b"\n", lines].concat();
-        let note = match Note::parse(&whole) {
-            Ok(note) if note.text() == text => note,
-            _ => return Outcome::Failed("its answer is not made of signature lines".into()),
+        let lines = match parse_signature_lines(lines) {
+            Ok(lines) => lines,
+            Err(error) => return Outcome::Failed(format!("its answer is not made of signature lines: {error}")),
         };
-        if let Err(error) = note.verify(self.keys.iter().map(|(_, key)| key)) {
-            return Outcome::Failed(format!("its cosignature does not hold: {error}"));
+        let text = round.checkpoint.note().text();
+        let mut cosigned = Vec::new();
+        for (name, key) in &self.keys {
+            let mut of_key = lines.iter().filter(|line| key.is_named_in(line)).peekable();
+            let Some(line) = of_key.peek().copied() else { continue };
+            // A cosignature without a time says nothing about how fresh the checkpoint is.
+            let is_sound = |line| {
+                key.verify(text, line).is_some_and(|verified| verified.time().is_some_and(|time| time.get() > 0))
+            };
+            if !of_key.all(is_sound) {
+                return Outcome::Failed(format!("its cosignature by {} does not hold", key.vkey().id()));
+            }
+            cosigned.push((name.clone(), line.clone()));
         }
-        let of = |key: &NoteVerifier| note.signatures().iter().find(|signature| key.is_named_in(signature)).cloned();
-        Outcome::Cosigned(self.keys.iter().filter_map(|(name, key)| Some((name.clone(), of(key)?))).collect())
+        if cosigned.is_empty() {
+            return Outcome::Failed("it answers without a cosignature by a key of the policy".into());
+        }
+        Outcome::Cosigned(cosigned)
     }
 
     /// A witness that refuses what an honest one of its state could not refuse is asked for the checkpoint that it has.
     /// Only one that this log's key has signed says anything about this log.
     async fn compare(&self, claim: &str) -> Outcome {
         let claim = |more: &str| Outcome::Failed(format!("{claim}, {more}"));
-        let reply = match self.transport.checkpoint(&origin_hash(self.source.origin())).await {
+        let reply = match self.transport.checkpoint(&self.source.origin().hash_hex()).await {
             Ok(reply) if reply.status == 200 => reply,
             Ok(reply) => return claim(&format!("and shows no checkpoint: status {}", reply.status)),
             Err(error) => return claim(&format!("and shows no checkpoint: {error}")),
@@ -178,11 +190,7 @@ impl<S: Source, T: Transport> Member<S, T> {
 
 /// The size that a witness is at.
 fn size_of(reply: &Reply) -> Option<TreeSize> {
-    if reply.media_type != SIZE_MEDIA_TYPE {
-        return None;
-    }
-    let text = std::str::from_utf8(&reply.body).ok()?;
-    parse_decimal(text.strip_suffix('\n')?).map(TreeSize::new)
+    if reply.media_type == SIZE_CONTENT_TYPE { parse_size_body(&reply.body).ok() } else { None }
 }
 
 fn failed(reply: &Reply) -> Outcome {
