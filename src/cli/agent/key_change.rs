@@ -8,7 +8,7 @@
 //! | 4 | the new files take the place of the current ones, which are kept aside; one role after the other | the same |
 //! | 5 | the pending event is forgotten | done |
 //!
-//! So a key that the log lists always has its file. An event that was outrun is signed anew, with the same keys: the log
+//! Which files may take part in step 4 is `key_files`' business. So a key that the log lists always has its file. An event that was outrun is signed anew, with the same keys: the log
 //! holds the chain for the one that failed, so that the second gets in.
 
 use std::fs::File;
@@ -264,8 +264,9 @@ impl<'a> Change<'a> {
                 Some(logged) => tell_logged(out, what, logged),
                 None => out.line(format_args!("{what}: by an earlier attempt, as the record shows")),
             }
-            made.iter().for_each(|path| out.fields(&[("new key", path.display().to_string())]));
-            retired.iter().for_each(|path| out.fields(&[("kept aside", path.display().to_string())]));
+            for (what, paths) in [("new key", made), ("kept aside", retired)] {
+                paths.iter().for_each(|path| out.fields(&[(what, path.display().to_string())]));
+            }
         });
         if done.resumed {
             self.out.note("it was signed by an earlier attempt, which is finished now");
@@ -315,10 +316,8 @@ impl<'a> Change<'a> {
         if listed.is_empty() {
             return Ok(None);
         }
-        // What brought keys is no revocation: their files stay in use.
-        let is_revocation = wish.command == Command::Revoke;
-        let command = if is_revocation { Command::Rotate } else { wish.command };
-        let found = Wish { command, roles: listed, ..wish.clone() };
+        // It was no revocation, which brings no keys: the files stay in use, whatever is asked for now.
+        let found = Wish { roles: listed, ..wish.clone() };
         let mut events = Vec::with_capacity(found.roles.len());
         for &role in &found.roles {
             events.push((role, self.event_that_brought(role).await?));
