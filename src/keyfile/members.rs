@@ -13,7 +13,7 @@ use super::error::{KeyFileError, KeyFileFault};
 use super::{KeyFile, MAX_KEY_FILE_LEN, Seed};
 use crate::ed25519::SEED_LEN;
 use crate::encoding::{b64u_decode, b64u_encode, hex_encode};
-use crate::soul::{Kid, kid};
+use crate::soul::{Kid, RawKey, kid};
 
 pub(super) const VERSION: u64 = 1;
 const ALG: &str = "ed25519";
@@ -132,17 +132,21 @@ impl Members {
         self.seed.is_some()
     }
 
-    /// The key, if all members agree.
-    pub(super) fn key(&self, passphrase: Option<&SecretString>) -> Result<KeyFile, NoKey> {
+    /// The public key, if it is the one that the kid names.
+    pub(super) fn public_key(&self) -> Result<RawKey, KeyFileFault> {
         if self.v != VERSION {
-            return Err(KeyFileFault::Version { v: self.v }.into());
+            return Err(KeyFileFault::Version { v: self.v });
         }
         literal("alg", self.alg.as_str(), ALG)?;
         let pk = bytes("pk", &self.pk)?;
         let named = Kid::from_hex(&self.kid).ok_or(KeyFileFault::Member { name: "kid" })?;
-        if named != kid(&pk) {
-            return Err(KeyFileFault::Kid.into());
-        }
+        if named == kid(&pk) { Ok(pk) } else { Err(KeyFileFault::Kid) }
+    }
+
+    /// The key, if all members agree.
+    pub(super) fn key(&self, passphrase: Option<&SecretString>) -> Result<KeyFile, NoKey> {
+        let pk = self.public_key()?;
+        let named = kid(&pk);
         let seed = match (&self.seed, self.sealed_form()?) {
             (Some(seed), None) => Zeroizing::new(bytes("seed", seed)?),
             (None, Some(sealed)) => sealed.open(named, passphrase.ok_or(KeyFileFault::PassphraseNeeded)?)?,
