@@ -119,6 +119,9 @@ impl<M: Machine> Engine<M> {
             KeptBody::Erased if !store.is_being_erased(index) => return Ok(None),
             KeptBody::Kept(_) | KeptBody::Erased => {}
         }
+        if self.latched().is_some() {
+            return Err(EraseError::Stopped);
+        }
         let place = Arc::clone(&self.shared.erasure_places).try_acquire_owned();
         let place = place.map_err(|_| EraseError::Overloaded)?;
         let body = BodyToErase { index, len: M::body_len(&reader.entry(index)?) };
