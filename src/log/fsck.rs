@@ -30,7 +30,7 @@ use super::machine::Machine;
 use super::manifest::{CHECKPOINT, MANIFEST, Manifest, PublishedNote};
 use super::opaque::Opaque;
 use super::open::apply_frames;
-use super::tail::{SideBody, Stored, StoredBody, Tail};
+use super::tail::{SideBody, Stored, Tail};
 use crate::hash::Hash;
 use crate::merkle::{LeafIndex, TILE_WIDTH, TreeSize};
 use crate::storage::{Blobs, Disk, FileBlobs, FrameKind, Journal, Scan, StorageError, Views};
@@ -109,7 +109,7 @@ pub fn fsck<M: Machine>(
 
     let rows = Rows::new(&*subject.disk, repair)?;
     let views = ViewsCheck::new(subject.views, repair, manifest.size.get());
-    let erasures = Erasures { pending: scan.iter().flat_map(erasures_in).collect(), repair };
+    let erasures = Erasures { pending: scan.iter().flat_map(erasure::ordered_in).collect(), repair };
     let mut replay = Replay::new(machine, check, &blobs, &manifest, (rows, views, erasures), progress);
     let mut on_bundle =
         |report: &mut FsckReport, index, entries: Option<&[Bytes]>| replay.bundle(report, index, entries);
@@ -161,12 +161,6 @@ fn read_manifest(blobs: &dyn Blobs, report: &mut FsckReport) -> Option<(Manifest
 fn published_in(scan: &Scan) -> impl Iterator<Item = PublishedNote> {
     let frames = scan.frames.iter().filter(|frame| frame.kind == FrameKind::Published);
     frames.filter_map(|frame| PublishedNote::decode(&frame.payload))
-}
-
-/// The bodies that opening erases.
-fn erasures_in(scan: &Scan) -> impl Iterator<Item = LeafIndex> {
-    let frames = scan.frames.iter().filter(|frame| frame.kind == FrameKind::Erasure);
-    frames.filter_map(|frame| erasure::decode(&frame.payload))
 }
 
 /// What is checked once the tree is known.
@@ -285,11 +279,7 @@ impl Rest<'_> {
             return None;
         }
         let mut rows = replay.edge_rows.iter().copied();
-        let stored = |entry: &Bytes| Stored {
-            entry: entry.clone(),
-            body: StoredBody::NotHere,
-            row: rows.next().unwrap_or_default(),
-        };
+        let stored = |entry: &Bytes| Stored { entry: entry.clone(), body: None, row: rows.next().unwrap_or_default() };
         let entries = edge.entries.iter().flatten().map(stored).collect();
         Some(Tail::from_edge(self.manifest.size, &edge.tiles, entries))
     }

@@ -307,6 +307,11 @@ impl Machine for RegistryMachine {
         Weight { entries: group.links.len(), bytes: group.links.iter().map(bytes).sum() }
     }
 
+    fn body_len(entry: &[u8]) -> Option<u32> {
+        let link = Link::parse_entry(entry).ok()?;
+        Some(link.header().body_len).filter(|_| !link.header().inline)
+    }
+
     fn least_time(&self) -> UnixMillis {
         self.registry.log_time().saturating_add(1)
     }

@@ -234,7 +234,7 @@ impl Erasures {
             return Ok(());
         }
         if self.repair {
-            bodies::erase_at(blobs, name, slot.start)?;
+            bodies::erase_at(blobs, name, slot.start, slot.end)?;
         }
         report.repairable(name, place, what, self.repair);
         Ok(())
