@@ -15,7 +15,7 @@ pub enum SubmitError<R> {
     NoSpace,
     /// The group is larger than any batch may be.
     TooLarge,
-    /// The system clock jumped against the monotonic one: no time can be claimed until an operator has looked.
+    /// The system clock jumped against the monotonic one: no time can be claimed until the system clock is back, or an operator restarts the node.
     ClockJumped,
     /// The engine has latched after an error whose outcome on disk is unknown. If the group was submitted before, it
     /// may have been appended: submitting it again after the next opening tells.
