@@ -1,7 +1,5 @@
 //! Time, as the log claims it.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::encoding::UnixMillis;
@@ -24,21 +22,18 @@ pub trait Clock: Send + Sync {
 /// How far the system clock may move against the monotonic one.
 pub const MAX_JUMP: Duration = Duration::from_hours(1);
 
-/// The system's clock, held against the monotonic one since the process started.
+/// The system's clock, held against the monotonic one since the process started. After a jump it goes on when the system
+/// clock is back; that the new time is the right one an operator says by starting the process again.
 #[derive(Debug)]
 pub struct SystemClock {
-    start: Mutex<(Instant, Duration)>,
+    start: Instant,
+    system_start: Duration,
 }
 
 impl SystemClock {
     /// The clock as it stands.
     pub fn new() -> Self {
-        Self { start: Mutex::new((Instant::now(), since_epoch())) }
-    }
-
-    /// The operator has looked: what the system clock says now is right.
-    pub fn confirm(&self) {
-        *self.start.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), since_epoch());
+        Self { start: Instant::now(), system_start: since_epoch() }
     }
 }
 
@@ -50,9 +45,8 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn read(&self, least: UnixMillis) -> Reading {
-        let (start, system_start) = *self.start.lock().unwrap_or_else(PoisonError::into_inner);
         let now = since_epoch();
-        if now.abs_diff(system_start + start.elapsed()) > MAX_JUMP {
+        if now.abs_diff(self.system_start + self.start.elapsed()) > MAX_JUMP {
             return Reading::Jumped;
         }
         Reading::Time(millis(now).max(least))

@@ -3,7 +3,7 @@
 //! `soulchain.example.toml` documents every key; a test holds the two against each other. Unknown keys are refused.
 
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -59,6 +59,8 @@ pub struct WitnessesTable {
 pub struct LimitsTable {
     /// Connections at once.
     pub connections: usize,
+    /// Connections at once from one address; 0 is no limit.
+    pub connections_per_address: usize,
     /// Seconds for the head of a request.
     pub head_timeout_seconds: u64,
     /// Entries that may wait.
@@ -117,6 +119,7 @@ impl Default for LimitsTable {
         let (server, pool) = (ServerLimits::default(), PoolLimits::default());
         Self {
             connections: server.connections,
+            connections_per_address: server.connections_per_address.map_or(0, NonZeroUsize::get),
             head_timeout_seconds: server.head_timeout.as_secs(),
             pool_entries: pool.entries,
             pool_bytes: pool.bytes,
@@ -225,6 +228,8 @@ impl Settings {
     pub fn server_limits(&self) -> ServerLimits {
         ServerLimits {
             connections: self.limits.connections,
+            connections_per_address: NonZeroUsize::new(self.limits.connections_per_address),
+            trusted_proxies: self.limits.trusted_proxies.clone(),
             head_timeout: Duration::from_secs(self.limits.head_timeout_seconds.max(1)),
             ..ServerLimits::default()
         }

@@ -90,6 +90,15 @@ impl KeyFile {
         KeyPair::read(path, passphrase, Some(KeyAlg::Ed25519)).map(|opened| opened.map(Self::from_pair))
     }
 
+    /// The public key that a key file names. Whether the file gives the key that goes with it is not looked at, so this
+    /// takes no passphrase and no time.
+    pub fn read_public(path: &Path) -> Result<[u8; PUBLIC_KEY_LEN], KeyFileError> {
+        let (members, _) = read_members(path)?;
+        let refused = |fault| KeyFileError::Refused { path: path.into(), fault };
+        let (_, pk, _) = members.public_key(Some(KeyAlg::Ed25519)).map_err(refused)?;
+        Ok(pk.try_into().expect("a public key of its algorithm's length"))
+    }
+
     /// Writes a new key file of mode 0600; without a passphrase the seed lies in it as it is.
     ///
     /// An error leaves under that name what was there, or the whole file. Once this is `Ok` it survives a power loss.
@@ -152,17 +161,7 @@ impl KeyPair {
         passphrase: Option<&SecretString>,
         wanted: Option<KeyAlg>,
     ) -> Result<OpenedKey<Self>, KeyFileError> {
-        let io = |source| KeyFileError::Io { path: path.into(), source };
-        let refused = |fault| KeyFileError::Refused { path: path.into(), fault };
-        let file = File::open(path).map_err(io)?;
-        let mode = file.metadata().map_err(io)?.permissions().mode();
-        // Room for one byte too many from the start: growing would leave copies behind.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_KEY_FILE_LEN + 1));
-        file.take(MAX_KEY_FILE_LEN as u64 + 1).read_to_end(&mut bytes).map_err(io)?;
-        if bytes.len() > MAX_KEY_FILE_LEN {
-            return Err(refused(KeyFileFault::TooLong));
-        }
-        let members = Members::parse(&bytes).map_err(refused)?;
+        let (members, mode) = read_members(path)?;
         let is_unencrypted = members.is_unencrypted();
         let key = members.key(passphrase, wanted).map_err(|error| error.at(path))?;
         Ok(OpenedKey { key, is_unencrypted, open_mode: (mode & OTHERS != 0).then_some(mode & 0o7777) })
@@ -175,6 +174,21 @@ impl KeyPair {
         };
         create_whole(path, &members.to_json())
     }
+}
+
+/// What a key file holds, and its mode.
+fn read_members(path: &Path) -> Result<(Members, u32), KeyFileError> {
+    let io = |source| KeyFileError::Io { path: path.into(), source };
+    let refused = |fault| KeyFileError::Refused { path: path.into(), fault };
+    let file = File::open(path).map_err(io)?;
+    let mode = file.metadata().map_err(io)?.permissions().mode();
+    // Room for one byte too many from the start: growing would leave copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_KEY_FILE_LEN + 1));
+    file.take(MAX_KEY_FILE_LEN as u64 + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() > MAX_KEY_FILE_LEN {
+        return Err(refused(KeyFileFault::TooLong));
+    }
+    Ok((Members::parse(&bytes).map_err(refused)?, mode))
 }
 
 /// Creates a file whole: under a temporary name first, then linked, which unlike a rename never replaces a file.
@@ -191,10 +205,22 @@ fn create_whole(path: &Path, contents: &[u8]) -> Result<(), KeyFileError> {
     let mut salt = [0; 8];
     getrandom::fill(&mut salt).map_err(KeyFileError::NoRandomness)?;
     let temporary = dir.join(format!(".{}.{}", name.display(), hex_encode(&salt)));
-    let linked = write_new(&temporary, contents).and_then(|()| fs::hard_link(&temporary, path));
+    let link =
+        |()| fs::hard_link(&temporary, path).map_err(|error| if lacks_links(&error) { no_links() } else { error });
+    let linked = write_new(&temporary, contents).and_then(link);
     // Nothing may stay under the temporary name, of a failed write either: it may hold the seed.
     let removed = fs::remove_file(&temporary);
     linked.and(removed).and_then(|()| File::open(dir)?.sync_all()).map_err(io)
+}
+
+/// Whether linking a file failed because the file system does not have hard links.
+pub(crate) fn lacks_links(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS))
+}
+
+fn no_links() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "the file system has no hard links")
 }
 
 fn write_new(path: &Path, contents: &[u8]) -> io::Result<()> {

@@ -10,6 +10,8 @@ pub const APPEND_SECONDS: &str = "soulchain_append_seconds";
 pub const RESPONSES: &str = "soulchain_http_responses_total";
 /// Open connections.
 pub const CONNECTIONS: &str = "soulchain_http_connections";
+/// Connections that the server closed, by why: `address` has too many, or a write `stalled`.
+pub const CONNECTIONS_CLOSED: &str = "soulchain_http_connections_closed_total";
 /// Entries of the log.
 pub const TREE_SIZE: &str = "soulchain_tree_size";
 /// Entries in the public files.
@@ -62,6 +64,7 @@ fn describe() {
     metrics::describe_histogram!(APPEND_SECONDS, metrics::Unit::Seconds, "From a parsed request to the durable answer");
     metrics::describe_counter!(RESPONSES, "HTTP answers, by status class");
     metrics::describe_gauge!(CONNECTIONS, "Open HTTP connections");
+    metrics::describe_counter!(CONNECTIONS_CLOSED, "HTTP connections that the server closed, by reason");
     metrics::describe_gauge!(TREE_SIZE, "Entries of the log");
     metrics::describe_gauge!(FLUSHED_SIZE, "Entries in the public files");
     metrics::describe_gauge!(PUBLISHED_SIZE, "Size of the published checkpoint");

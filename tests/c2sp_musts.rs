@@ -15,6 +15,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+use std::fmt::Write as _;
+
 use soulchain::hash::{Hash, sha256};
 use soulchain::merkle::{Subtree, TreeSize};
 use soulchain::ml_dsa::{self, Sign as _};
@@ -517,7 +519,7 @@ fn policy_limits() {
     for n in 1..=32_u8 {
         let log = Ed25519Signer::from_seed(name("l"), &[n; 32]);
         let witness = Cosigner::ml_dsa_from_seed(name("w"), &[n; 32]).unwrap();
-        text += &format!("log {}\nwitness w{n} {}\ngroup g{n} any w{n}\n", log.vkey(), witness.vkey());
+        let _ = write!(text, "log {}\nwitness w{n} {}\ngroup g{n} any w{n}\n", log.vkey(), witness.vkey());
     }
     let policy = Policy::parse(format!("{text}quorum g32\n").as_bytes()).unwrap();
     assert_eq!((policy.logs().len(), policy.witnesses().len()), (32, 32));

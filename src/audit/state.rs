@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use super::finding::FindingView;
 use super::tree::Edge;
-use crate::encoding::{Reader, Writer};
+use crate::encoding::{Reader, Writer, parse_decimal};
 use crate::hash::{HASH_LEN, Hash, sha256};
 use crate::merkle::TreeSize;
 use crate::registry::Replay;
@@ -26,7 +26,12 @@ use crate::tlog::{Origin, SignedCheckpoint};
 /// Most findings that are kept with their words; more are counted.
 pub const MAX_NOTED: usize = 1000;
 
-const MAGIC: &[u8] = b"soulchain/audit-state/v1\n";
+/// Then the version, and the end of the line. Whatever the version, the last bytes are the digest. A change of any part,
+/// the bytes of the replay included, is another version.
+const MAGIC: &[u8] = b"soulchain/audit-state/v";
+const VERSION: u64 = 1;
+/// Longest version that is told.
+const MAX_VERSION_LEN: usize = 8;
 
 /// Where an audit ended.
 pub struct State {
@@ -52,6 +57,14 @@ pub enum StateError {
     Io(PathBuf, io::Error),
     /// It is damaged, or none of ours.
     Damaged(PathBuf),
+    /// It is of another version of this program.
+    Version(PathBuf, u64),
+}
+
+/// Why bytes are no state.
+enum Unread {
+    Damaged,
+    Version(u64),
 }
 
 impl State {
@@ -68,7 +81,11 @@ impl State {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StateError::Io(path.to_owned(), error)),
         };
-        Self::parse(&bytes).map(Some).ok_or_else(|| StateError::Damaged(path.to_owned()))
+        match Self::parse(&bytes) {
+            Ok(state) => Ok(Some(state)),
+            Err(Unread::Damaged) => Err(StateError::Damaged(path.to_owned())),
+            Err(Unread::Version(found)) => Err(StateError::Version(path.to_owned(), found)),
+        }
     }
 
     /// The log.
@@ -86,15 +103,19 @@ impl State {
         self.replay.size()
     }
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let (all, digest) = bytes.split_last_chunk::<HASH_LEN>()?;
+    fn parse(bytes: &[u8]) -> Result<Self, Unread> {
+        let (all, digest) = bytes.split_last_chunk::<HASH_LEN>().ok_or(Unread::Damaged)?;
         if sha256(&[all]) != *digest {
-            return None;
+            return Err(Unread::Damaged);
         }
-        let mut r = Reader::new(all);
-        if r.take(MAGIC.len())? != MAGIC {
-            return None;
+        match version_of(all).ok_or(Unread::Damaged)? {
+            (VERSION, rest) => Self::parse_parts(rest).ok_or(Unread::Damaged),
+            (other, _) => Err(Unread::Version(other)),
         }
+    }
+
+    fn parse_parts(bytes: &[u8]) -> Option<Self> {
+        let mut r = Reader::new(bytes);
         let origin = Origin::parse(core::str::from_utf8(read_bytes(&mut r)?).ok()?).ok()?;
         let seen = SignedCheckpoint::parse(read_bytes(&mut r)?).ok()?;
         let count = r.u64()?;
@@ -116,6 +137,14 @@ impl State {
     }
 }
 
+/// The version that the first line says, and what follows it.
+fn version_of(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let line = bytes.strip_prefix(MAGIC)?;
+    let end = line.iter().take(MAX_VERSION_LEN + 1).position(|byte| *byte == b'\n')?;
+    let version = parse_decimal(core::str::from_utf8(&line[..end]).ok()?)?;
+    Some((version, &line[end + 1..]))
+}
+
 /// Writes a state, whole or not at all; `false` while the replay is within a batch.
 pub(super) fn write(
     path: &Path,
@@ -127,7 +156,7 @@ pub(super) fn write(
 ) -> Result<bool, StateError> {
     let Some(replay) = replay.to_bytes() else { return Ok(false) };
     let mut w = Writer::with_capacity(replay.len() + (64 << 10));
-    w.raw(MAGIC);
+    w.raw(MAGIC).raw(format!("{VERSION}\n").as_bytes());
     write_bytes(&mut w, origin.as_str().as_bytes());
     write_bytes(&mut w, seen.note().as_str().as_bytes());
     w.u64(noted.count).u32(noted.findings.len() as u32);
@@ -181,6 +210,12 @@ impl fmt::Display for StateError {
         match self {
             Self::Io(path, error) => write!(f, "{}: {error}", path.display()),
             Self::Damaged(path) => write!(f, "{} is damaged, or no state of an audit", path.display()),
+            Self::Version(path, found) => write!(
+                f,
+                "{} is a state of version {found}, and this program reads version {VERSION}: use the program that wrote \
+                 it, or move the file away to judge the log from its beginning",
+                path.display()
+            ),
         }
     }
 }

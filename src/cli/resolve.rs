@@ -1,14 +1,12 @@
 //! `soulchain resolve`: who bears a name, or what an identity is, proven before it is shown.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::args::{NodeArgs, write_file};
 use super::error::{CliError, CliResult};
 use super::output::Output;
-use super::trust::{Trust, TrustArgs};
+use super::trust::{AskArgs, UNPROVEN_HINT};
 use super::verify::{Judged, tell};
 use crate::client::ClientError;
 
@@ -30,18 +28,12 @@ pub(super) struct ResolveArgs {
     /// Greatest acceptable age of the cosignatures
     #[arg(long, value_name = "SECONDS")]
     max_age: Option<u64>,
-    /// Write the proof to this file
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
     #[command(flatten)]
-    trust: TrustArgs,
-    #[command(flatten)]
-    node: NodeArgs,
+    ask: AskArgs,
 }
 
 pub(super) async fn run(args: ResolveArgs, out: &Output) -> CliResult<ExitCode> {
-    let client = args.node.client()?;
-    let trust = Trust::establish(&client, &args.trust).await?;
+    let (client, trust) = args.ask.log().await?;
     let (proof, judged) = match trust.relying(&client, args.max_age).state(&args.who).await {
         Ok(proven) => (Some(proven.proof), Judged { result: Ok(proven.verdict) }),
         Err(ClientError::Unproven(failure)) => (None, Judged { result: Err(*failure) }),
@@ -54,12 +46,8 @@ pub(super) async fn run(args: ResolveArgs, out: &Output) -> CliResult<ExitCode> 
         out.fields(&[("rests on", trust.rests_on().into())]);
     });
     let Some(proof) = proof else {
-        return Err(CliError::failed(format!("what the node says of `{}` does not hold", args.who))
-            .hint("a proof under the instant key asks for a policy that lists that key, or for a little patience"));
+        return Err(CliError::failed(format!("what the node says of `{}` does not hold", args.who)).hint(UNPROVEN_HINT));
     };
-    if let Some(path) = &args.out {
-        write_file(path, &proof)?;
-        out.note(format_args!("proof written to {}", path.display()));
-    }
+    args.ask.keep(&proof, out)?;
     Ok(ExitCode::SUCCESS)
 }

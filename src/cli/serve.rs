@@ -162,18 +162,19 @@ pub(super) async fn start(node: Node, settings: &Settings) -> Result<Running, Se
     let listener = TcpListener::bind(settings.listen).await?;
     let address = listener.local_addr()?;
     let interval = Duration::from_millis(settings.publish_interval_ms);
-    let (publisher, feeding) = match node.witnesses() {
-        Some(witnesses) => {
-            let (feeder, feeding) = feed(&node, witnesses, settings.pace())?;
-            (tokio::spawn(feeder.run()), Some(feeding))
-        }
-        None => {
-            let publishing = publish_every(node.engine().clone(), node.publication_signer(), interval);
-            (tokio::spawn(async move { Ok(publishing.await) }), None)
-        }
+    let (publisher, feeding) = if let Some(witnesses) = node.witnesses() {
+        let (feeder, feeding) = feed(&node, witnesses, settings.pace())?;
+        (tokio::spawn(feeder.run()), Some(feeding))
+    } else {
+        let publishing = publish_every(node.engine().clone(), node.publication_signer(), interval);
+        let publishing = async move {
+            publishing.await;
+            Ok(())
+        };
+        (tokio::spawn(publishing), None)
     };
     let (limits, metrics) = (Limits::new(&settings.limit_settings()), Recorder::new(MetricsHandle::install()));
-    let app = App { limits, metrics, node, feeding };
+    let app = App { node, feeding, limits, metrics };
     let (stop, stopping) = watch::channel(false);
     let server = tokio::spawn(serve(listener, router(Arc::new(app)), settings.server_limits(), stopping));
     Ok(Running { address, stop, server, publisher })
@@ -190,14 +191,14 @@ impl Running {
         tokio::pin!(stopped);
         tokio::select! {
             () = &mut stopped => Ok(()),
-            ended = &mut self.publisher => match ended {
-                Ok(Err(contradiction)) => Err(contradiction),
-                // It ends with the engine, which serves reads as long as it is let.
-                Ok(Ok(())) | Err(_) => {
-                    stopped.await;
-                    Ok(())
+            ended = &mut self.publisher => {
+                if let Ok(Err(contradiction)) = ended {
+                    return Err(contradiction);
                 }
-            },
+                // It ended with the engine, which serves reads as long as it is let.
+                stopped.await;
+                Ok(())
+            }
         }
     }
 

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::args::read_file;
+use super::args::{NodeArgs, read_file, write_file};
 use super::error::{CliError, CliResult};
+use super::output::Output;
 use crate::client::{Client, KnownLog, RelyingParty};
 use crate::tlog::{Policy, SignedCheckpoint};
 use crate::wire::LogView;
@@ -26,6 +27,38 @@ pub(super) struct Trust {
     pub(super) policy: Policy,
     given: bool,
 }
+
+/// Which node is asked for a proof, what it is judged by, and where it is kept.
+#[derive(Debug, Args)]
+pub(super) struct AskArgs {
+    /// Write the proof to this file
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    trust: TrustArgs,
+    #[command(flatten)]
+    node: NodeArgs,
+}
+
+impl AskArgs {
+    pub(super) async fn log(&self) -> CliResult<(Client, Trust)> {
+        let client = self.node.client()?;
+        let trust = Trust::establish(&client, &self.trust).await?;
+        Ok((client, trust))
+    }
+
+    /// Writes the proof, where it is wanted.
+    pub(super) fn keep(&self, proof: &[u8], out: &Output) -> CliResult<()> {
+        let Some(path) = &self.out else { return Ok(()) };
+        write_file(path, proof)?;
+        out.note(format_args!("proof written to {}", path.display()));
+        Ok(())
+    }
+}
+
+/// What to do about a proof of a node that does not hold.
+pub(super) const UNPROVEN_HINT: &str =
+    "a proof under the instant key asks for a policy that lists that key, or for a little patience";
 
 impl Trust {
     /// Asks the node who it is, and holds that against the policy, where one is given.

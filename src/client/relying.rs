@@ -6,7 +6,7 @@ use super::error::{ClientError, FalseAnswer};
 use super::time::now;
 use super::transport::Client;
 use crate::hash::Hash;
-use crate::merkle::TreeSize;
+use crate::merkle::{LeafIndex, TreeSize};
 use crate::registry::Record;
 use crate::soul::{Identity, LinkRef, Seqno};
 use crate::tlog::Policy;
@@ -68,6 +68,15 @@ impl RelyingParty<'_> {
             Shown::Link(link) if link.identity == *identity && link.header.seqno == seqno => Ok((**link).clone()),
             _ => Err(FalseAnswer::other("a link")),
         }
+    }
+
+    /// A link of an identity by its place in the log, which a record names. The node is asked which link that is.
+    pub async fn link_at(&self, identity: &Identity, index: LeafIndex) -> Result<LinkShown, ClientError> {
+        let entry = self.client.entry(index.get()).await?;
+        let seqno =
+            entry.link.map(|link| Seqno::new(link.header.seqno)).ok_or_else(|| FalseAnswer::other("an entry"))?;
+        let link = self.link(identity, seqno).await?;
+        if link.index == index { Ok(link) } else { Err(FalseAnswer::other("a link")) }
     }
 
     async fn ask(&self, question: Question<'_>) -> Result<Proven, ClientError> {

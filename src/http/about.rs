@@ -5,7 +5,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::app::{Shared, fresh};
-use super::extract::{InPath, InQuery};
+use super::extract::{InPath, InQuery, limit, link_type};
 use super::problem::{HttpError, HttpResult};
 use crate::encoding::b64_encode;
 use crate::merkle::LeafIndex;
@@ -14,8 +14,7 @@ use crate::registry::IdentityState;
 use crate::soul::LinkType;
 use crate::wire::{AboutPage, AboutView, Problem};
 
-/// Links of a page where none is asked for, and at most.
-const PAGE: usize = 50;
+/// Links of a page, at most.
 const MAX_PAGE: usize = 100;
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -39,9 +38,8 @@ pub(crate) async fn about(
     InPath(name): InPath<String>,
     InQuery(query): InQuery<AboutQuery>,
 ) -> HttpResult<Response> {
-    let link_type = query.link_type.as_deref().map(statement_type).transpose()?;
-    let limit = Some(query.limit.unwrap_or(PAGE)).filter(|limit| (1..=MAX_PAGE).contains(limit));
-    let limit = limit.ok_or_else(|| HttpError::malformed(format!("`limit` is 1 to {MAX_PAGE}")))?;
+    let link_type = link_type(query.link_type.as_deref())?.map(statement_type).transpose()?;
+    let limit = limit(query.limit, MAX_PAGE)?;
     let view = app.node.view();
     let agent = app.agent(&view, &name)?;
     let list = app.node.about(&view, &agent, link_type, query.before.map(LeafIndex::new), limit)?;
@@ -57,10 +55,11 @@ pub(crate) async fn about(
     }))
 }
 
-fn statement_type(name: &str) -> HttpResult<LinkType> {
-    let all = [LinkType::Attest, LinkType::Feedback, LinkType::Notice, LinkType::Receipt];
-    let found = LinkType::from_name(name).filter(|found| all.contains(found));
-    found.ok_or_else(|| HttpError::malformed("`type` is attest, feedback, notice or receipt"))
+fn statement_type(asked: LinkType) -> HttpResult<LinkType> {
+    match asked {
+        LinkType::Attest | LinkType::Feedback | LinkType::Notice | LinkType::Receipt => Ok(asked),
+        _ => Err(HttpError::malformed("`type` is attest, feedback, notice or receipt")),
+    }
 }
 
 fn about_view(found: &LinkAbout, subject: &IdentityState, state: &NodeState) -> HttpResult<AboutView> {

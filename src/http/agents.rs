@@ -5,17 +5,16 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::app::{Shared, fresh, tlog_proof};
-use super::extract::{InPath, InQuery};
+use super::extract::{InPath, InQuery, limit, link_type};
 use super::problem::{HttpError, HttpResult, head_of};
 use crate::encoding::{b64_encode, parse_decimal};
 use crate::merkle::LeafIndex;
 use crate::node::{AgentFilter, AgentKey, FoundLink};
 use crate::registry::{ChainEnd, IdentityState, Status};
-use crate::soul::{LinkType, Profile, Seqno};
+use crate::soul::{Profile, Seqno};
 use crate::wire::{AgentPage, AgentRow, AgentView, HeaderJson, LinkPage, LinkView, Problem};
 
-/// Rows of a page where none is asked for, and at most.
-const PAGE: usize = 50;
+/// Rows of a page, at most.
 const MAX_PAGE: usize = 1_000;
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -55,7 +54,7 @@ pub(crate) async fn directory(State(app): Shared, InQuery(query): InQuery<Direct
         capability: query.capability,
         verified: query.verified,
     };
-    let limit = limit(query.limit)?;
+    let limit = limit(query.limit, MAX_PAGE)?;
     let node = app.node.clone();
     let view = node.view();
     let page = node.directory(&view, &filter, below, limit);
@@ -67,13 +66,6 @@ fn status(name: &str) -> HttpResult<Status> {
     let all = [Status::Active, Status::Suspended, Status::Revoked];
     let found = all.into_iter().find(|status| status.name() == name);
     found.ok_or_else(|| HttpError::malformed("`status` is active, suspended or revoked"))
-}
-
-fn limit(asked: Option<usize>) -> HttpResult<usize> {
-    match asked.unwrap_or(PAGE) {
-        limit @ 1..=MAX_PAGE => Ok(limit),
-        _ => Err(HttpError::malformed(format!("`limit` is 1 to {MAX_PAGE}"))),
-    }
 }
 
 fn row(agent: &IdentityState, profile: Option<&Profile>) -> AgentRow {
@@ -136,14 +128,8 @@ pub(crate) async fn chain(
     InPath(name): InPath<String>,
     InQuery(query): InQuery<ChainQuery>,
 ) -> HttpResult<Response> {
-    let link_type = match query.link_type.as_deref() {
-        None => None,
-        Some(name) => {
-            let found = LinkType::from_name(name);
-            Some(found.ok_or_else(|| HttpError::malformed(format!("there is no type {name:?}")))?)
-        }
-    };
-    let limit = limit(query.limit)?;
+    let link_type = link_type(query.link_type.as_deref())?;
+    let limit = limit(query.limit, MAX_PAGE)?;
     let view = app.node.view();
     let agent = app.agent(&view, &name)?;
     let (links, before) = app.node.links(&view, &agent, link_type, query.before.map(Seqno::new), limit)?;

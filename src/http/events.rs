@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::agents::link_view;
 use super::app::{App, Shared};
-use super::extract::InQuery;
+use super::extract::{InQuery, link_type};
 use super::problem::{HttpError, HttpResult};
 use crate::encoding::parse_decimal;
 use crate::log::ReadError;
@@ -93,11 +93,7 @@ fn filter(query: &EventsQuery) -> HttpResult<Filter> {
         .identity
         .as_deref()
         .map(|text| Identity::from_hex(text).ok_or_else(|| malformed("`identity` is 64 hex digits")));
-    let link_type = query
-        .link_type
-        .as_deref()
-        .map(|name| LinkType::from_name(name).ok_or_else(|| malformed("there is no such `type`")));
-    Ok(Filter { identity: identity.transpose()?, link_type: link_type.transpose()? })
+    Ok(Filter { identity: identity.transpose()?, link_type: link_type(query.link_type.as_deref())? })
 }
 
 impl Stream {

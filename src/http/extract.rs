@@ -6,7 +6,11 @@ use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use super::problem::HttpError;
+use super::problem::{HttpError, HttpResult};
+use crate::soul::LinkType;
+
+/// Rows of a page where none is asked for.
+const PAGE: usize = 50;
 
 /// The variable parts of a path.
 pub(crate) struct InPath<T>(pub(crate) T);
@@ -37,4 +41,16 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InQuery
         let query = Query::from_request_parts(parts, state).await;
         query.map(|Query(value)| Self(value)).map_err(|error| HttpError::malformed(error.body_text()))
     }
+}
+
+/// `limit`: how many rows of a page are asked for.
+pub(super) fn limit(asked: Option<usize>, most: usize) -> HttpResult<usize> {
+    let limit = Some(asked.unwrap_or(PAGE)).filter(|limit| (1..=most).contains(limit));
+    limit.ok_or_else(|| HttpError::malformed(format!("`limit` is 1 to {most}")))
+}
+
+/// `type`: links of which type are asked for.
+pub(super) fn link_type(asked: Option<&str>) -> HttpResult<Option<LinkType>> {
+    let found = |name: &str| LinkType::from_name(name).ok_or_else(|| HttpError::malformed("there is no such `type`"));
+    asked.map(found).transpose()
 }

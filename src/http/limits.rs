@@ -130,7 +130,7 @@ impl Limits {
 }
 
 /// Of IPv6 one subscriber has a /64 at least.
-fn group(ip: IpAddr) -> IpAddr {
+pub(super) fn group(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
         v4 @ IpAddr::V4(_) => v4,

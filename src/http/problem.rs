@@ -252,6 +252,7 @@ impl HttpError {
         match error {
             EraseError::NoBody => Self::not_found("the body of this link was never given to the log"),
             EraseError::Read(error) => Self::read(error),
+            EraseError::Overloaded => Self::overloaded(),
             EraseError::NoSpace => unavailable("overloaded", "the node has too little room on disk"),
             EraseError::Stopped => {
                 unavailable("latched", "the node has stopped writing: the body may be erased or not")

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{Method, header};
+use axum::http::{HeaderName, Method, header};
 use axum::middleware::from_fn;
 use axum::routing::get;
 use bytes::Bytes;
@@ -85,11 +85,13 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(ops::metrics))
 }
 
-/// Reads and appends from any page: there are no cookies that could be misused.
+/// Reads, appends and erases from any page: there are no cookies that could be misused, and what is signed is signed by
+/// who has the key.
 fn cors() -> CorsLayer {
+    let signed = [HeaderName::from_static("signature-input"), HeaderName::from_static("signature")];
     CorsLayer::new()
         .allow_origin(Any)
-        .allow_methods([Method::GET, Method::HEAD, Method::POST])
-        .allow_headers([header::CONTENT_TYPE, header::ACCEPT])
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
+        .allow_headers([header::CONTENT_TYPE, header::ACCEPT].into_iter().chain(signed).collect::<Vec<_>>())
         .expose_headers([header::ETAG, header::RETRY_AFTER])
 }

@@ -1,6 +1,7 @@
 //! The server beneath the routes: connections, their limits, and a graceful end.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,19 +16,28 @@ use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt as _;
 
 use super::body_limit::BodyTimeout;
+use super::connections::{CONNECTIONS_PER_ADDRESS, PerAddress};
 use super::events::Stopping;
 use super::limits::PeerAddr;
-use crate::metrics::{CONNECTIONS, RESPONSES};
+use super::pieces::Pieces;
+use super::stall::{StallBounded, WRITE_STALL};
+use crate::metrics::{CONNECTIONS, CONNECTIONS_CLOSED, RESPONSES};
 
 /// Limits of connections.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ServerLimits {
     /// Connections at once; more wait in the system's queue.
     pub connections: usize,
+    /// Connections at once from one address; more are closed. `None` is no limit.
+    pub connections_per_address: Option<NonZeroUsize>,
+    /// Proxies, which may have any number. Where none is named, loopback may too.
+    pub trusted_proxies: Vec<IpAddr>,
     /// Time for a request's head to arrive; also how long an idle connection is kept.
     pub head_timeout: Duration,
     /// Time for a request's body to arrive.
     pub body_timeout: Duration,
+    /// How long an answer may wait without a byte of it being taken.
+    pub write_stall: Duration,
     /// Time for requests to end when the server stops.
     pub drain_timeout: Duration,
 }
@@ -36,8 +46,11 @@ impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             connections: 16_384,
+            connections_per_address: Some(CONNECTIONS_PER_ADDRESS),
+            trusted_proxies: Vec::new(),
             head_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),
+            write_stall: WRITE_STALL,
             drain_timeout: Duration::from_secs(10),
         }
     }
@@ -49,6 +62,7 @@ const MAX_HEAD_LEN: usize = 32 << 10;
 /// Serves until `stop` turns true; then takes no more connections and lets requests end.
 pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, mut stop: watch::Receiver<bool>) {
     let slots = Arc::new(Semaphore::new(limits.connections));
+    let per_address = PerAddress::new(limits.connections_per_address, limits.trusted_proxies.clone());
     let graceful = GracefulShutdown::new();
     loop {
         let accept = async {
@@ -69,14 +83,19 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, 
                 continue;
             }
         };
-        let connection = connection(stream, peer, router.clone(), limits, stop.clone());
+        let Some(counted) = per_address.count(peer.ip()) else {
+            tracing::debug!(%peer, "a connection is closed: the address has too many");
+            metrics::counter!(CONNECTIONS_CLOSED, "reason" => "address").increment(1);
+            continue;
+        };
+        let connection = connection(stream, peer, router.clone(), &limits, stop.clone());
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             metrics::gauge!(CONNECTIONS).increment(1);
             // A client that breaks off is no event.
             let _ = connection.await;
             metrics::gauge!(CONNECTIONS).decrement(1);
-            drop(slot);
+            drop((slot, counted));
         });
     }
     drop(listener);
@@ -89,9 +108,10 @@ fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
-    limits: ServerLimits,
+    limits: &ServerLimits,
     stop: watch::Receiver<bool>,
-) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> {
+) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + use<> {
+    let body_timeout = BodyTimeout(limits.body_timeout);
     // Answers are small and wanted at once.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
@@ -99,22 +119,20 @@ fn connection(
         async move {
             let mut request: Request = request.map(axum::body::Body::new);
             request.extensions_mut().insert(PeerAddr(peer));
-            request.extensions_mut().insert(BodyTimeout(limits.body_timeout));
+            request.extensions_mut().insert(body_timeout);
             request.extensions_mut().insert(Stopping(stop));
             let response = router.oneshot(request).await;
             if let Ok(response) = &response {
                 metrics::counter!(RESPONSES, "class" => class(response.status().as_u16())).increment(1);
             }
-            response
+            response.map(|response| response.map(Pieces::new))
         }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_timeout)
-        .max_buf_size(MAX_HEAD_LEN)
-        .pipeline_flush(true);
-    builder.serve_connection(TokioIo::new(stream), service)
+    // Each answer is flushed by itself. With `pipeline_flush` those to all requests that were read would be held in
+    // memory first: of one head's length, a thousand.
+    builder.timer(TokioTimer::new()).header_read_timeout(limits.head_timeout).max_buf_size(MAX_HEAD_LEN);
+    builder.serve_connection(TokioIo::new(StallBounded::new(stream, limits.write_stall)), service)
 }
 
 const fn class(status: u16) -> &'static str {

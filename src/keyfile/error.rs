@@ -85,6 +85,9 @@ impl KeyFileError {
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => "check the name of the key and the directory of the keys, or make a key",
                 io::ErrorKind::PermissionDenied => "a key file belongs to the user who uses it",
+                io::ErrorKind::Unsupported => {
+                    "make keys in a directory on a file system with hard links: not FAT or exFAT"
+                }
                 _ => "check the disk and the directory of the keys",
             },
             Self::Exists { .. } => "choose another name, or move the old key away: it may be the only copy",

@@ -131,21 +131,24 @@ impl Members {
         self.seed.is_some()
     }
 
-    /// The key, if all members agree, and it is of the algorithm that is wanted.
-    pub(super) fn key(&self, passphrase: Option<&SecretString>, wanted: Option<KeyAlg>) -> Result<KeyPair, NoKey> {
+    /// The algorithm, the public key and its id, if they belong together and the algorithm is the one that is wanted.
+    pub(super) fn public_key(&self, wanted: Option<KeyAlg>) -> Result<(KeyAlg, Vec<u8>, Kid), KeyFileFault> {
         if self.v != VERSION {
-            return Err(KeyFileFault::Version { v: self.v }.into());
+            return Err(KeyFileFault::Version { v: self.v });
         }
         let alg = KeyAlg::from_name(&self.alg).ok_or(KeyFileFault::Member { name: "alg" })?;
         if wanted.is_some_and(|wanted| wanted != alg) {
-            return Err(KeyFileFault::Algorithm { alg }.into());
+            return Err(KeyFileFault::Algorithm { alg });
         }
         let pk = b64u_decode(&self.pk).filter(|pk| pk.len() == alg.pk_len());
         let pk = pk.ok_or(KeyFileFault::Member { name: "pk" })?;
         let named = Kid::from_hex(&self.kid).ok_or(KeyFileFault::Member { name: "kid" })?;
-        if named != alg.kid(&pk) {
-            return Err(KeyFileFault::Kid.into());
-        }
+        if named == alg.kid(&pk) { Ok((alg, pk, named)) } else { Err(KeyFileFault::Kid) }
+    }
+
+    /// The key, if all members agree, and it is of the algorithm that is wanted.
+    pub(super) fn key(&self, passphrase: Option<&SecretString>, wanted: Option<KeyAlg>) -> Result<KeyPair, NoKey> {
+        let (alg, pk, named) = self.public_key(wanted)?;
         let seed = match (&self.seed, self.sealed_form()?) {
             (Some(seed), None) => Zeroizing::new(bytes("seed", seed)?),
             (None, Some(sealed)) => sealed.open(named, passphrase.ok_or(KeyFileFault::PassphraseNeeded)?)?,

@@ -26,7 +26,7 @@ use super::manifest::{CHAIN_INDEX, CHECKPOINT, MANIFEST, Manifest};
 use super::open::{Storage, read_manifest};
 use super::reader::parse_bundle;
 use super::sequencer::tail_root;
-use super::tail::{ROW_LEN, Row, Stored, StoredBody, Tail};
+use super::tail::{ROW_LEN, Row, Stored, Tail};
 use crate::hash::Hash;
 use crate::merkle::{TILE_WIDTH, TreeSize, leaf_hash};
 use crate::storage::{Blobs, FileBlobs, MemoryViews, OsDisk, StorageError};
@@ -217,7 +217,7 @@ impl Copy<'_> {
         if rows.len() != width {
             return Err(damaged(format!("{CHAIN_INDEX} is shorter than the log")));
         }
-        let stored = |(entry, row): (Bytes, &Row)| Stored { entry, body: StoredBody::NotHere, row: *row };
+        let stored = |(entry, row): (Bytes, &Row)| Stored { entry, body: None, row: *row };
         Ok(entries.into_iter().zip(rows).map(stored).collect())
     }
 
@@ -242,7 +242,7 @@ impl Copy<'_> {
             let copied = bodies::slot_at(&*self.storage.blobs, &name, offset, end)?;
             let is_gone = |slot: &Slot| matches!(slot.content, Content::Erased { is_blank: true, .. });
             if !copied.as_ref().is_some_and(is_gone) {
-                bodies::erase_at(&*self.storage.blobs, &name, offset)?;
+                bodies::erase_at(&*self.storage.blobs, &name, offset, end)?;
             }
         }
         Ok(())

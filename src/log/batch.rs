@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::machine::Weight;
-use super::tail::{Row, SideBody, Stored, StoredBody};
+use super::tail::{HeldBody, Row, SideBody, Stored};
 use crate::encoding::Reader;
 use crate::hash::Hash;
 use crate::merkle::{LeafIndex, TreeSize, leaf_hash};
@@ -85,7 +85,7 @@ impl Batch {
     pub fn push(&mut self, entry: Entry, body: Option<Arc<SideBody>>, row: Row) {
         assert!(body.as_ref().is_none_or(|body| body.bytes.len() <= MAX_BODY_LEN), "a body has at most 1 MiB");
         self.leaves.push(entry.leaf);
-        self.entries.push(Stored { entry: entry.bytes, body: body.into(), row });
+        self.entries.push(Stored { entry: entry.bytes, body: body.map(HeldBody::new), row });
     }
 
     /// An entry of this batch.
@@ -115,7 +115,7 @@ impl Batch {
 }
 
 pub(crate) fn has_bodies(entries: &[Stored]) -> bool {
-    entries.iter().any(|stored| matches!(stored.body, StoredBody::Kept(_)))
+    entries.iter().any(|stored| stored.body.is_some())
 }
 
 /// What the tree was and what it became.
@@ -133,9 +133,9 @@ pub(crate) fn encode(transition: &Transition, entries: &[Stored]) -> FrameBuffer
     }
     for stored in entries {
         frame.raw(&(stored.entry.len() as u16).to_be_bytes()).raw(&stored.entry);
-        match &stored.body {
-            StoredBody::NotHere | StoredBody::Erased { .. } => frame.raw(&[0]),
-            StoredBody::Kept(body) => {
+        match stored.body.as_ref().and_then(|held| held.body()) {
+            None => frame.raw(&[0]),
+            Some(body) => {
                 frame.raw(&[1]).raw(&body.salt).raw(&(body.bytes.len() as u32).to_be_bytes()).raw(&body.bytes)
             }
         };
@@ -161,7 +161,7 @@ pub(crate) fn decode(payload: &[u8]) -> Option<(Transition, Vec<Stored>)> {
             }
             _ => return None,
         };
-        entries.push(Stored { entry, body: body.into(), row: Row::default() });
+        entries.push(Stored { entry, body: body.map(HeldBody::new), row: Row::default() });
     }
     (transition.before.0.get() + entries.len() as u64 == transition.after.0.get()).then_some((transition, entries))
 }

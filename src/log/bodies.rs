@@ -14,12 +14,19 @@
 //!
 //! A slot is erased in two steps: its mark, one byte, is durable before anything else of it changes. So a slot that says
 //! that it is kept is whole, for who reads meanwhile, for a copy, and after a crash.
+//!
+//! A length on disk is believed only as far as its slot ends in its file. Before anything is overwritten more is asked:
+//! that the length is the one that the entry says, or, where entries say none, that the slot ends where the next one
+//! begins or the file ends. So an erasure touches no byte of another slot, and leaves none of its own.
 
 use bytes::Bytes;
 
 use super::batch::MAX_BODY_LEN;
+use super::erasure::BodyToErase;
+use super::flush::Flushed;
 use super::tail::SideBody;
 use crate::encoding::{Reader, Writer};
+use crate::merkle::{LeafIndex, TILE_WIDTH};
 use crate::storage::{Blobs, StorageError};
 use crate::tlog::index_path;
 
@@ -70,9 +77,14 @@ pub(crate) enum Content {
     },
 }
 
-/// What is kept for the entry at this place of a bundle. What lies from `end` on is not looked at.
-pub(crate) fn find(blobs: &dyn Blobs, bundle: u64, at: usize, end: u64) -> Result<Option<Content>, StorageError> {
-    let name = path(bundle);
+/// What is kept for an entry. What lies from `end` of its bundle on is not looked at.
+pub(crate) fn find(
+    blobs: &dyn Blobs,
+    index: LeafIndex,
+    end: impl FnOnce(u64) -> u64,
+) -> Result<Option<Content>, StorageError> {
+    let (bundle, at) = place(index);
+    let (name, end) = (path(bundle), end(bundle));
     let Some((offset, head)) = locate(blobs, &name, at, end)? else { return Ok(None) };
     read_content(blobs, &name, offset, &head).map(Some)
 }
@@ -106,21 +118,50 @@ pub(crate) fn erased_slots(blobs: &dyn Blobs, name: &str, end: u64) -> Result<Ve
     Ok(erased)
 }
 
-/// Erases the body of the entry at this place of a bundle, durably; again where it is marked already, since of a mark
-/// that can be read it is not known whether it is on the medium. Nothing is done where there is no slot.
-pub(crate) fn erase(blobs: &dyn Blobs, bundle: u64, at: usize, end: u64) -> Result<(), StorageError> {
-    let name = path(bundle);
-    match locate(blobs, &name, at, end)? {
-        Some((offset, head)) => wipe(blobs, &name, offset, &head),
-        None => Ok(()),
-    }
+/// Erases a body that is flushed, durably; again where it is marked already, since of a mark that can be read it is not
+/// known whether it is on the medium.
+pub(crate) fn erase(blobs: &dyn Blobs, body: &BodyToErase, flushed: Flushed) -> Result<(), StorageError> {
+    let (name, offset, head) = find_erasable(blobs, body, flushed)?;
+    wipe(blobs, &name, offset, &head)
 }
 
-/// Erases the slot that begins at `offset`, durably.
-pub(crate) fn erase_at(blobs: &dyn Blobs, name: &str, offset: u64) -> Result<(), StorageError> {
-    match head_at(blobs, name, offset)? {
-        Some(head) => wipe(blobs, name, offset, &head),
-        None => Ok(()),
+/// Whether [`erase`] would find what it may overwrite.
+pub(crate) fn check_erasable(blobs: &dyn Blobs, body: &BodyToErase, flushed: Flushed) -> Result<(), StorageError> {
+    find_erasable(blobs, body, flushed).map(drop)
+}
+
+/// Erases the slot that begins at `offset` in a file whose slots end at `end`, durably.
+pub(crate) fn erase_at(blobs: &dyn Blobs, name: &str, offset: u64, end: u64) -> Result<(), StorageError> {
+    let Some(head) = head_at(blobs, name, offset)? else { return Ok(()) };
+    check_extent(blobs, name, (offset, &head), slots_end(blobs, name, end)?)?;
+    wipe(blobs, name, offset, &head)
+}
+
+/// The slot of a body, and the file that it is in.
+fn find_erasable(blobs: &dyn Blobs, body: &BodyToErase, flushed: Flushed) -> Result<(String, u64, Head), StorageError> {
+    let (bundle, at) = place(body.index);
+    let (name, end) = (path(bundle), flushed.bodies_end(bundle));
+    let Some((offset, head)) = locate(blobs, &name, at, end)? else {
+        return Err(damaged(&name, 0, "the slot of a body is not there"));
+    };
+    match body.len {
+        Some(len) if len == head.len => {}
+        Some(_) => return Err(damaged(&name, offset, "the slot has another length than the body of its entry")),
+        None => check_extent(blobs, &name, (offset, &head), slots_end(blobs, &name, end)?)?,
+    }
+    Ok((name, offset, head))
+}
+
+/// That a slot ends where the next one begins, or where all of them end.
+fn check_extent(blobs: &dyn Blobs, name: &str, slot: (u64, &Head), end: u64) -> Result<(), StorageError> {
+    let (offset, head) = slot;
+    let slot_end = head.end(offset);
+    if slot_end >= end {
+        return if slot_end == end { Ok(()) } else { Err(cut_short(name, offset)) };
+    }
+    match head_at(blobs, name, slot_end)? {
+        Some(next) if next.at > head.at && next.end(slot_end) <= end => Ok(()),
+        _ => Err(damaged(name, offset, "no other slot begins where this one ends")),
     }
 }
 
@@ -146,15 +187,32 @@ impl Head {
     }
 }
 
-/// The slot of the entry at this place.
+/// Bundle of an entry, and its place in it.
+fn place(index: LeafIndex) -> (u64, usize) {
+    (index.get() / TILE_WIDTH as u64, index.get() as usize % TILE_WIDTH)
+}
+
+/// Where the slots of a file end.
+fn slots_end(blobs: &dyn Blobs, name: &str, end: u64) -> Result<u64, StorageError> {
+    Ok(blobs.len(name)?.unwrap_or(0).min(end))
+}
+
+/// The slot of the entry at this place. It ends in its file, and so does each one before it.
 fn locate(blobs: &dyn Blobs, name: &str, at: usize, end: u64) -> Result<Option<(u64, Head)>, StorageError> {
-    let mut offset = 0;
+    let end = slots_end(blobs, name, end)?;
+    let (mut offset, mut least) = (0, 0);
     while offset < end {
         let Some(head) = head_at(blobs, name, offset)? else { break };
+        if head.end(offset) > end {
+            return Err(cut_short(name, offset));
+        }
+        if head.at < least {
+            return Err(damaged(name, offset, "a slot is out of order"));
+        }
         if head.at >= at {
             return Ok((head.at == at).then_some((offset, head)));
         }
-        offset = head.end(offset);
+        (offset, least) = (head.end(offset), head.at + 1);
     }
     Ok(None)
 }
@@ -177,7 +235,11 @@ fn read_content(blobs: &dyn Blobs, name: &str, offset: u64, head: &Head) -> Resu
 }
 
 fn cut_short(name: &str, offset: u64) -> StorageError {
-    StorageError::Damaged { name: name.to_owned(), offset, what: "a body is cut short" }
+    damaged(name, offset, "a body is cut short")
+}
+
+fn damaged(name: &str, offset: u64, what: &'static str) -> StorageError {
+    StorageError::Damaged { name: name.to_owned(), offset, what }
 }
 
 fn head_at(blobs: &dyn Blobs, name: &str, offset: u64) -> Result<Option<Head>, StorageError> {
@@ -187,11 +249,7 @@ fn head_at(blobs: &dyn Blobs, name: &str, offset: u64) -> Result<Option<Head>, S
     if bytes.is_empty() {
         return Ok(None);
     }
-    parse_head(&bytes).map(Some).ok_or(StorageError::Damaged {
-        name: name.to_owned(),
-        offset,
-        what: "not the head of a body's slot",
-    })
+    parse_head(&bytes).map(Some).ok_or_else(|| damaged(name, offset, "not the head of a body's slot"))
 }
 
 fn parse_head(bytes: &[u8]) -> Option<Head> {

@@ -150,14 +150,28 @@ impl Directory {
 
     /// Its storage, with views on the default store.
     pub fn storage(&self) -> Result<Storage, DirectoryError> {
-        let views = self.path.join("views");
-        let views: Arc<dyn Views> = match FjallViews::open(&views) {
-            Ok(views) => Arc::new(views),
+        self.storage_in("views", |path| Ok(Arc::new(FjallViews::open(path)?)))
+    }
+
+    /// Its storage, with views on sled.
+    #[cfg(feature = "sled")]
+    pub fn storage_on_sled(&self) -> Result<Storage, DirectoryError> {
+        self.storage_in("views-sled", |path| Ok(Arc::new(crate::storage::SledViews::open(path)?)))
+    }
+
+    fn storage_in(
+        &self,
+        folder: &str,
+        open: impl Fn(&Path) -> Result<Arc<dyn Views>, StorageError>,
+    ) -> Result<Storage, DirectoryError> {
+        let path = self.path.join(folder);
+        let views = match open(&path) {
+            Ok(views) => views,
             Err(error) => {
                 // They are derived: what cannot be opened is made anew.
                 tracing::warn!(%error, "the views cannot be opened and are rebuilt");
-                fs::remove_dir_all(&views).map_err(|e| DirectoryError::Io(views.clone(), e))?;
-                Arc::new(FjallViews::open(&views)?)
+                fs::remove_dir_all(&path).map_err(|e| DirectoryError::Io(path.clone(), e))?;
+                open(&path)?
             }
         };
         self.storage_with(views)

@@ -1,15 +1,16 @@
 //! The engine: a log that is open for writing and reading.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
-use super::erasure::EraseError;
+use super::erasure::{BodyToErase, EraseError, MAX_PENDING_ERASURES, Order};
 use super::error::SubmitError;
+use super::flush::Flushed;
 use super::machine::{Machine, Weight};
 use super::manifest::{MAX_NOTE_LEN, PublishedNote};
 use super::pool::{Answer, Control, Pool};
@@ -104,19 +105,33 @@ impl<M: Machine> Engine<M> {
     }
 
     /// Erases the body that is kept beside an entry, and its salt. Returns when neither is in any file of the log, which
-    /// takes a flush; from its commit on nobody reads them. One that was erased before is erased. Who stops waiting does
-    /// not stop it.
+    /// takes a flush. Once it has returned no view gives them out, not even one that was taken before. One that was
+    /// erased before is erased. Who stops waiting does not stop it. At most [`MAX_PENDING_ERASURES`] may be under way.
     pub async fn erase(&self, index: LeafIndex) -> Result<(), EraseError> {
-        let view = self.view();
-        match self.reader(&view).body(index)? {
+        let Some(done) = self.order_erasure(index)? else { return Ok(()) };
+        done.await.unwrap_or_else(|_| Err(stopped("erasure"))).map_err(EraseError::from)
+    }
+
+    /// Orders an erasure that can be carried out, as far as can be seen; `None` where it is done already.
+    fn order_erasure(&self, index: LeafIndex) -> Result<Option<ErasureAnswer>, EraseError> {
+        let (view, store) = (self.view(), &self.shared.store);
+        let reader = self.reader(&view);
+        match reader.body(index)? {
             KeptBody::Absent => return Err(EraseError::NoBody),
-            // What the newest view does not count as under way any more is finished.
-            KeptBody::Erased if !self.view().tail.erasures().contains(&index) => return Ok(()),
+            // What does not count as under way any more is finished.
+            KeptBody::Erased if !store.is_being_erased(index) => return Ok(None),
             KeptBody::Kept(_) | KeptBody::Erased => {}
         }
-        let (answer, done) = oneshot::channel();
-        self.shared.pool.control(Control::Erase(index, answer));
-        done.await.unwrap_or_else(|_| Err(stopped("erasure"))).map_err(EraseError::from)
+        if self.latched().is_some() {
+            return Err(EraseError::Stopped);
+        }
+        let place = Arc::clone(&self.shared.erasure_places).try_acquire_owned();
+        let place = place.map_err(|_| EraseError::Overloaded)?;
+        let body = BodyToErase { index, len: M::body_len(&reader.entry(index)?) };
+        store.check_erasable(&body, **self.shared.flushed.load())?;
+        let (order, done) = Order::new(body, place);
+        self.shared.pool.control(Control::Erase(order));
+        Ok(Some(done))
     }
 
     /// Flushes everything that is committed by now, and returns when it is in the public files.
@@ -173,7 +188,7 @@ impl<M: Machine> Engine<M> {
 
     /// The size up to which everything is in the public files.
     pub fn flushed(&self) -> TreeSize {
-        TreeSize::new(self.shared.flushed.load(Ordering::Acquire))
+        self.shared.flushed.load().size
     }
 
     /// Sequences what is queued, flushes, and stops. Returns when everything is on disk.
@@ -187,6 +202,9 @@ impl<M: Machine> Engine<M> {
         }
     }
 }
+
+/// The answer to an order to erase a body, on its way.
+type ErasureAnswer = oneshot::Receiver<Result<(), StorageError>>;
 
 /// The answer where the sequencer broke off while it had the group.
 fn lost<M: Machine>() -> Answer<M> {
@@ -207,8 +225,9 @@ pub(crate) struct Shared<M: Machine> {
     view: ArcSwap<LogView<M::State>>,
     published: ArcSwap<Option<Arc<Published<M::State>>>>,
     sizes: watch::Sender<TreeSize>,
-    flushed: AtomicU64,
+    flushed: ArcSwap<Flushed>,
     unflushed_bytes: AtomicUsize,
+    erasure_places: Arc<Semaphore>,
 }
 
 impl<M: Machine> Shared<M> {
@@ -217,6 +236,7 @@ impl<M: Machine> Shared<M> {
         store: Store,
         view: Arc<LogView<M::State>>,
         published: Option<Published<M::State>>,
+        flushed: Flushed,
     ) -> Self {
         let size = view.size();
         Self {
@@ -226,8 +246,9 @@ impl<M: Machine> Shared<M> {
             view: ArcSwap::new(view),
             published: ArcSwap::new(Arc::new(published.map(Arc::new))),
             sizes: watch::Sender::new(size),
-            flushed: AtomicU64::new(size.get()),
+            flushed: ArcSwap::from_pointee(flushed),
             unflushed_bytes: AtomicUsize::new(0),
+            erasure_places: Arc::new(Semaphore::new(MAX_PENDING_ERASURES)),
         }
     }
 
@@ -259,8 +280,8 @@ impl<M: Machine> Shared<M> {
         self.unflushed_bytes.load(Ordering::Acquire)
     }
 
-    pub(crate) fn set_flushed(&self, size: TreeSize) {
-        self.flushed.store(size.get(), Ordering::Release);
+    pub(crate) fn set_flushed(&self, flushed: Flushed) {
+        self.flushed.store(Arc::new(flushed));
     }
 }
 

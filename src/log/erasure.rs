@@ -2,25 +2,35 @@
 //!
 //! | step | what a crash after it leaves |
 //! |---|---|
-//! | a frame that names the entry is committed; from here on nobody reads the body | the frame, which opening follows |
+//! | a frame that names the entry is committed: no read that begins now is given the body | the frame, which opening follows |
 //! | a flush erases the slot of the body, or writes an erased one if none was written (`flush`, `bodies`) | the same |
 //! | its manifest passes the frame | the body in older frames of the journal: opening drops their segments |
 //! | old segments go, and the body's frame in one that stays is overwritten with zeros | nothing |
 //! | who ordered it is told | |
 //!
+//! What is kept beside an entry is no part of a view. So a view that was taken before the commit gives the body out no
+//! more: in memory all views share it and lose it at once, and the disk is read only after the erasures under way were
+//! asked. A read that had begun may still end with it.
+//!
+//! Whether the slot on disk is one that can be erased is looked at before the frame is committed: an order that cannot
+//! be carried out is refused. Orders are bounded; each takes up a place until it is answered.
+//!
 //! The payload of the frame is the index of the entry, 8 bytes. What this process holds of the journal begins at its
 //! opening: the frames with bodies since then are remembered here, so that they are found again.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::batch;
 use super::error::ReadError;
 use crate::encoding::Reader;
 use crate::merkle::LeafIndex;
-use crate::storage::{Commits, Frame, FrameBuffer, FrameKind, Mark, StorageError};
+use crate::storage::{Commits, Frame, FrameBuffer, FrameKind, Mark, Scan, StorageError};
+
+/// Greatest number of orders to erase a body that are not answered.
+pub const MAX_PENDING_ERASURES: usize = 1_024;
 
 /// Why a body was not erased.
 #[derive(Debug)]
@@ -30,6 +40,8 @@ pub enum EraseError {
     NoBody,
     /// Whether there is one could not be read.
     Read(ReadError),
+    /// [`MAX_PENDING_ERASURES`] orders are not answered yet. Nothing was changed.
+    Overloaded,
     /// There is too little room on disk. Nothing was changed.
     NoSpace,
     /// The engine has stopped writing. The body may be erased: ordering it again after the next opening tells.
@@ -41,6 +53,7 @@ impl std::fmt::Display for EraseError {
         match self {
             Self::NoBody => f.write_str("no body is kept beside this entry"),
             Self::Read(error) => error.fmt(f),
+            Self::Overloaded => f.write_str("too many bodies are being erased at the moment"),
             Self::NoSpace => f.write_str("there is too little room on disk"),
             Self::Stopped => f.write_str("the engine has stopped writing; the body may be erased"),
         }
@@ -76,15 +89,49 @@ pub(crate) fn decode(payload: &[u8]) -> Option<LeafIndex> {
     reader.is_empty().then_some(index)
 }
 
-/// Who waits for an erasure.
-pub(crate) type Waiter = oneshot::Sender<Result<(), StorageError>>;
+/// The entries whose bodies opening erases.
+pub(crate) fn ordered_in(scan: &Scan) -> impl Iterator<Item = LeafIndex> {
+    let frames = scan.frames.iter().filter(|frame| frame.kind == FrameKind::Erasure);
+    frames.filter_map(|frame| decode(&frame.payload))
+}
+
+/// The body beside an entry, which is to go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BodyToErase {
+    pub(crate) index: LeafIndex,
+    /// Its length, where the entry says it.
+    pub(crate) len: Option<u32>,
+}
+
+/// An order to erase a body, and who waits for it.
+pub(crate) struct Order {
+    pub(crate) body: BodyToErase,
+    answer: oneshot::Sender<Result<(), StorageError>>,
+    /// One of [`MAX_PENDING_ERASURES`]; free again however the order ends.
+    _place: OwnedSemaphorePermit,
+}
+
+impl Order {
+    pub(crate) fn new(
+        body: BodyToErase,
+        place: OwnedSemaphorePermit,
+    ) -> (Self, oneshot::Receiver<Result<(), StorageError>>) {
+        let (answer, done) = oneshot::channel();
+        (Self { body, answer, _place: place }, done)
+    }
+
+    /// Answers it. Who went away loses only the answer.
+    pub(crate) fn answer(self, result: Result<(), StorageError>) {
+        let _ = self.answer.send(result);
+    }
+}
 
 /// An erasure that is committed and not finished.
 struct Pending {
     /// Number of its frame.
     number: u64,
-    index: LeafIndex,
-    waiting: Vec<Waiter>,
+    body: BodyToErase,
+    orders: Vec<Order>,
 }
 
 /// A frame of the journal that holds bodies.
@@ -98,13 +145,13 @@ struct BodyFrame {
 pub(crate) struct Erasures {
     /// Oldest first.
     frames: VecDeque<BodyFrame>,
-    pending: Vec<Pending>,
+    pending: BTreeMap<LeafIndex, Pending>,
 }
 
 impl Erasures {
     /// For a journal that was just opened: it begins with its last frame, rewritten at `mark`.
     pub(crate) fn new(last: &Frame, mark: Mark) -> Self {
-        let mut erasures = Self { frames: VecDeque::new(), pending: Vec::new() };
+        let mut erasures = Self { frames: VecDeque::new(), pending: BTreeMap::new() };
         if last.kind == FrameKind::Batch
             && let Some((transition, entries)) = batch::decode(&last.payload)
             && batch::has_bodies(&entries)
@@ -120,20 +167,26 @@ impl Erasures {
         self.frames.push_back(BodyFrame { entries, mark, payload_len });
     }
 
-    /// Adds who waits to an erasure that is under way already; gives it back where there is none.
-    pub(crate) fn join(&mut self, index: LeafIndex, waiter: Waiter) -> Option<Waiter> {
-        match self.pending.iter_mut().find(|pending| pending.index == index) {
+    /// Adds an order to an erasure that is under way already; gives it back where there is none.
+    pub(crate) fn join(&mut self, order: Order) -> Option<Order> {
+        match self.pending.get_mut(&order.body.index) {
             Some(pending) => {
-                pending.waiting.push(waiter);
+                pending.orders.push(order);
                 None
             }
-            None => Some(waiter),
+            None => Some(order),
         }
     }
 
     /// An erasure was committed.
-    pub(crate) fn begin(&mut self, index: LeafIndex, mark: &Mark, waiter: Waiter) {
-        self.pending.push(Pending { number: mark.number, index, waiting: vec![waiter] });
+    pub(crate) fn begin(&mut self, order: Order, mark: &Mark) {
+        let body = order.body;
+        self.pending.insert(body.index, Pending { number: mark.number, body, orders: vec![order] });
+    }
+
+    /// What the next flush is to erase.
+    pub(crate) fn bodies(&self) -> Vec<BodyToErase> {
+        self.pending.values().map(|pending| pending.body).collect()
     }
 
     /// Whether one waits for a flush.
@@ -145,17 +198,19 @@ impl Erasures {
     /// there leave in the journal. Gives those that are finished by that.
     pub(crate) fn wipe_journal(&mut self, commits: &mut dyn Commits, mark: &Mark) -> Result<Finished, StorageError> {
         self.frames.retain(|frame| frame.mark.segment >= mark.segment);
-        let done = self.pending.iter().filter(|pending| pending.number <= mark.number);
-        let due: BTreeSet<u64> = done.map(|pending| pending.index.get()).collect();
+        let (due, later): (BTreeMap<_, _>, _) =
+            std::mem::take(&mut self.pending).into_iter().partition(|(_, pending)| pending.number <= mark.number);
+        self.pending = later;
         // A frame that was overwritten is forgotten: however many bodies of it are erased, that is done once.
-        let (wiped, kept): (VecDeque<_>, _) = std::mem::take(&mut self.frames)
-            .into_iter()
-            .partition(|frame| due.range(frame.entries.clone()).next().is_some());
+        let (wiped, kept): (VecDeque<_>, _) = std::mem::take(&mut self.frames).into_iter().partition(|frame| {
+            let entries = LeafIndex::new(frame.entries.start)..LeafIndex::new(frame.entries.end);
+            due.range(entries).next().is_some()
+        });
         self.frames = kept;
         for frame in wiped {
             commits.wipe(&frame.mark, frame.payload_len)?;
         }
-        Ok(Finished(self.pending.extract_if(.., |pending| pending.number <= mark.number).collect()))
+        Ok(Finished(due.into_values().collect()))
     }
 
     /// Nobody will finish them: who waits is told by the answer being dropped.
@@ -169,13 +224,12 @@ pub(crate) struct Finished(Vec<Pending>);
 
 impl Finished {
     pub(crate) fn indexes(&self) -> impl Iterator<Item = LeafIndex> {
-        self.0.iter().map(|pending| pending.index)
+        self.0.iter().map(|pending| pending.body.index)
     }
 
     pub(crate) fn tell(self) {
-        for waiter in self.0.into_iter().flat_map(|pending| pending.waiting) {
-            // Who went away loses only the answer.
-            let _ = waiter.send(Ok(()));
+        for order in self.0.into_iter().flat_map(|pending| pending.orders) {
+            order.answer(Ok(()));
         }
     }
 }

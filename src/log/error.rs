@@ -15,7 +15,7 @@ pub enum SubmitError<R> {
     NoSpace,
     /// The group is larger than any batch may be.
     TooLarge,
-    /// The system clock jumped against the monotonic one: no time can be claimed until an operator has looked.
+    /// The system clock jumped against the monotonic one: no time can be claimed until the system clock is back, or an operator restarts the node.
     ClockJumped,
     /// It is not yet known whether a later log of this origin exists: only reads are served. Nothing was queued.
     Held,

@@ -17,11 +17,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::bodies;
+use super::erasure::BodyToErase;
 use super::manifest::{CHAIN_INDEX, CHECKPOINT, MANIFEST, Manifest, PublishedNote};
-use super::tail::{ROW_LEN, Stored, StoredBody, Tail};
+use super::tail::{ROW_LEN, Stored, Tail};
 use crate::encoding::Writer;
 use crate::hash::Hash;
-use crate::merkle::{LeafIndex, TILE_WIDTH, TreeSize};
+use crate::merkle::{TILE_WIDTH, TreeSize};
 use crate::storage::{Blobs, Mark, StorageError, ViewBatch, Views};
 use crate::tlog::{BundleWriter, TileKind, encode_hashes};
 
@@ -32,6 +33,23 @@ pub(crate) struct FlushJob {
     pub(crate) mark: Mark,
     pub(crate) published: PublishedNote,
     pub(crate) changes: ViewBatch,
+    /// Erasures that no flush has finished.
+    pub(crate) erasures: Vec<BodyToErase>,
+}
+
+/// How far the public files go: what the manifest says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flushed {
+    pub(crate) size: TreeSize,
+    /// Of the bodies of the partial bundle.
+    pub(crate) bodies_len: u64,
+}
+
+impl Flushed {
+    /// Where the bodies of a bundle end, as far as they may be relied upon. A full file ends where it ends.
+    pub(crate) fn bodies_end(&self, bundle: u64) -> u64 {
+        if bundle == self.size.get() / TILE_WIDTH as u64 { self.bodies_len } else { u64::MAX }
+    }
 }
 
 /// Admission stops below this much free space and twice the unflushed bytes.
@@ -51,9 +69,14 @@ impl Flusher {
         Self { blobs, views, manifest, kept_edges: [None; 2] }
     }
 
+    /// How far it has come.
+    pub(crate) fn flushed(&self) -> Flushed {
+        Flushed { size: self.manifest.size, bodies_len: self.manifest.bodies_len }
+    }
+
     pub(crate) fn flush(&mut self, job: &FlushJob) -> Result<(), StorageError> {
         let (from, to) = (self.manifest.size.get(), job.tail.size().get());
-        self.erase_bodies(&job.tail, from)?;
+        self.erase_bodies(&job.erasures)?;
         let bodies_len = self.write_bodies(&job.tail, from, to)?;
         self.write_bundles(&job.tail, from, to)?;
         self.write_tiles(&job.tail, from, to)?;
@@ -88,13 +111,11 @@ impl Flusher {
         self.blobs.free().is_ok_and(|free| free < LEAST_FREE + 2 * unflushed_bytes as u64)
     }
 
-    /// Erases those bodies below `from` that are to go. Those from there on are written as erased.
-    fn erase_bodies(&self, tail: &Tail, from: u64) -> Result<(), StorageError> {
-        for index in tail.erasures().range(..LeafIndex::new(from)) {
-            let (bundle, at) = (index.get() / TILE_WIDTH as u64, index.get() as usize % TILE_WIDTH);
-            let is_partial = bundle == from / TILE_WIDTH as u64;
-            let end = if is_partial { self.manifest.bodies_len } else { u64::MAX };
-            bodies::erase(&*self.blobs, bundle, at, end)?;
+    /// Erases those bodies that are to go and are flushed. The others are written as erased.
+    fn erase_bodies(&self, erasures: &[BodyToErase]) -> Result<(), StorageError> {
+        let flushed = self.flushed();
+        for body in erasures.iter().filter(|body| body.index < flushed.size.next_index()) {
+            bodies::erase(&*self.blobs, body, flushed)?;
         }
         Ok(())
     }
@@ -107,11 +128,11 @@ impl Flusher {
             let start = from.saturating_sub(index * TILE_WIDTH as u64) as usize;
             let mut slots = Writer::default();
             for (at, stored) in entries.iter().enumerate().skip(start) {
-                match &stored.body {
-                    StoredBody::NotHere => {}
-                    StoredBody::Kept(body) => drop(slots.raw(&bodies::slot(at, body))),
-                    StoredBody::Erased { len } => drop(slots.raw(&bodies::erased_slot(at, *len))),
-                }
+                let Some(held) = &stored.body else { continue };
+                match held.body() {
+                    Some(body) => slots.raw(&bodies::slot(at, &body)),
+                    None => slots.raw(&bodies::erased_slot(at, held.len())),
+                };
             }
             let slots = slots.into_bytes();
             let offset = if index == from / TILE_WIDTH as u64 { self.manifest.bodies_len } else { 0 };

@@ -3,7 +3,8 @@
 //! All findings are reported, not the first alone. With `repair`, what can be proven is written again (tiles from what
 //! lies below them where that leads to the root in the manifest, chain.idx and views from the entries, `checkpoint` from
 //! the manifest) beside its name, synced and renamed; what is left of a body that is marked as erased is overwritten;
-//! nothing else is touched, and no body is ever written. Of the log no more than a bundle is in
+//! nothing else is touched, and no body is ever written. Without it nothing is written that stays: of an older layout the
+//! rows are made in a file of their own for as long as the check runs. Of the log no more than a bundle is in
 //! memory at once, beside the machine's state.
 //!
 //! What it does not ask: whether the directory is the newest copy of the log, which only witnesses know, and whether the
@@ -30,7 +31,7 @@ use super::machine::Machine;
 use super::manifest::{CHECKPOINT, MANIFEST, Manifest, PublishedNote};
 use super::opaque::Opaque;
 use super::open::apply_frames;
-use super::tail::{SideBody, Stored, StoredBody, Tail};
+use super::tail::{SideBody, Stored, Tail};
 use crate::hash::Hash;
 use crate::merkle::{LeafIndex, TILE_WIDTH, TreeSize};
 use crate::storage::{Blobs, Disk, FileBlobs, FrameKind, Journal, Scan, StorageError, Views};
@@ -107,9 +108,9 @@ pub fn fsck<M: Machine>(
     published.extend(scan.iter().flat_map(published_in));
     let mut nodes = Nodes::of(&published);
 
-    let rows = Rows::new(&*subject.disk, repair)?;
+    let rows = Rows::new(&*subject.disk, repair, is_older)?;
     let views = ViewsCheck::new(subject.views, repair, manifest.size.get());
-    let erasures = Erasures { pending: scan.iter().flat_map(erasures_in).collect(), repair };
+    let erasures = Erasures { pending: scan.iter().flat_map(erasure::ordered_in).collect(), repair };
     let mut replay = Replay::new(machine, check, &blobs, &manifest, (rows, views, erasures), progress);
     let mut on_bundle =
         |report: &mut FsckReport, index, entries: Option<&[Bytes]>| replay.bundle(report, index, entries);
@@ -161,12 +162,6 @@ fn read_manifest(blobs: &dyn Blobs, report: &mut FsckReport) -> Option<(Manifest
 fn published_in(scan: &Scan) -> impl Iterator<Item = PublishedNote> {
     let frames = scan.frames.iter().filter(|frame| frame.kind == FrameKind::Published);
     frames.filter_map(|frame| PublishedNote::decode(&frame.payload))
-}
-
-/// The bodies that opening erases.
-fn erasures_in(scan: &Scan) -> impl Iterator<Item = LeafIndex> {
-    let frames = scan.frames.iter().filter(|frame| frame.kind == FrameKind::Erasure);
-    frames.filter_map(|frame| erasure::decode(&frame.payload))
 }
 
 /// What is checked once the tree is known.
@@ -285,11 +280,7 @@ impl Rest<'_> {
             return None;
         }
         let mut rows = replay.edge_rows.iter().copied();
-        let stored = |entry: &Bytes| Stored {
-            entry: entry.clone(),
-            body: StoredBody::NotHere,
-            row: rows.next().unwrap_or_default(),
-        };
+        let stored = |entry: &Bytes| Stored { entry: entry.clone(), body: None, row: rows.next().unwrap_or_default() };
         let entries = edge.entries.iter().flatten().map(stored).collect();
         Some(Tail::from_edge(self.manifest.size, &edge.tiles, entries))
     }

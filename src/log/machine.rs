@@ -58,6 +58,12 @@ pub trait Machine: Send + 'static {
     /// How much of the pool this group takes up.
     fn weight(group: &Self::Group) -> Weight;
 
+    /// Length of the body that may be kept beside an entry, where the entry says it. An erasure relies on it: it
+    /// overwrites a slot of this length and no other.
+    fn body_len(_entry: &[u8]) -> Option<u32> {
+        None
+    }
+
     /// The least time that the next batch may carry; the engine's clock never gives an earlier one.
     fn least_time(&self) -> UnixMillis;
 

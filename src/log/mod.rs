@@ -39,7 +39,7 @@ pub use backup::{BackupError, BackupReport, backup};
 pub use batch::{Batch, Entry, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, MAX_BODY_LEN};
 pub use directory::{Directory, DirectoryError, OriginFile};
 pub use engine::{Engine, Pending, Sign};
-pub use erasure::EraseError;
+pub use erasure::{EraseError, MAX_PENDING_ERASURES};
 pub use error::{OpenError, ReadError, SubmitError};
 pub use fsck::{EntryCheck, Finding, FsckReport, MAX_FINDINGS, NoCheck, Place, Progress, Severity, Subject, fsck};
 pub use machine::{Machine, Past, ReplayError, Weight};

@@ -10,15 +10,15 @@ use bytes::Bytes;
 use super::batch;
 use super::bodies;
 use super::engine::{Engine, Shared, Sign};
-use super::erasure::{self, Erasures};
+use super::erasure::{self, BodyToErase, Erasures};
 use super::error::{OpenError, ReadError};
-use super::flush::{FlushJob, Flusher};
+use super::flush::{FlushJob, Flushed, Flusher};
 use super::machine::{Machine, Past};
 use super::manifest::{CHAIN_INDEX, MANIFEST, Manifest, PublishedNote};
 use super::pool::{Pool, PoolLimits};
-use super::reader::{LogReader, OpenedAt, Store, parse_bundle};
+use super::reader::{LogReader, Store, parse_bundle};
 use super::sequencer::{FlushQueue, Sequencer, SignerThread, run_flushes, tail_root};
-use super::tail::{ROW_LEN, Row, Stored, StoredBody, Tail};
+use super::tail::{ROW_LEN, Row, Stored, Tail};
 use super::view::{LogView, Published};
 use crate::clock::Clock;
 use crate::hash::Hash;
@@ -81,7 +81,7 @@ pub fn open<M: Machine>(
     if manifest.is_copy && !options.confirm_newest {
         return Err(OpenError::IsCopy);
     }
-    let opened_at = OpenedAt { size: manifest.size, bodies_len: manifest.bodies_len };
+    let opened_at = Flushed { size: manifest.size, bodies_len: manifest.bodies_len };
     let store = Store::new(Arc::clone(&storage.blobs), opened_at);
     let mut tail = load_edge(&*storage.blobs, &manifest)?;
     let scan = storage.journal.scan(&manifest.mark)?;
@@ -93,6 +93,7 @@ pub fn open<M: Machine>(
     check_machine(&machine, &store, &tail)?;
     check_published(&store, &tail, &published)?;
     let root = tail_root(&tail);
+    let erasures = ordered_erasures::<M>(&LogReader::new(&store, &tail), &scan)?;
     let recovery = Recovery {
         flushed: manifest.size,
         size: tail.size(),
@@ -105,7 +106,8 @@ pub fn open<M: Machine>(
     let mut commits = storage.journal.resume(&scan)?;
     let mut changes = machine.changes();
     changes.applied = tail.size();
-    let job = FlushJob { tail: tail.clone(), root, mark: commits.last(), published: published.clone(), changes };
+    let job =
+        FlushJob { tail: tail.clone(), root, mark: commits.last(), published: published.clone(), changes, erasures };
     let mut flusher = Flusher::new(Arc::clone(&storage.blobs), Arc::clone(&storage.views), manifest);
     flusher.flush(&job)?;
     // With the old segments goes what erasures leave in them: the only frame that stays is the last one, and no erasure
@@ -113,9 +115,6 @@ pub fn open<M: Machine>(
     commits.drop_before(&job.mark)?;
     let erasures = Erasures::new(scan.last(), job.mark);
     tail.drop_below(tail.size());
-    for index in job.tail.erasures() {
-        tail.erased(*index);
-    }
 
     let checkpoint = if tail.size() == TreeSize::ZERO { Vec::new() } else { sign(tail.size(), &root) };
     let view = Arc::new(LogView::new(tail.clone(), root, checkpoint.into(), machine.state()));
@@ -125,7 +124,7 @@ pub fn open<M: Machine>(
         root: published.root,
         state: (published.size == view.size()).then(|| view.state().clone()),
     });
-    let shared = Arc::new(Shared::new(Pool::new(options.pool), store, view, shown));
+    let shared = Arc::new(Shared::new(Pool::new(options.pool), store, view, shown, flusher.flushed()));
     let (jobs, inbox) = sync_channel(1);
     let signer = SignerThread::start_thread(sign).map_err(|e| StorageError::io("start", "a thread", e))?;
     let sequencer = Sequencer {
@@ -222,7 +221,7 @@ fn load_entries(blobs: &dyn Blobs, size: u64) -> Result<Vec<Stored>, OpenError> 
         .ok_or_else(|| OpenError::Inconsistent { what: format!("{name} is no bundle of {width} entries") })?;
     let rows = blobs.read_at(CHAIN_INDEX, (size - width as u64) * ROW_LEN, width * ROW_LEN as usize)?;
     let rows = rows.unwrap_or_default();
-    let stored = |(entry, row): (Bytes, &Row)| Stored { entry, body: StoredBody::NotHere, row: *row };
+    let stored = |(entry, row): (Bytes, &Row)| Stored { entry, body: None, row: *row };
     Ok(entries.into_iter().zip(rows.as_chunks().0).map(stored).collect())
 }
 
@@ -247,6 +246,12 @@ fn load_machine<M: Machine>(
             Ok((replay(machine, store, tail, TreeSize::ZERO)?, tail.size() > TreeSize::ZERO))
         }
     }
+}
+
+/// The bodies that the journal says are to go.
+fn ordered_erasures<M: Machine>(log: &LogReader<'_>, scan: &Scan) -> Result<Vec<BodyToErase>, ReadError> {
+    let body = |index| Ok(BodyToErase { index, len: M::body_len(&log.entry(index)?) });
+    erasure::ordered_in(scan).map(body).collect()
 }
 
 /// Holds the machine's state against the last entry.

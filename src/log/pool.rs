@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::batch::{MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, encoded_len};
-use super::erasure::Waiter;
+use super::erasure::Order;
 use super::error::SubmitError;
 use super::machine::{Machine, Weight};
 use super::manifest::PublishedNote;
 use super::sequencer::Committed;
-use crate::merkle::{LeafIndex, TreeSize};
+use crate::merkle::TreeSize;
 use crate::storage::{Mark, StorageError};
 
 /// Limits of the pool.
@@ -51,7 +51,7 @@ pub(crate) enum Control<M: Machine> {
     /// A checkpoint of a view is to be published.
     Publish(PublishedNote, M::State, oneshot::Sender<Result<(), StorageError>>),
     /// The body beside an entry, which there is, is to be erased.
-    Erase(LeafIndex, Waiter),
+    Erase(Order),
     /// Everything that is committed is to be flushed.
     Flush(oneshot::Sender<Result<(), StorageError>>),
     /// A flush has ended well.

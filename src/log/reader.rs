@@ -4,18 +4,20 @@
 //! right edge: a tile's root must stand in the tile above, a bundle's entries must hash to the tile below it. What
 //! passed is cached, so the check costs once.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::bodies::{self, Content};
+use super::erasure::BodyToErase;
 use super::error::ReadError;
-use super::flush::bundle_bytes;
+use super::flush::{Flushed, bundle_bytes};
 use super::machine::Past;
 use super::manifest::CHAIN_INDEX;
-use super::tail::{ROW_LEN, Row, SideBody, StoredBody, Tail, TileNodes, tile_place};
+use super::tail::{ROW_LEN, Row, SideBody, Tail, TileNodes, tile_place};
 use crate::hash::Hash;
 use crate::merkle::{
     LeafIndex, NodeId, TILE_HEIGHT, TILE_WIDTH, TreeSize, consistency_plan, inclusion_plan, leaf_hash,
@@ -32,17 +34,14 @@ const TILE_CACHE_TILES: usize = 2_048;
 /// The entries of a full bundle.
 type Entries = Arc<Vec<Bytes>>;
 
-/// Where the log stood when it was opened: the bodies of its partial bundle are on disk only, up to this length.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct OpenedAt {
-    pub(crate) size: TreeSize,
-    pub(crate) bodies_len: u64,
-}
-
 /// Reads what is flushed.
 pub(crate) struct Store {
     blobs: Arc<dyn Blobs>,
-    opened_at: OpenedAt,
+    /// Where the log stood when it was opened: the bodies of its partial bundle are on disk only.
+    opened_at: Flushed,
+    /// Entries whose bodies are erased, which no flush has finished yet: on disk they may still lie. It is asked
+    /// whichever view is read.
+    erasures: RwLock<BTreeSet<LeafIndex>>,
     tiles: Cache<(u8, u64), Arc<TileNodes>>,
     bundles: Cache<u64, Entries, ByBytes>,
 }
@@ -57,13 +56,37 @@ impl Weighter<u64, Entries> for ByBytes {
 }
 
 impl Store {
-    pub(crate) fn new(blobs: Arc<dyn Blobs>, opened_at: OpenedAt) -> Self {
+    pub(crate) fn new(blobs: Arc<dyn Blobs>, opened_at: Flushed) -> Self {
         Self {
             blobs,
             opened_at,
+            erasures: RwLock::default(),
             tiles: Cache::new(TILE_CACHE_TILES),
             bundles: Cache::with_weighter(TILE_CACHE_TILES, BUNDLE_CACHE_BYTES, ByBytes),
         }
+    }
+
+    /// Gives out the body beside this entry no more, to no reader of any view.
+    pub(crate) fn begin_erasure(&self, index: LeafIndex) {
+        self.erasures.write().unwrap_or_else(PoisonError::into_inner).insert(index);
+    }
+
+    /// Forgets an erasure that is finished: whoever reads the disk finds the mark.
+    pub(crate) fn end_erasure(&self, index: LeafIndex) {
+        self.erasures.write().unwrap_or_else(PoisonError::into_inner).remove(&index);
+    }
+
+    /// Whether an erasure is committed and not finished.
+    pub(crate) fn is_being_erased(&self, index: LeafIndex) -> bool {
+        self.erasures.read().unwrap_or_else(PoisonError::into_inner).contains(&index)
+    }
+
+    /// Whether a body can be erased from its file, if it is there yet. The error tells where the file is damaged.
+    pub(crate) fn check_erasable(&self, body: &BodyToErase, flushed: Flushed) -> Result<(), ReadError> {
+        if body.index < flushed.size.next_index() {
+            bodies::check_erasable(&*self.blobs, body, flushed)?;
+        }
+        Ok(())
     }
 }
 
@@ -130,28 +153,26 @@ impl<'a> LogReader<'a> {
         }
     }
 
-    /// What is kept beside an entry.
+    /// What is kept beside an entry now. It is no part of the view: where it was erased later, it is gone from here too.
     pub fn body(&self, index: LeafIndex) -> Result<KeptBody, ReadError> {
         self.check_index(index)?;
-        if self.tail.erasures().contains(&index) {
+        if self.store.is_being_erased(index) {
             return Ok(KeptBody::Erased);
         }
         match self.tail.entry(index).map(|stored| &stored.body) {
-            Some(StoredBody::Kept(body)) => Ok(KeptBody::Kept(SideBody::clone(body))),
-            Some(StoredBody::Erased { .. }) => Ok(KeptBody::Erased),
+            Some(Some(held)) => Ok(held.body().map_or(KeptBody::Erased, |body| KeptBody::Kept(SideBody::clone(&body)))),
             // What came since the opening has its body in memory; what was in the partial bundle then, on disk only.
-            Some(StoredBody::NotHere) if index >= self.store.opened_at.size.next_index() => Ok(KeptBody::Absent),
+            Some(None) if index >= self.store.opened_at.size.next_index() => Ok(KeptBody::Absent),
             _ => self.body_on_disk(index),
         }
     }
 
     fn body_on_disk(&self, index: LeafIndex) -> Result<KeptBody, ReadError> {
-        let (bundle, at) = (index.get() / TILE_WIDTH as u64, index.get() as usize % TILE_WIDTH);
-        let OpenedAt { size, bodies_len } = self.store.opened_at;
-        // A flush may be writing behind them just now.
-        let was_partial = index < size.next_index() && bundle == size.get() / TILE_WIDTH as u64;
-        let end = if was_partial { bodies_len } else { u64::MAX };
-        Ok(match bodies::find(&*self.store.blobs, bundle, at, end)? {
+        let opened_at = self.store.opened_at;
+        // A flush may be writing behind those of the bundle that was partial then.
+        let was_there = index < opened_at.size.next_index();
+        let end = |bundle| if was_there { opened_at.bodies_end(bundle) } else { u64::MAX };
+        Ok(match bodies::find(&*self.store.blobs, index, end)? {
             None => KeptBody::Absent,
             Some(Content::Kept(body)) => KeptBody::Kept(body),
             Some(Content::Erased { .. }) => KeptBody::Erased,

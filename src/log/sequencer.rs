@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::batch::{self, Batch, Transition};
 use super::engine::{Shared, Sign, stopped};
-use super::erasure::{self, Erasures, Waiter};
+use super::erasure::{self, Erasures, Order};
 use super::error::SubmitError;
 use super::flush::{FlushJob, Flusher};
 use super::machine::Machine;
@@ -21,7 +21,7 @@ use super::tail::Tail;
 use super::view::{LogView, Published};
 use crate::clock::{Clock, Reading};
 use crate::hash::Hash;
-use crate::merkle::{LeafIndex, TreeSize, root_plan};
+use crate::merkle::{TreeSize, root_plan};
 use crate::storage::{Commits, FrameBuffer, FrameKind, Mark, StorageError};
 
 /// What the submitter of an admitted group gets.
@@ -163,9 +163,9 @@ impl<M: Machine> Sequencer<M> {
             }
             // Whoever waits is told by the answer being dropped.
             Control::Flush(_) | Control::Erase(..) if self.shared.latch.is_set() => {}
-            Control::Erase(index, answer) => {
-                if let Some(answer) = self.erasures.join(index, answer) {
-                    self.erase(index, answer);
+            Control::Erase(order) => {
+                if let Some(order) = self.erasures.join(order) {
+                    self.erase(order);
                 }
             }
             Control::FlushFailed => {
@@ -182,7 +182,7 @@ impl<M: Machine> Sequencer<M> {
                 self.tail.drop_below(size);
                 let finished = self.clean_journal(&mark);
                 for index in finished.iter().flat_map(erasure::Finished::indexes) {
-                    self.tail.erased(index);
+                    self.shared.store.end_erasure(index);
                 }
                 self.shared.trim_view(&self.tail);
                 self.flushes.flushed(&mark);
@@ -219,24 +219,24 @@ impl<M: Machine> Sequencer<M> {
         self.erasures.give_up();
     }
 
-    /// Commits an erasure. From then on no reader is given the body; who ordered it waits until it is gone.
-    fn erase(&mut self, index: LeafIndex, answer: Waiter) {
+    /// Commits an erasure. No read that begins after that is given the body; who ordered it waits until it is gone.
+    fn erase(&mut self, order: Order) {
+        let index = order.body.index;
         let frame = erasure::encode(index);
         let len = frame.payload().len();
         let appended = self.commits.reserve(len).and_then(|()| self.commits.append(FrameKind::Erasure, frame));
         match appended {
             Ok(mark) => {
+                self.shared.store.begin_erasure(index);
                 self.tail.erase(index);
-                self.shared.trim_view(&self.tail);
                 self.flushes.grew(len);
-                self.erasures.begin(index, &mark, answer);
+                self.erasures.begin(order, &mark);
             }
             Err(error) => {
                 if !error.outcome_is_known() {
                     self.shared.latch.set(&error);
                 }
-                // Nobody waiting for it changes nothing.
-                let _ = answer.send(Err(error));
+                order.answer(Err(error));
             }
         }
     }
@@ -357,6 +357,7 @@ impl<M: Machine> Sequencer<M> {
             mark: self.commits.last(),
             published: self.published.clone(),
             changes,
+            erasures: self.erasures.bodies(),
         };
         self.flushes.first_unflushed = None;
         self.flushes.in_flight = self.flushes.jobs.send(job).is_ok();
@@ -466,7 +467,7 @@ fn run_flush<M: Machine>(shared: &Arc<Shared<M>>, flusher: &mut Flusher, job: &F
         }
         std::thread::sleep(LOOK_AFTER);
     }
-    shared.set_flushed(job.tail.size());
+    shared.set_flushed(flusher.flushed());
     true
 }
 

@@ -2,10 +2,10 @@
 //! written yet.
 //!
 //! Everything is behind shared pointers and copied when it is written to while a view holds it, so that a view of one
-//! size is a clone: a few pointers for each level, however much lies behind them.
+//! size is a clone: a few pointers for each level, however much lies behind them. The one thing that changes under a
+//! view is a body that is erased: it is shared, and leaves all views at once.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
@@ -87,22 +87,30 @@ pub struct SideBody {
     pub bytes: Bytes,
 }
 
-/// What memory knows of the body beside an entry.
-#[derive(Clone, Debug, Default)]
-pub(crate) enum StoredBody {
-    /// There is none, or it lies on disk only.
-    #[default]
-    NotHere,
-    Kept(Arc<SideBody>),
-    /// It was erased; its length keeps its slot in the file.
-    Erased {
-        len: u32,
-    },
+/// A body in memory. All tails and views share it, so that who erases it takes it from all of them, older ones too.
+#[derive(Debug)]
+pub(crate) struct HeldBody {
+    len: u32,
+    body: Mutex<Option<Arc<SideBody>>>,
 }
 
-impl From<Option<Arc<SideBody>>> for StoredBody {
-    fn from(body: Option<Arc<SideBody>>) -> Self {
-        body.map_or(Self::NotHere, Self::Kept)
+impl HeldBody {
+    pub(crate) fn new(body: Arc<SideBody>) -> Arc<Self> {
+        Arc::new(Self { len: body.bytes.len() as u32, body: Mutex::new(Some(body)) })
+    }
+
+    /// Its length, which keeps its slot in the file when it is erased.
+    pub(crate) fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// The body; `None` from the moment when it was erased.
+    pub(crate) fn body(&self) -> Option<Arc<SideBody>> {
+        self.body.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn erase(&self) {
+        *self.body.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -110,7 +118,8 @@ impl From<Option<Arc<SideBody>>> for StoredBody {
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
     pub(crate) entry: Bytes,
-    pub(crate) body: StoredBody,
+    /// `None` where there is no body, or it lies on disk only.
+    pub(crate) body: Option<Arc<HeldBody>>,
     pub(crate) row: Row,
 }
 
@@ -119,8 +128,7 @@ impl Stored {
     pub(crate) fn weight(&self) -> usize {
         /// What an entry costs in memory beside its bytes.
         const OVERHEAD: usize = 128;
-        let body = if let StoredBody::Kept(body) = &self.body { body.bytes.len() } else { 0 };
-        OVERHEAD + self.entry.len() + body
+        OVERHEAD + self.entry.len() + self.body.as_ref().map_or(0, |body| body.len() as usize)
     }
 }
 
@@ -150,14 +158,6 @@ impl<T: Default + Clone> Lane<T> {
         self.full.get(usize::try_from(index.checked_sub(self.first)?).ok()?)
     }
 
-    fn piece_mut(&mut self, index: u64) -> Option<&mut T> {
-        if index == self.edge_index() {
-            return Some(Arc::make_mut(&mut self.edge));
-        }
-        let at = usize::try_from(index.checked_sub(self.first)?).ok()?;
-        Arc::make_mut(&mut self.full).get_mut(at).map(Arc::make_mut)
-    }
-
     /// The growing piece is full: the next one begins.
     fn turn(&mut self) {
         let full = std::mem::take(&mut self.edge);
@@ -179,8 +179,6 @@ pub(crate) struct Tail {
     size: u64,
     levels: Vec<Lane<TileNodes>>,
     bundles: Lane<Vec<Stored>>,
-    /// Entries whose bodies are erased, which no flush has finished yet: on disk they may still lie.
-    erasures: Arc<BTreeSet<LeafIndex>>,
 }
 
 impl Tail {
@@ -194,7 +192,6 @@ impl Tail {
             size,
             levels: tiles.iter().enumerate().map(lane).collect(),
             bundles: Lane::starting_at(size / TILE_WIDTH as u64, entries),
-            erasures: Arc::default(),
         }
     }
 
@@ -245,26 +242,11 @@ impl Tail {
         self.bundle(index.get() / TILE_WIDTH as u64)?.get(index.get() as usize % TILE_WIDTH)
     }
 
-    /// Lets go of the body beside an entry, and gives none out from now on.
-    pub(crate) fn erase(&mut self, index: LeafIndex) {
-        Arc::make_mut(&mut self.erasures).insert(index);
-        let bundle = self.bundles.piece_mut(index.get() / TILE_WIDTH as u64);
-        let stored = bundle.and_then(|bundle| bundle.get_mut(index.get() as usize % TILE_WIDTH));
-        if let Some(stored) = stored
-            && let StoredBody::Kept(body) = &stored.body
-        {
-            stored.body = StoredBody::Erased { len: body.bytes.len() as u32 };
+    /// Lets go of the body beside an entry, in this tail and in every one that shares it.
+    pub(crate) fn erase(&self, index: LeafIndex) {
+        if let Some(body) = self.entry(index).and_then(|stored| stored.body.as_ref()) {
+            body.erase();
         }
-    }
-
-    /// The erasures that no flush has finished.
-    pub(crate) fn erasures(&self) -> &BTreeSet<LeafIndex> {
-        &self.erasures
-    }
-
-    /// Forgets an erasure that is finished: whoever reads the disk finds the mark.
-    pub(crate) fn erased(&mut self, index: LeafIndex) {
-        Arc::make_mut(&mut self.erasures).remove(&index);
     }
 
     /// How many levels of tiles the tree has.

@@ -226,9 +226,8 @@ impl RegistryMachine {
     /// The batch is sealed: what it changed becomes what readers see.
     fn settle(&mut self, changes: Changes) {
         for (identity, row) in self.pending.drain() {
-            let Some(state) = self.registry.committed().identity(&identity) else { continue };
             let row = Arc::new(row);
-            self.rows.insert_mut(state.record.standing.genesis_index, Arc::clone(&row));
+            self.rows.insert_mut(genesis_of(self.registry.committed(), &identity), Arc::clone(&row));
             self.changed.rows.insert(identity, row);
         }
         for (subject, mentions) in self.mentions.take() {
@@ -241,9 +240,8 @@ impl RegistryMachine {
     }
 
     fn settle_mentions(&mut self, subject: Identity, mentions: Mentions) {
-        let Some(state) = self.registry.committed().identity(&subject) else { return };
-        let genesis = state.record.standing.genesis_index;
-        let Some(row) = self.rows.get(&genesis) else { return };
+        let genesis = genesis_of(self.registry.committed(), &subject);
+        let row = self.rows.get(&genesis).expect("a genesis makes the row of its identity, and what was loaded has it");
         let row = Row { about: Some(mentions), ..Row::clone(row) };
         self.rows.insert_mut(genesis, Arc::new(row));
         self.changed.mentions.insert(subject, mentions);
@@ -253,6 +251,7 @@ impl RegistryMachine {
         let link = Link::parse_entry(entry).map_err(|error| error.to_string())?;
         let read = ReadLink::read(link, None, self.log_id).map_err(|error| error.to_string())?;
         self.check_place(&read)?;
+        self.check_subject(&read)?;
         let facts = self.replay_facts(&read, past)?;
         let admitted = self.registry.trusted(index, &read, &facts);
         self.registry.apply(&admitted);
@@ -283,6 +282,13 @@ impl RegistryMachine {
         if fits { Ok(()) } else { Err("it does not follow the link before it in its chain".to_owned()) }
     }
 
+    /// And that whom it is about is there: nothing could be kept of it otherwise.
+    fn check_subject(&self, read: &ReadLink) -> Result<(), String> {
+        let subject = about::subject_of(read.body());
+        let is_there = subject.is_none_or(|subject| self.registry.identity(&subject).is_some());
+        if is_there { Ok(()) } else { Err("it is about an identity that is not there".to_owned()) }
+    }
+
     fn replay_trailer(&mut self, index: LeafIndex, entry: &[u8]) -> Result<log::Row, String> {
         let trailer = Trailer::parse(entry).ok_or("it is no trailer")?;
         let changes = self.registry.check_trailer(index, &trailer).map_err(|fault| format!("{fault:?}"))?;
@@ -305,6 +311,11 @@ impl Machine for RegistryMachine {
             checked.entry.bytes().len() + checked.link.beside().map_or(0, |beside| beside.body.len())
         };
         Weight { entries: group.links.len(), bytes: group.links.iter().map(bytes).sum() }
+    }
+
+    fn body_len(entry: &[u8]) -> Option<u32> {
+        let link = Link::parse_entry(entry).ok()?;
+        Some(link.header().body_len).filter(|_| !link.header().inline)
     }
 
     fn least_time(&self) -> UnixMillis {
@@ -398,6 +409,13 @@ impl Machine for RegistryMachine {
 /// The chain that a link belongs to.
 pub(crate) fn chain_of(link: &Link) -> Identity {
     if link.header().identity.is_zero() { Identity::from(link.curr()) } else { link.header().identity }
+}
+
+/// Where the chain of an identity begins of which the batch that was just sealed holds a link, or one about it.
+fn genesis_of(committed: &Snapshot, identity: &Identity) -> LeafIndex {
+    let state = committed.identity(identity);
+    let state = state.expect("admission and replay take no link of an identity, or about one, that is not there");
+    state.record.standing.genesis_index
 }
 
 fn signed_chain(link: &VerifiedLink) -> Identity {

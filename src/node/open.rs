@@ -218,11 +218,7 @@ fn storage(directory: &Directory, views: ViewStore) -> Result<Storage, NodeError
     match views {
         ViewStore::Fjall => Ok(directory.storage()?),
         #[cfg(feature = "sled")]
-        ViewStore::Sled => {
-            let path = directory.path().join("views-sled");
-            let views = crate::storage::SledViews::open(&path).map_err(DirectoryError::from)?;
-            Ok(directory.storage_with(Arc::new(views))?)
-        }
+        ViewStore::Sled => Ok(directory.storage_on_sled()?),
     }
 }
 

@@ -109,11 +109,13 @@ pub(crate) fn load(views: &dyn Views) -> Result<Loaded, StorageError> {
     if let Some(value) = views.read(b"x")? {
         (parts.log_time, parts.size, parts.office) = read_general(&value).ok_or_else(damaged)?;
     }
-    if rows.len() != parts.identities.len() || !mentions.is_empty() {
+    let rows: Rows = rows.into_iter().collect();
+    // Each identity has its row, and each list of links about one its identity.
+    if rows.size() != parts.identities.len() || genesis.len() != parts.identities.len() || !mentions.is_empty() {
         return Err(damaged());
     }
     let retracted = parts.retracted.iter().copied().collect();
-    Ok(Loaded { parts, rows: rows.into_iter().collect(), retracted })
+    Ok(Loaded { parts, rows, retracted })
 }
 
 fn damaged() -> StorageError {

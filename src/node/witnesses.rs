@@ -62,8 +62,9 @@ impl WitnessPolicy {
             !matches!(line.split_ascii_whitespace().next(), None | Some("log")) && !line.trim_start().starts_with('#')
         };
         let lines: String = text.lines().filter(keeps).flat_map(|line| [line, "\n"]).collect();
-        let logs: String = keys.iter().map(|vkey| format!("log {vkey}\n")).collect();
-        let policy = Policy::parse(format!("{logs}{lines}").as_bytes()).map_err(WitnessPolicyError::Policy)?;
+        let logs: Vec<_> = keys.iter().map(|vkey| format!("log {vkey}\n")).collect();
+        let policy =
+            Policy::parse(format!("{}{lines}", logs.concat()).as_bytes()).map_err(WitnessPolicyError::Policy)?;
         Ok(Self { lines, policy })
     }
 

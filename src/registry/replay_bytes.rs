@@ -1,7 +1,8 @@
 //! Bytes of a replay, for whoever will go on where it ended.
 //!
 //! All that the fold and its rules need: every identity, every key and link that counts, every trailer, the tree's edge.
-//! They are for a store of one's own: who can change them can make a replay believe anything.
+//! They are for a store of one's own: who can change them can make a replay believe anything. They name no version: the
+//! store's own (`audit/state.rs`) goes up with each change of them.
 
 use super::fold::{Parts, Registry};
 use super::past::Past;

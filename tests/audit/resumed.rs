@@ -174,6 +174,32 @@ fn a_state_that_is_damaged() {
 }
 
 #[test]
+fn a_state_of_another_version_is_named() {
+    let (kept, (mut log, mut alpha, _)) = (Kept::new(), Log::with_agents());
+    grow(&mut log, &mut alpha, 3);
+    audit_kept(&log.files(), &kept.path());
+    let bytes = std::fs::read(kept.path()).unwrap();
+    let first = b"soulchain/audit-state/v1\n";
+    assert!(bytes.starts_with(first));
+    let rest = &bytes[first.len()..bytes.len() - 32];
+    let read = |version: &str| {
+        let line = format!("soulchain/audit-state/v{version}\n");
+        let digest = soulchain::hash::sha256(&[line.as_bytes(), rest]);
+        std::fs::write(kept.path(), [line.as_bytes(), rest, &digest[..]].concat()).unwrap();
+        State::read(&kept.path())
+    };
+    assert!(read("1").is_ok());
+    for (version, number) in [("0", 0), ("2", 2), ("10", 10)] {
+        let Err(error) = read(version) else { panic!("{version}") };
+        assert!(matches!(error, StateError::Version(_, found) if found == number), "{error}");
+        assert!(error.to_string().contains(&format!("version {number}")), "{error}");
+    }
+    for version in ["", "01", "x", "1 ", "123456789"] {
+        assert!(matches!(read(version), Err(StateError::Damaged(_))), "{version}");
+    }
+}
+
+#[test]
 fn a_log_of_the_same_size_with_another_root() {
     let (kept, (mut log, mut alpha, _)) = (Kept::new(), Log::with_agents());
     grow(&mut log, &mut alpha, 3);

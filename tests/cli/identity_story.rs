@@ -265,6 +265,46 @@ fn keys_under_passphrases() {
     assert!(node.fails(2, &format!("SOULCHAIN_PASSPHRASE=two {recover}")).contains("wrong passphrase"));
     node.stdout(&format!("SOULCHAIN_RECOVERY_PASSPHRASE=one SOULCHAIN_PASSPHRASE=two {recover}"));
     node.stdout("SOULCHAIN_PASSPHRASE=two soulchain agent act scout mine --keys home");
+    // What is set aside needs no passphrase, which may be what was lost.
+    let again = "soulchain agent recover scout --recovery-key home/scout-next.key";
+    node.stdout(&format!("SOULCHAIN_RECOVERY_PASSPHRASE=two SOULCHAIN_PASSPHRASE=three {again}"));
+    assert!(node.has(&format!("{KEYS}/scout-admin.key.retired-5")));
+}
+
+#[test]
+fn keys_of_others_are_not_set_aside() {
+    let node = Node::with_agents(&["scout", "other"]);
+    let recovery_key = format!("--recovery-key {KEYS}/scout-next.key");
+    let recover = format!("soulchain agent recover scout {recovery_key} --unencrypted");
+    let revoke = format!("soulchain agent revoke scout {recovery_key} --yes");
+    for role in ["act", "admin", "next"] {
+        let (dir, file) = (format!("mixed-{role}"), format!("mixed-{role}/scout-{role}.key"));
+        node.stdout(&format!("mkdir {dir} && cp {KEYS}/other-{role}.key {file}"));
+        let before = node.read(&file);
+        let mut lines = vec![format!("{recover} --keys {dir}")];
+        lines.extend((role != "next").then(|| format!("{revoke} --keys {dir}")));
+        for line in lines {
+            let refused = node.fails(2, &line);
+            assert!(refused.contains(&format!("{file} holds a key of another agent")), "{refused}");
+            assert_eq!(node.stdout(&format!("ls {dir}")), format!("scout-{role}.key\n"), "{line}");
+            assert_eq!(node.read(&file), before);
+        }
+    }
+    // Nor what is no key, nor what the agent goes on using.
+    node.stdout(&format!("mkdir own && cp {KEYS}/scout-admin.key own && echo lost > own/scout-act.key"));
+    assert!(node.fails(2, &format!("{recover} --keys own")).contains("or move it to another place"));
+    node.stdout("cp own/scout-admin.key own/scout-act.key");
+    let misplaced = node.fails(2, "soulchain agent rotate scout --key act --unencrypted --keys own");
+    assert!(misplaced.contains("own/scout-act.key holds a key of this agent that stays in use"), "{misplaced}");
+    node.stdout(&format!("cp {KEYS}/scout-next.key own/scout-act.key"));
+    let misplaced = node.fails(2, "soulchain agent revoke scout --yes --keys own");
+    assert!(misplaced.contains("stays in use"), "{misplaced}");
+    let record = node.record("scout");
+    assert_eq!((&record["seqno"], &record["status"]), (&1.into(), &"active".into()));
+    // Those that a thief has retired are this agent's.
+    node.stdout(&format!("mkdir thief && cp {KEYS}/scout-a*.key thief"));
+    node.stdout("soulchain agent rotate scout --unencrypted --keys thief");
+    assert_eq!(node.json(&recover)["retired"].as_array().unwrap().len(), 3);
 }
 
 #[test]

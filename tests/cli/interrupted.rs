@@ -212,6 +212,116 @@ fn without_the_pending_event_the_record_tells() {
 }
 
 #[test]
+fn without_the_pending_event_the_files_are_named_by_it_all_the_same() {
+    let node = registered();
+    cut_off(&node, Loses::Answer);
+    fs::remove_file(keys(&node).join("scout.pending")).unwrap();
+    // The chain goes on with a copy of the new key.
+    node.stdout("mkdir copy && cp .soulchain/keys/scout-act.new.key copy/scout-act.key");
+    node.stdout("soulchain agent act scout mine --keys copy");
+    node.stdout(ROTATE);
+    check_files(&node, 2);
+}
+
+#[test]
+fn a_key_that_was_retired_meanwhile_does_not_come_into_use() {
+    for (with_pending, with_current) in [(true, true), (true, false), (false, true), (false, false)] {
+        let node = registered();
+        cut_off(&node, Loses::Answer);
+        let [old, staged] = ["scout-act.key", "scout-act.new.key"].map(|file| kid(&keys(&node).join(file)));
+        if !with_pending {
+            fs::remove_file(keys(&node).join("scout.pending")).unwrap();
+        }
+        node.stdout(
+            "soulchain agent recover scout --recovery-key .soulchain/keys/scout-next.key --keys home --unencrypted",
+        );
+        let copy = "cp home/scout-act.key home/scout-admin.key .soulchain/keys";
+        if with_current {
+            node.stdout(copy);
+        } else {
+            let refused = node.shell("soulchain agent rotate scout --unencrypted");
+            let told = String::from_utf8_lossy(&refused.stderr);
+            assert!(refused.status.code() == Some(1) && told.contains("not a live key"), "{told}");
+            assert!(told.contains("was retired meanwhile"), "{told}");
+            assert_eq!(kid(&keys(&node).join("scout-act.key")), old);
+            node.stdout(copy);
+        }
+        let done: Value = serde_json::from_str(&node.stdout(ROTATE)).unwrap();
+        assert_eq!((&done["resumed"], &done["link"]["seqno"]), (&false.into(), &4.into()), "{done}");
+        check_files(&node, 4);
+        assert_eq!(kid(&keys(&node).join("scout-act.new.key.retired-2")), staged);
+    }
+}
+
+#[test]
+fn keys_that_are_staged_and_listed_stay_in_use_until_the_agent_is_revoked() {
+    let node = registered();
+    cut_off(&node, Loses::Answer);
+    fs::remove_file(keys(&node).join("scout.pending")).unwrap();
+    let unasked = node.shell("soulchain agent revoke scout </dev/null");
+    let told = String::from_utf8_lossy(&unasked.stderr);
+    assert!(unasked.status.code() == Some(2) && told.contains("--yes"), "{told}");
+    check_files(&node, 2);
+    node.stdout(REVOKE);
+    assert!(keys(&node).join("scout-act.key.retired-4").exists() && !keys(&node).join("scout-act.key").exists());
+}
+
+const REVOKE: &str = "soulchain agent revoke scout --yes";
+const REVOKE_FOR_GOOD: &str = "soulchain agent revoke scout --yes --recovery-key .soulchain/keys/scout-next.key";
+
+/// Revokes through a node that loses the answer, or the request.
+fn revoke_cut_off(loses: Loses, line: &str) -> Node {
+    let node = registered();
+    let lossy = Lossy::start(&node, loses);
+    assert_eq!(node.shell(&format!("{NODE}{} {line}", lossy.url)).status.code(), Some(3));
+    assert!(keys(&node).join("scout.pending").exists());
+    node
+}
+
+/// The exit code of a revocation, and what it tells; how final it is told to be must be how final it is.
+fn revoke(node: &Node, line: &str, is_final: bool) -> (Option<i32>, String) {
+    let done = node.shell(line);
+    let told = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!((told.contains("this is final"), told.contains("within 30 days")), (is_final, !is_final), "{told}");
+    for file in ["scout-act.key", "scout-admin.key", "scout.pending"] {
+        assert!(!keys(node).join(file).exists(), "{file}");
+    }
+    assert!(keys(node).join("scout-act.key.retired-2").exists());
+    let recovered = node
+        .shell("soulchain agent recover scout --recovery-key .soulchain/keys/scout-next.key --keys home --unencrypted");
+    assert_eq!(recovered.status.success(), !is_final, "{}", String::from_utf8_lossy(&recovered.stderr));
+    (done.status.code(), told)
+}
+
+#[test]
+fn a_revocation_that_was_cut_off_is_finished_by_the_same_request() {
+    for (line, is_final) in [(REVOKE, false), (REVOKE_FOR_GOOD, true)] {
+        for loses in [Loses::Request, Loses::Answer] {
+            let node = revoke_cut_off(loses, line);
+            let (code, told) = revoke(&node, line, is_final);
+            assert!(code == Some(0) && told.contains("by an earlier attempt"), "{told}");
+        }
+    }
+}
+
+#[test]
+fn a_revocation_by_one_key_does_not_answer_a_request_by_another() {
+    for (first, second, is_final) in [(REVOKE, REVOKE_FOR_GOOD, true), (REVOKE_FOR_GOOD, REVOKE, false)] {
+        // What is not logged is not sent.
+        let node = revoke_cut_off(Loses::Request, first);
+        let (code, told) = revoke(&node, second, is_final);
+        assert!(code == Some(0) && told.contains("is given up") && !told.contains("earlier attempt"), "{told}");
+        // What is logged stands, and is not told to be what was asked for.
+        let node = revoke_cut_off(Loses::Answer, first);
+        let (code, told) = revoke(&node, second, !is_final);
+        assert!(code == Some(1) && told.contains("revoked already"), "{told}");
+    }
+    // Nor does it end an agent whose owner thinks better of it.
+    let node = revoke_cut_off(Loses::Request, REVOKE);
+    finished(&node, false, 2);
+}
+
+#[test]
 fn another_command_finishes_what_was_begun_first() {
     let node = registered();
     cut_off(&node, Loses::Answer);

@@ -1,12 +1,14 @@
 //! A data directory on the file system: made whole, held by one process, opened again.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use soulchain::clock::SystemClock;
-use soulchain::log::{Directory, DirectoryError, Engine, Opaque, OpaqueGroup, Options, OriginFile, open};
+use soulchain::log::{Directory, DirectoryError, Engine, Opaque, OpaqueGroup, Options, OriginFile, Storage, open};
 use soulchain::merkle::{LeafIndex, TreeSize};
+use soulchain::storage::FjallViews;
 
 use super::world::{block_on, note, signer};
 
@@ -62,4 +64,67 @@ fn what_is_no_directory_is_refused() {
         let Err(error) = Directory::open(parent.path()) else { panic!("{origin}") };
         assert!(error.to_string().contains(says), "{error}");
     }
+}
+
+/// A store whose files are others by now, whatever they were: the next start makes it anew from the entries.
+fn rebuilds_what_cannot_be_opened(folder: &str, storage: fn(&Directory) -> Storage, is_closed: fn(&Path) -> bool) {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("log");
+    Directory::create(&path, &origin(), |_| Ok(())).unwrap();
+    let opened = || {
+        let directory = Directory::open(&path).unwrap();
+        let (engine, recovery) =
+            open(Opaque, storage(&directory), signer(), Arc::new(SystemClock::new()), Options::default()).unwrap();
+        engine.keep(Box::new(directory));
+        (engine, recovery)
+    };
+    let (engine, _) = opened();
+    let group = OpaqueGroup::new((0..300_u32).map(|number| number.to_be_bytes().to_vec().into()).collect()).unwrap();
+    let view = engine.submit(group).ok().unwrap().blocking_answer().ok().unwrap().view;
+    engine.close();
+    drop(engine);
+    let (engine, recovery) = opened();
+    assert!(!recovery.views_rebuilt, "they were there");
+    engine.close();
+    drop(engine);
+    spoil(&path.join(folder));
+    assert!(is_closed(&path.join(folder)), "the store opens all the same");
+    let (engine, recovery) = opened();
+    assert_eq!((engine.view().size(), engine.view().root(), recovery.replayed), (view.size(), view.root(), 300));
+    engine.close();
+    drop(engine);
+    let (engine, recovery) = opened();
+    assert!(!recovery.views_rebuilt && recovery.replayed == 0, "they are there again");
+    engine.close();
+}
+
+/// Writes something else into every file.
+fn spoil(folder: &Path) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            spoil(&path);
+        } else {
+            fs::write(path, b"something else").unwrap();
+        }
+    }
+}
+
+#[test]
+fn views_on_fjall_that_cannot_be_opened_are_made_anew() {
+    rebuilds_what_cannot_be_opened(
+        "views",
+        |directory| directory.storage().unwrap(),
+        |path| FjallViews::open(path).is_err(),
+    );
+}
+
+#[cfg(feature = "sled")]
+#[test]
+fn views_on_sled_that_cannot_be_opened_are_made_anew() {
+    rebuilds_what_cannot_be_opened(
+        "views-sled",
+        |directory| directory.storage_on_sled().unwrap(),
+        |path| soulchain::storage::SledViews::open(path).is_err(),
+    );
 }

@@ -1,9 +1,14 @@
 //! Erasing bodies, wherever they lie: in memory, in the journal, in a file that grows, in one that is full.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
-use soulchain::log::{Engine, EraseError, KeptBody, ReadError};
+use soulchain::log::{Engine, EraseError, KeptBody, MAX_PENDING_ERASURES, OpenError, ReadError};
 use soulchain::merkle::LeafIndex;
+use soulchain::storage::StorageError;
 
 use super::audit::{check_files, check_gone, check_log, secret};
 use super::disk::{Fate, Plan, Survivors};
@@ -21,6 +26,25 @@ fn body(engine: &Engine<Rules>, index: u64) -> KeptBody {
 fn erase(engine: &Engine<Rules>, index: u64) -> Result<(), EraseError> {
     block_on(engine.erase(LeafIndex::new(index)))
 }
+
+/// An order that was given and is not answered.
+type Ordered<'a> = Pin<Box<dyn Future<Output = Result<(), EraseError>> + 'a>>;
+
+/// Orders an erasure, and does not wait; `None` where it is done already.
+fn order(engine: &Engine<Rules>, index: u64) -> Option<Ordered<'_>> {
+    let mut ordered: Ordered<'_> = Box::pin(engine.erase(LeafIndex::new(index)));
+    match ordered.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Pending => Some(ordered),
+        Poll::Ready(answer) => {
+            answer.unwrap();
+            None
+        }
+    }
+}
+
+/// How often the disk is asked before an erasure of a body that is flushed is committed: how long the file is and what
+/// is at the head of the first slot, and the same for where the next one begins.
+const LOOKS: u64 = 4;
 
 /// Audits an open log, and what of it is on disk now, after a crash, and after it was opened anew.
 fn check(world: &World, engine: &Engine<Rules>, told: &Told) {
@@ -139,13 +163,18 @@ fn nobody_reads_a_body_from_the_commit_of_its_erasure_on() {
         if flushed {
             block_on(engine.flush()).unwrap();
         }
+        let before = engine.view();
         world.disk.plan(None);
         told.clone().append(&engine, &one("c", 1)).unwrap();
         let ops = world.disk.ops().len() as u64;
         // The frame is committed, and then the disk is gone: nobody is told, and nobody is given the body.
-        world.plan(Plan { at: ops - 1, fate: Fate::PowerCut, dead_after: true });
+        let looks = if flushed { LOOKS } else { 0 };
+        world.plan(Plan { at: looks + ops - 1, fate: Fate::PowerCut, dead_after: true });
         assert!(matches!(told.erase(&engine, &line("a")), Err(EraseError::Stopped)));
         assert_eq!(body(&engine, at), KeptBody::Erased);
+        let of_before = |at| engine.reader(&before).body(LeafIndex::new(at)).unwrap();
+        assert_eq!(of_before(at), KeptBody::Erased, "an older view");
+        assert_eq!(of_before(at + 1).into_body(), line("b").side_body());
         assert!(matches!(erase(&engine, at), Err(EraseError::Stopped)), "it is not said to be done");
         engine.close();
         assert!(matches!(erase(&engine, at), Err(EraseError::Stopped)));
@@ -225,4 +254,204 @@ fn what_cannot_be_found_is_not_erased() {
     assert_eq!(engine.latched(), None);
     engine.close();
     world.open().unwrap().0.close();
+}
+
+/// A view that was taken before an erasure, wherever the body lay then.
+#[test]
+fn an_older_view_gives_out_no_body_that_is_erased() {
+    let world = World::created(4 << 20);
+    let mut told = Told::default();
+    let (engine, _) = world.open().unwrap();
+    told.append(&engine, &[line("full")]).unwrap();
+    told.append(&engine, &(0..300).map(|number| Line::new(&format!("m{number}"), 1)).collect::<Vec<_>>()).unwrap();
+    told.append(&engine, &[line("partial")]).unwrap();
+    engine.close();
+    let (engine, _) = world.open().unwrap();
+    told.append(&engine, &[line("flushed")]).unwrap();
+    block_on(engine.flush()).unwrap();
+    let before_last = engine.view();
+    let committed = engine.submit(vec![line("new"), line("kept")]).unwrap().blocking_answer().unwrap();
+    let first = told.acknowledge(&[line("new"), line("kept")], &committed);
+    let views = [before_last, committed.view, engine.view()];
+    for key in ["full", "partial", "flushed", "new"] {
+        let index = told.entries.iter().find(|entry| entry.entry == line(key).entry()).unwrap().index;
+        let shown = || views.iter().filter_map(|view| engine.reader(view).body(LeafIndex::new(index)).ok());
+        assert!(shown().all(|body| body.into_body() == line(key).side_body()), "{key} before");
+        told.erase(&engine, &line(key)).unwrap();
+        assert!(shown().all(|body| body == KeptBody::Erased), "{key} after");
+    }
+    assert_eq!(body(&engine, first + 1).into_body(), line("kept").side_body());
+    check(&world, &engine, &told);
+    engine.close();
+}
+
+/// Where the length of a slot is in its file; bodies here have 900 bytes.
+const LENGTH_AT: usize = 34;
+const SLOT_LEN: usize = 38 + 900;
+
+/// One byte of a length is changed: one too long, one too short, longer than the file.
+const LIES: [(usize, u8); 3] = [(3, 0x85), (3, 0x83), (1, 0x0f)];
+
+/// Nothing is committed for a slot that lies about its length, nothing latches, and no byte is overwritten.
+#[test]
+fn a_slot_that_lies_about_its_length_is_not_erased() {
+    let world = World::created(4 << 20);
+    let mut told = Told::default();
+    let (engine, _) = world.open().unwrap();
+    let group: Vec<Line> = ["a", "b", "c"].map(line).into();
+    told.append(&engine, &group).unwrap();
+    told.append(&engine, &(0..252).map(|number| Line::new(&format!("m{number}"), 1)).collect::<Vec<_>>()).unwrap();
+    let in_partial: Vec<Line> = ["d", "e"].map(line).into();
+    told.append(&engine, &in_partial).unwrap();
+    block_on(engine.flush()).unwrap();
+    let places = [("bodies/000", 0, "a"), ("bodies/000", 1, "b"), ("bodies/000", 2, "c"), ("bodies/001", 0, "d")];
+    let places = [&places[..], &[("bodies/001", 1, "e")]].concat();
+    let refuse_all = |engine: &Engine<Rules>| {
+        for (name, slot, key) in &places {
+            let right = world.disk.peek(name).unwrap();
+            let index = told.entries.iter().find(|entry| entry.entry == line(key).entry()).unwrap().index;
+            for (at, byte) in LIES {
+                let mut wrong = right.clone();
+                wrong[slot * SLOT_LEN + LENGTH_AT + at] = byte;
+                world.disk.poke(name, Some(wrong.clone()));
+                world.disk.plan(None);
+                let refused = erase(engine, index);
+                assert!(matches!(refused, Err(EraseError::Read(ReadError::Damaged { .. }))), "{key} {at}: {refused:?}");
+                assert!(!world.disk.ops().iter().any(|(op, _)| ["write", "sync"].contains(op)), "{key} {at}");
+                assert!(world.disk.peek(name) == Some(wrong), "{key} {at}");
+            }
+            world.disk.poke(name, Some(right));
+        }
+        assert_eq!(engine.latched(), None);
+    };
+    // With those in memory that came last; then with all on disk only.
+    refuse_all(&engine);
+    engine.close();
+    let (engine, _) = world.open().unwrap();
+    refuse_all(&engine);
+    for key in ["a", "c", "d"] {
+        told.erase(&engine, &line(key)).unwrap();
+    }
+    check(&world, &engine, &told);
+    engine.close();
+}
+
+/// A slot that was right when its erasure was ordered: the flush and the next opening stop before they overwrite.
+#[test]
+fn a_slot_that_lies_after_the_order_stops_the_engine() {
+    for (at, byte) in LIES {
+        let world = World::created(1 << 20);
+        let mut told = Told::default();
+        let (engine, _) = world.open().unwrap();
+        let index = told.append(&engine, &[line("a"), line("b")]).unwrap();
+        block_on(engine.flush()).unwrap();
+        world.disk.set_full(Some("bodies/"));
+        let ordered = order(&engine, index).unwrap();
+        while body(&engine, index) != KeptBody::Erased {
+            std::thread::yield_now();
+        }
+        let right = world.disk.peek("bodies/000").unwrap();
+        let mut wrong = right.clone();
+        wrong[LENGTH_AT + at] = byte;
+        world.disk.poke("bodies/000", Some(wrong.clone()));
+        world.disk.set_full(None);
+        assert!(matches!(block_on(ordered), Err(EraseError::Stopped)));
+        assert!(engine.latched().unwrap().contains("bodies/000 is damaged"));
+        engine.close();
+        let refused = world.open().err().unwrap();
+        assert!(matches!(refused, OpenError::Storage(StorageError::Damaged { .. })), "{refused}");
+        assert!(world.disk.peek("bodies/000") == Some(wrong), "not a byte is overwritten");
+        // With the file put back it is done.
+        world.disk.poke("bodies/000", Some(right));
+        let (engine, _) = world.open().unwrap();
+        told.erasures.insert(index, Erasure::Answered);
+        check(&world, &engine, &told);
+        engine.close();
+    }
+}
+
+#[test]
+fn more_orders_than_there_are_places_are_refused() {
+    let world = World::created(4 << 20);
+    let mut told = Told::default();
+    let (engine, _) = world.open().unwrap();
+    let lines: Vec<Line> = (0..MAX_PENDING_ERASURES + 2).map(|number| line(&format!("s{number}"))).collect();
+    let first = told.append(&engine, &lines).unwrap();
+    told.erase(&engine, &lines[0]).unwrap();
+    // No flush comes to its end.
+    world.disk.set_full(Some("bodies/"));
+    let left: Vec<u64> = (first + 1..).take(MAX_PENDING_ERASURES + 1).collect();
+    let (last, most) = left.split_last().unwrap();
+    // Two for the same body take two places.
+    let mut orders: Vec<Ordered<'_>> = most[1..].iter().map(|index| order(&engine, *index).unwrap()).collect();
+    orders.push(order(&engine, most[1]).unwrap());
+    for index in [*last, most[0], most[1]] {
+        assert!(matches!(erase(&engine, index), Err(EraseError::Overloaded)), "{index}");
+    }
+    assert_eq!(body(&engine, *last).into_body(), lines[MAX_PENDING_ERASURES + 1].side_body(), "it is still there");
+    erase(&engine, first).unwrap();
+    assert!(matches!(erase(&engine, last + 1), Err(EraseError::NoBody)), "a trailer");
+    // Who goes away takes no place with him.
+    orders.truncate(10);
+    assert!(matches!(erase(&engine, *last), Err(EraseError::Overloaded)));
+    world.disk.set_full(None);
+    for ordered in orders {
+        block_on(ordered).unwrap();
+    }
+    for index in &left {
+        erase(&engine, *index).unwrap();
+    }
+    told.erasures = (first..=*last).map(|index| (index, Erasure::Answered)).collect();
+    check_log(&engine, &told);
+    engine.close();
+}
+
+/// Orders that latch the engine, find it latched, or find it closed give their places back.
+#[test]
+fn every_end_of_an_order_frees_its_place() {
+    let world = World::created(1 << 20);
+    let mut told = Told::default();
+    let (engine, _) = world.open().unwrap();
+    let at = told.append(&engine, &[line("a"), line("b")]).unwrap();
+    block_on(engine.flush()).unwrap();
+    world.plan(Plan { at: LOOKS, fate: Fate::Lost, dead_after: true });
+    for _ in 0..=MAX_PENDING_ERASURES {
+        assert!(matches!(erase(&engine, at), Err(EraseError::Stopped)));
+    }
+    engine.close();
+    for _ in 0..=MAX_PENDING_ERASURES {
+        assert!(matches!(erase(&engine, at), Err(EraseError::Stopped)));
+    }
+}
+
+/// What one order costs does not grow with how many there were before.
+#[test]
+fn ten_thousand_bodies_are_erased() {
+    const BODIES: usize = 10_000;
+    let world = World::created(8 << 20);
+    let mut told = Told::default();
+    let (engine, _) = world.open().unwrap();
+    let lines: Vec<Line> = (0..BODIES)
+        .map(|number| Line::new(&format!("s{number}"), 1).with_body(secret(&number.to_string(), 40)))
+        .collect();
+    let first = told.append(&engine, &lines).unwrap();
+    engine.close();
+    let (engine, _) = world.open().unwrap();
+    let before = engine.view();
+    let all: Vec<u64> = (first..).take(BODIES).collect();
+    let mut took = Vec::new();
+    for some in all.chunks(1_000) {
+        let start = Instant::now();
+        let orders: Vec<Ordered<'_>> = some.iter().filter_map(|index| order(&engine, *index)).collect();
+        for ordered in orders {
+            block_on(ordered).unwrap();
+        }
+        took.push(start.elapsed().as_millis());
+    }
+    eprintln!("a thousand erasures took {took:?} ms");
+    assert!(took.iter().sum::<u128>() < 120_000);
+    assert!(all.iter().all(|at| engine.reader(&before).body(LeafIndex::new(*at)).unwrap() == KeptBody::Erased));
+    told.erasures = all.iter().map(|index| (*index, Erasure::Answered)).collect();
+    check_log(&engine, &told);
+    engine.close();
 }

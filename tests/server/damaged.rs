@@ -2,10 +2,15 @@
 
 use std::path::PathBuf;
 
+use bytes::Bytes;
 use serde_json::Value;
 use soulchain::encoding::b64_encode;
+use soulchain::log::{Machine as _, Past, ReadError, Row};
+use soulchain::merkle::LeafIndex;
+use soulchain::node::RegistryMachine;
+use soulchain::soul::LogId;
 
-use super::agent::Agent;
+use super::agent::{Agent, Signed};
 use super::support::{Server, Setup};
 
 /// An entry in the middle of the first bundle, and one behind it.
@@ -132,4 +137,36 @@ fn a_damaged_tile_is_never_an_answer() {
     assert_eq!(scene.server.get("/tile/0/001").status, 200);
     assert_eq!(answered(&scene.server, "/v1/agents/hurt")["head"]["seqno"], 601);
     scene.heal(name);
+}
+
+/// For links that ask nothing of the past.
+struct NoPast;
+
+impl Past for NoPast {
+    fn entry(&self, _: LeafIndex) -> Result<Bytes, ReadError> {
+        Err(ReadError::PastEnd)
+    }
+
+    fn row(&self, _: LeafIndex) -> Result<Row, ReadError> {
+        Err(ReadError::PastEnd)
+    }
+}
+
+#[test]
+fn a_link_about_an_identity_that_is_not_there_ends_the_replay() {
+    let log_id = LogId::of_origin("log.example/damaged");
+    let (mut speaker, mut subject) = (Agent::new(log_id, "speaker"), Agent::new(log_id, "subject"));
+    let (first, second) = (speaker.genesis(), subject.genesis());
+    let about = speaker.say(&super::types::feedback(subject.identity(), None));
+    let replay = |links: &[&Signed]| {
+        let mut machine = RegistryMachine::new(log_id);
+        let mut taken = (0..).map(LeafIndex::new).zip(links);
+        taken.try_for_each(|(index, (link, _))| machine.apply(index, link.entry(), &NoPast).map(|_| ()))
+    };
+    assert!(replay(&[&first, &second, &about]).is_ok());
+    // Whoever was registered later was not there either.
+    for links in [&[&first, &about][..], &[&first, &about, &second]] {
+        let error = replay(links).unwrap_err();
+        assert_eq!((error.index.get(), &error.what[..]), (1, "it is about an identity that is not there"));
+    }
 }

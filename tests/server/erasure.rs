@@ -1,16 +1,21 @@
 //! Erasing a body: who may, and what is left of it in the files of the node.
 
+use std::future::Future as _;
 use std::num::NonZeroU32;
+use std::task::{Context, Poll, Waker};
 
 use serde_json::Value;
 use soulchain::clock;
 use soulchain::ed25519::SigningKey;
 use soulchain::http::LimitSettings;
 use soulchain::keyfile::KeyFile;
+use soulchain::log::MAX_PENDING_ERASURES;
+use soulchain::merkle::LeafIndex;
 use soulchain::node::check_directory;
 
 use super::agent::{Agent, Signed, key};
 use super::bodies::Reader;
+use super::platform::FillingDisk;
 use super::proofs::check_proofs;
 use super::support::{Answer, Server, Setup, found_in_files};
 
@@ -174,6 +179,70 @@ fn an_address_that_erases_too_often_waits() {
     answer.problem(429, "rate_limited");
     assert!(answer.header("retry-after").is_some());
     assert_eq!(ask("192.0.2.2").status, 204);
+}
+
+#[test]
+fn more_erasures_than_there_is_room_for_are_told_to_wait() {
+    let (server, agent, _) = with_body();
+    let directory = server.stop();
+    let disk = FillingDisk::at(&directory.path().join("data"));
+    let server = Server::open_on(directory, Setup::default(), disk.platform());
+    let found = server.json("/v1/agents/keeper/links/2")["index"].as_u64().unwrap();
+    disk.set_no_room_for_bodies(true);
+    let order = || {
+        let mut order = Box::pin(server.node.engine().erase(LeafIndex::new(found)));
+        assert!(matches!(order.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Pending));
+        order
+    };
+    let orders: Vec<_> = (0..MAX_PENDING_ERASURES).map(|_| order()).collect();
+    for path in [PATH, "/v1/agents/keeper/links/3/body"] {
+        let answer = erase_at(&server, &agent.admin, path);
+        answer.problem(503, "overloaded");
+        assert_eq!(answer.header("retry-after"), Some("1"));
+    }
+    assert_eq!(read(&server, &agent.act, "/v1/agents/keeper/links/3/body").json()["body"], OTHER);
+    disk.set_no_room_for_bodies(false);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for order in orders {
+        runtime.block_on(order).unwrap();
+    }
+    for path in [PATH, "/v1/agents/keeper/links/3/body"] {
+        assert_eq!(erase_at(&server, &agent.admin, path).status, 204);
+        read(&server, &agent.act, path).problem(410, "gone");
+    }
+    server.audit();
+}
+
+/// The length on disk says that the slot is as long as it and the next one together: as slots the file is in order.
+#[test]
+fn a_slot_that_has_swallowed_its_neighbour_is_not_erased() {
+    /// A slot of it is 256 bytes long, so that one byte of a length makes room for it.
+    const NEIGHBOUR: usize = 256 - 38;
+    let server = Server::start();
+    let mut agent = Agent::new(server.node.log_id(), "keeper");
+    let pad = "p".repeat(NEIGHBOUR - r#"{"pad":"","v":1}"#.len());
+    let neighbour = format!(r#"{{"pad":"{pad}","v":1}}"#);
+    server.append(&[agent.genesis(), agent.beside(TEXT), agent.beside(&neighbour), agent.beside(OTHER)]);
+    let directory = server.stop();
+    let file = directory.path().join("data/bodies/000");
+    let right = std::fs::read(&file).unwrap();
+    let text = right.windows(TEXT.len()).position(|window| window == TEXT.as_bytes()).unwrap();
+    let mut wrong = right.clone();
+    wrong[text - 2] += 1;
+    std::fs::write(&file, &wrong).unwrap();
+    let server = Server::open(directory, Setup::default());
+    erase(&server, &agent.admin).problem(500, "internal");
+    assert_eq!(server.node.engine().latched(), None);
+    let next = agent.empty();
+    server.append(&[next]);
+    let directory = server.stop();
+    assert!(std::fs::read(&file).unwrap() == wrong, "not a byte is overwritten");
+    std::fs::write(&file, &right).unwrap();
+    let server = Server::open(directory, Setup::default());
+    assert_eq!(erase(&server, &agent.admin).status, 204);
+    let kept = read(&server, &agent.act, "/v1/agents/keeper/links/3/body");
+    assert_eq!(kept.json()["body"], neighbour);
+    server.audit();
 }
 
 /// Several at once, while links are appended.

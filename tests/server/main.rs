@@ -32,3 +32,4 @@ mod rules;
 mod unavailable;
 
 mod crowd;
+mod stalled;

@@ -148,6 +148,20 @@ fn any_page_may_read_and_append() {
     assert_eq!(preflight.status, 200, "{preflight:?}");
     assert!(preflight.header("access-control-allow-methods").unwrap().contains("POST"));
     assert!(preflight.header("access-control-allow-headers").unwrap().contains("content-type"));
+    // A body is read and erased with a signed request.
+    for method in ["GET", "DELETE"] {
+        let headers = [
+            ("origin", "https://page.example"),
+            ("access-control-request-method", method),
+            ("access-control-request-headers", "signature,signature-input"),
+        ];
+        let preflight = server.ask("OPTIONS", "/v1/agents/registrar/links/1/body", &headers, None);
+        assert_eq!(preflight.status, 200, "{preflight:?}");
+        let listed = |name: &str| preflight.header(name).unwrap().split(',').map(str::trim).collect::<BTreeSet<_>>();
+        assert!(listed("access-control-allow-methods").contains(method));
+        let allowed = listed("access-control-allow-headers");
+        assert!(allowed.is_superset(&["signature", "signature-input"].into()), "{allowed:?}");
+    }
     // Problems are readable from there too.
     let refused = server.ask("POST", "/v1/links", &[("origin", "https://page.example")], Some(b"{}"));
     assert_eq!(refused.header("access-control-allow-origin"), Some("*"));

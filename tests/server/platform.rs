@@ -36,15 +36,25 @@ impl Clock for JumpyClock {
 pub(crate) struct FillingDisk {
     directory: OsDisk,
     is_full: AtomicBool,
+    takes_no_bodies: AtomicBool,
 }
 
 impl FillingDisk {
     pub(crate) fn at(path: &Path) -> Arc<Self> {
-        Arc::new(Self { directory: OsDisk::open(path).unwrap(), is_full: AtomicBool::new(false) })
+        Arc::new(Self {
+            directory: OsDisk::open(path).unwrap(),
+            is_full: AtomicBool::new(false),
+            takes_no_bodies: AtomicBool::new(false),
+        })
     }
 
     pub(crate) fn set_full(&self, full: bool) {
         self.is_full.store(full, Ordering::SeqCst);
+    }
+
+    /// Writes to the files of bodies find no room, and flushes wait.
+    pub(crate) fn set_no_room_for_bodies(&self, full: bool) {
+        self.takes_no_bodies.store(full, Ordering::SeqCst);
     }
 
     pub(crate) fn platform(self: &Arc<Self>) -> Platform {
@@ -70,6 +80,9 @@ impl Disk for FillingDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        if self.takes_no_bodies.load(Ordering::SeqCst) && name.starts_with("bodies/") {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.directory.open(name)
     }
 

@@ -8,7 +8,7 @@
 //! | 4 | the new files take the place of the current ones, which are kept aside; one role after the other | the same |
 //! | 5 | the pending event is forgotten | done |
 //!
-//! So a key that the log lists always has its file. An event that was outrun is signed anew, with the same keys: the log
+//! Which files may take part in step 4 is `key_files`' business. So a key that the log lists always has its file. An event that was outrun is signed anew, with the same keys: the log
 //! holds the chain for the one that failed, so that the second gets in.
 
 use std::fs::File;
@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::key_files::{KeyFiles, Moved};
 use super::pending::{Command, Pending, PendingFile, Wish};
 use crate::cli::args::{NodeArgs, ProofArgs, identity, logged_json, tell_logged};
 use crate::cli::error::{CliError, CliResult};
@@ -24,8 +25,9 @@ use crate::cli::key_dir::{KeyDir, Role};
 use crate::cli::output::Output;
 use crate::cli::trust::{Trust, TrustArgs};
 use crate::client::{Agent, AgentKeys, Client, ClientError, KeyEvent, Logged, Proven, SignedLink, Signer, now};
+use crate::merkle::LeafIndex;
 use crate::registry::{KeyRoles, Record};
-use crate::soul::{Identity, Next, Seqno, next_commitment};
+use crate::soul::{Identity, Next, Seqno, kid, next_commitment};
 
 /// Flags of every key event.
 #[derive(Debug, Args)]
@@ -74,8 +76,7 @@ pub(super) struct Done {
     agent: Agent,
     /// None where only the record shows it.
     logged: Option<Logged>,
-    made: Vec<PathBuf>,
-    retired: Vec<PathBuf>,
+    files: Moved,
     resumed: bool,
 }
 
@@ -101,8 +102,8 @@ impl ChangeArgs {
     }
 
     pub(super) fn wish(&self, command: Command, roles: &[Role]) -> Wish {
-        let (custodian, reason) = (None, None);
-        Wish { command, roles: roles.to_vec(), suspect_from: self.suspect_from, custodian, reason }
+        let (custodian, reason, by_next) = (None, None, false);
+        Wish { command, roles: roles.to_vec(), suspect_from: self.suspect_from, custodian, reason, by_next }
     }
 }
 
@@ -149,9 +150,17 @@ impl<'a> Change<'a> {
             return Err(CliError::usage(format!("another change of `{}` was begun here, in another log", self.label))
                 .hint("finish it there first, or use another directory of keys"));
         }
+        if pending.wish.command == Command::Revoke && pending.wish != *wish && !self.may_show(&pending) {
+            // Nobody is ended in another way than was asked for last, nor if that is not what is asked for any more.
+            self.pending.remove()?;
+            self.out.note(
+                "a revocation that was begun before is given up: it is not logged, and not what is asked for now",
+            );
+            return self.recognise(wish).await;
+        }
         let done = match self.send(pending.link.clone()).await {
             Ok((agent, logged)) => {
-                let mut done = self.finish(agent, Some(logged), &pending.wish)?;
+                let mut done = self.finish(agent, logged, &pending.wish)?;
                 done.resumed = true;
                 done
             }
@@ -163,12 +172,20 @@ impl<'a> Change<'a> {
                 return self.recognise(wish).await;
             }
         };
-        if pending.wish == *wish {
+        if pending.wish == *wish && done.files.outlived.is_empty() {
             return Ok(Some(done));
         }
         self.out.note("a change that was begun before is finished; now to this one");
+        if pending.wish.command == Command::Revoke {
+            self.note_end(pending.wish.by_next);
+        }
         self.look_again().await?;
         Ok(None)
+    }
+
+    /// Refuses what would set key files aside that are not this agent's, before anything is made.
+    pub(super) fn check_files(&self, wish: &Wish, roles: &[Role]) -> CliResult<()> {
+        self.files(wish, false).check(roles)
     }
 
     /// Refuses a recovery key that is not this agent's, before anything is made.
@@ -184,11 +201,12 @@ impl<'a> Change<'a> {
         Err(error)
     }
 
-    /// New keys for these roles, durable.
-    pub(super) async fn stage(&self, roles: &[Role]) -> CliResult<Staged> {
-        self.dir.stage(&self.label, roles, self.out).await?;
+    /// The new keys that are wished for, durable.
+    pub(super) async fn stage(&self, wish: &Wish) -> CliResult<Staged> {
+        self.check_files(wish, &wish.roles)?;
+        self.dir.stage(&self.label, &wish.roles, self.out).await?;
         let mut staged = Staged { keys: AgentKeys::default(), next: None };
-        for &role in roles {
+        for &role in &wish.roles {
             let key = self.dir.staged(&self.label, role, self.out).await?;
             match role {
                 Role::Act => staged.keys.act = key.as_ref().map(Signer::from),
@@ -211,7 +229,7 @@ impl<'a> Change<'a> {
             let (log_id, identity) = (self.trust.log.id(), self.record().identity);
             self.pending.write(&Pending { log_id, identity, wish: wish.clone(), link: link.clone() })?;
             match self.send(link).await {
-                Ok((agent, logged)) => return self.finish(agent, Some(logged), wish),
+                Ok((agent, logged)) => return self.finish(agent, logged, wish),
                 Err(error) if error.code() == "conflict" => {
                     self.out.note("the chain went on meanwhile; signing anew at its end");
                     pause = Some(PAUSE);
@@ -232,35 +250,50 @@ impl<'a> Change<'a> {
 
     /// Says what was done.
     pub(super) async fn tell(&self, mut done: Done, what: &str) -> CliResult<()> {
+        let Moved { made, retired, .. } = &done.files;
         let paths = |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
         let json = serde_json::json!({
             "identity": done.agent.identity().to_hex(),
             "resumed": done.resumed,
             "link": done.logged.as_ref().map(logged_json),
-            "keys": paths(&done.made),
-            "retired": paths(&done.retired),
+            "keys": paths(made),
+            "retired": paths(retired),
         });
         self.out.result(&json, |out| {
             match &done.logged {
                 Some(logged) => tell_logged(out, what, logged),
                 None => out.line(format_args!("{what}: by an earlier attempt, as the record shows")),
             }
-            done.made.iter().for_each(|path| out.fields(&[("new key", path.display().to_string())]));
-            done.retired.iter().for_each(|path| out.fields(&[("kept aside", path.display().to_string())]));
+            for (what, paths) in [("new key", made), ("kept aside", retired)] {
+                for path in paths {
+                    out.fields(&[(what, path.display().to_string())]);
+                }
+            }
         });
         if done.resumed {
             self.out.note("it was signed by an earlier attempt, which is finished now");
         }
-        if !done.retired.is_empty() {
-            self.out.note("what is kept aside signs nothing any more; it is of use for an audit alone");
+        if !retired.is_empty() {
+            self.out.note("what is kept aside signs nothing in this log any more; it is of use for an audit alone");
         }
-        if done.made.contains(&self.dir.path(&self.label, Role::Next)) {
+        if made.contains(&self.dir.path(&self.label, Role::Next)) {
             hint_recovery_key(&self.dir, &self.label, self.out);
         }
         match &done.logged {
             Some(logged) => self.args.proof.keep(&mut done.agent, logged, self.out).await,
             None => Ok(()),
         }
+    }
+
+    /// Says how final a revocation is.
+    pub(super) fn note_end(&self, by_next: bool) {
+        self.out.note(match (by_next, self.record().standing.next) {
+            (true, _) => "the recovery key has signed it: this is final",
+            (false, Some(_)) => {
+                "within 30 days of it the recovery key can take the agent back: `soulchain agent recover`"
+            }
+            (false, None) => "the agent has no recovery key: this is final",
+        });
     }
 
     async fn look_again(&mut self) -> CliResult<()> {
@@ -281,57 +314,75 @@ impl<'a> Change<'a> {
 
     /// Whether the record lists keys that are staged here: an event that brought them is logged, whatever became of it.
     async fn recognise(&mut self, wish: &Wish) -> CliResult<Option<Done>> {
-        let listed = self.listed_staged().await?;
+        let listed = self.files(wish, true).listed()?;
         if listed.is_empty() {
             return Ok(None);
         }
-        let agent = Agent::of_record(&self.client, &self.trust.log, self.record(), AgentKeys::default());
-        // What brought keys is no revocation: their files stay in use.
-        let is_revocation = wish.command == Command::Revoke;
-        let command = if is_revocation { Command::Rotate } else { wish.command };
-        let found = Wish { command, roles: listed, ..wish.clone() };
-        let mut done = self.finish(agent, None, &found)?;
-        done.resumed = true;
+        // It was no revocation, which brings no keys: the files stay in use, whatever is asked for now.
+        let found = Wish { roles: listed, ..wish.clone() };
+        let mut events = Vec::with_capacity(found.roles.len());
+        for &role in &found.roles {
+            events.push((role, self.event_that_brought(role).await?));
+        }
+        let files = self.files(&found, true).promote(&events)?;
+        self.pending.remove()?;
+        self.note_outlived(&files);
         // What the event disowned, and who was to hold the keys, the keys alone do not tell.
-        let is_all = found == *wish && wish.suspect_from.is_none() && wish.custodian.is_none();
-        Ok(is_all.then_some(done))
+        let tells_all = wish.suspect_from.is_none() && wish.custodian.is_none();
+        let is_all = found == *wish && tells_all && files.outlived.is_empty();
+        let agent = Agent::of_record(&self.client, &self.trust.log, self.record(), AgentKeys::default());
+        Ok(is_all.then_some(Done { agent, logged: None, files, resumed: true }))
     }
 
-    /// The roles whose staged keys the record knows.
-    async fn listed_staged(&self) -> CliResult<Vec<Role>> {
-        let standing = &self.record().standing;
-        let mut listed = Vec::new();
-        for role in Role::ALL {
-            let Some(key) = self.dir.staged(&self.label, role, self.out).await? else { continue };
-            let is_known = match role {
-                Role::Next => standing.next == Some(next_commitment(key.pk())),
-                Role::Act | Role::Admin => standing.key(&key.kid()).is_some(),
-            };
-            if is_known {
-                listed.push(role);
-            }
-        }
-        Ok(listed)
+    /// The place in the chain of the event that brought what is staged for a role, and that the record lists.
+    async fn event_that_brought(&self, role: Role) -> CliResult<Seqno> {
+        let record = self.record();
+        let staged = self.dir.staged_pk(&self.label, role)?;
+        let index = match role {
+            Role::Act | Role::Admin => staged.and_then(|pk| record.key(&kid(&pk))).map(|key| key.added),
+            Role::Next => newest_recovery(record),
+        };
+        // Without a recovery no file of a recovery key is of this agent but the staged one: none is set aside.
+        let Some(index) = index else { return Ok(record.head.seqno) };
+        let link = self.trust.relying(&self.client, None).link_at(&record.identity, index).await?;
+        Ok(link.header.seqno)
     }
 
     /// The event is logged: the files follow.
-    fn finish(&self, agent: Agent, logged: Option<Logged>, wish: &Wish) -> CliResult<Done> {
-        let event = logged.as_ref().map_or(self.record().head.seqno, |logged| logged.link().header().seqno);
-        let (mut made, mut retired) = (Vec::new(), Vec::new());
-        for &role in &wish.roles {
-            if let Some(promoted) = self.dir.promote(&self.label, role, event)? {
-                made.push(promoted.path);
-                retired.extend(promoted.retired);
-            }
-        }
-        if wish.command == Command::Revoke {
-            for role in [Role::Admin, Role::Act] {
-                retired.extend(self.dir.retire(&self.label, role, event)?);
-            }
-        }
+    fn finish(&self, agent: Agent, logged: Logged, wish: &Wish) -> CliResult<Done> {
+        let event = logged.link().header().seqno;
+        let files = self.files(wish, event <= self.record().head.seqno);
+        let files = if wish.command == Command::Revoke {
+            files.retire(event)?
+        } else {
+            files.promote(&wish.roles.iter().map(|role| (*role, event)).collect::<Vec<_>>())?
+        };
         self.pending.remove()?;
-        Ok(Done { agent, logged, made, retired, resumed: false })
+        self.note_outlived(&files);
+        Ok(Done { agent, logged: Some(logged), files, resumed: false })
     }
+
+    fn files<'b>(&'b self, wish: &'b Wish, is_after: bool) -> KeyFiles<'b> {
+        KeyFiles { dir: &self.dir, label: &self.label, standing: &self.record().standing, is_after, wish }
+    }
+
+    /// Whether the event may be in the chain that the record shows: that has a link at its place, or goes beyond it.
+    fn may_show(&self, pending: &Pending) -> bool {
+        pending.link.link.header().seqno <= self.record().head.seqno
+    }
+
+    fn note_outlived(&self, files: &Moved) {
+        for path in &files.outlived {
+            self.out
+                .note(format_args!("a key that was made before was retired meanwhile: it is now {}", path.display()));
+        }
+    }
+}
+
+/// The newest `recover` of a record, which has set the recovery key.
+fn newest_recovery(record: &Record) -> Option<LeafIndex> {
+    let recoveries = record.standing.keys.iter().filter(|key| key.roles == KeyRoles::Recovery);
+    recoveries.map(|key| key.added).max()
 }
 
 /// Says what to do with a recovery key.

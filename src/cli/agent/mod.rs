@@ -5,6 +5,7 @@ mod act;
 mod body;
 mod erase;
 mod key_change;
+mod key_files;
 mod links;
 mod list;
 mod pending;

@@ -31,6 +31,8 @@ pub(super) struct Wish {
     pub(super) suspect_from: Option<u64>,
     pub(super) custodian: Option<String>,
     pub(super) reason: Option<String>,
+    /// Whether the recovery key signs. A revocation that it signed is final, another is not.
+    pub(super) by_next: bool,
 }
 
 /// Which command.

@@ -37,10 +37,9 @@ pub(in crate::cli) struct RecoverArgs {
     change: ChangeArgs,
 }
 
-const ROLES: [Role; 3] = Role::ALL;
-
 pub(super) async fn run(args: RecoverArgs, out: &Output) -> CliResult<()> {
-    let wish = Wish { custodian: Custodian::wish(args.custodian), ..args.change.wish(Command::Recover, &ROLES) };
+    let custodian = Custodian::wish(args.custodian);
+    let wish = Wish { custodian, by_next: true, ..args.change.wish(Command::Recover, &Role::ALL) };
     let mut change = Change::begin(&args.change, args.keys.dir()?, &args.agent, out).await?;
     let what = format!("{} recovered", args.agent);
     if let Some(done) = change.settle(&wish).await? {
@@ -49,7 +48,7 @@ pub(super) async fn run(args: RecoverArgs, out: &Output) -> CliResult<()> {
     let signer = Signer::from(&read_recovery_key(&args.recovery_key, out).await?);
     change.check_recovery_key(&signer)?;
     let suspect_from = args.change.suspect_from(change.record())?;
-    let staged = change.stage(&ROLES).await?;
+    let staged = change.stage(&wish).await?;
     let next = staged.next.expect("staged with the others");
     let custodian = args.custodian.and_then(Custodian::identity);
     let recovery = KeyChange::Recover { new: staged.keys, next, custodian };

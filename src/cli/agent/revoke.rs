@@ -43,28 +43,27 @@ pub(in crate::cli) struct RevokeArgs {
 }
 
 pub(super) async fn run(args: RevokeArgs, out: &Output) -> CliResult<()> {
-    let wish = Wish { reason: Some(args.reason.to_string()), ..args.change.wish(Command::Revoke, &[]) };
+    let (reason, by_next) = (Some(args.reason.to_string()), args.recovery_key.is_some());
+    let wish = Wish { reason, by_next, ..args.change.wish(Command::Revoke, &[]) };
     let mut change = Change::begin(&args.change, args.keys.dir()?, &args.agent, out).await?;
     let what = format!("{} revoked", args.agent);
     if let Some(done) = change.settle(&wish).await? {
-        return change.tell(done, &what).await;
+        change.tell(done, &what).await?;
+        change.note_end(by_next);
+        return Ok(());
     }
     if change.record().standing.live_keys().next().is_none() {
         return Err(CliError::failed(format!("{} is revoked already", args.agent)));
     }
     let signer = args.signer(&change, out).await?;
+    change.check_files(&wish, &[Role::Admin, Role::Act])?;
     let suspect_from = args.change.suspect_from(change.record())?;
     args.confirm()?;
-    let by_next = args.recovery_key.is_some();
     let revocation = KeyChange::Revoke { reason: args.reason, by_next };
     let event = KeyEvent { change: revocation, signer, suspect_from };
     let done = change.carry_out(&event, &wish).await?;
     change.tell(done, &what).await?;
-    out.note(if by_next {
-        "this is final"
-    } else {
-        "within 30 days its recovery key can take it back: `soulchain agent recover`"
-    });
+    change.note_end(by_next);
     Ok(())
 }
 

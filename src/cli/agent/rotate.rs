@@ -64,7 +64,7 @@ pub(super) async fn run(args: RotateArgs, out: &Output) -> CliResult<()> {
     if let Some(done) = change.settle(&wish).await? {
         return change.tell(done, &what).await;
     }
-    let event = args.event(&change, &roles, out).await?;
+    let event = args.event(&change, &wish, out).await?;
     let done = change.carry_out(&event, &wish).await?;
     change.tell(done, &what).await
 }
@@ -80,7 +80,7 @@ impl RotateArgs {
         replaced.iter().copied().chain(self.set_next.then_some(Role::Next)).collect()
     }
 
-    async fn event(&self, change: &Change<'_>, roles: &[Role], out: &Output) -> CliResult<KeyEvent> {
+    async fn event(&self, change: &Change<'_>, wish: &Wish, out: &Output) -> CliResult<KeyEvent> {
         let record = change.record();
         if self.set_next && record.standing.next.is_some() {
             return Err(CliError::failed(format!("{} has a recovery key already", self.name)).hint(
@@ -97,7 +97,7 @@ impl RotateArgs {
             return Err(ClientError::KeyNotListed { agent, kid }.into());
         }
         let suspect_from = self.change.suspect_from(record)?;
-        let staged = change.stage(roles).await?;
+        let staged = change.stage(wish).await?;
         let rotation = KeyChange::Rotate { new: staged.keys, next: staged.next, custodian };
         Ok(KeyEvent { change: rotation, signer, suspect_from })
     }

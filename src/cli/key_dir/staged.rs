@@ -1,27 +1,29 @@
 //! Keys on their way in and out: what a key event is about to bring, and what it has retired.
 //!
 //! ```text
-//! <name>-act.key                current
-//! <name>-act.new.key            staged: made, durable, not known to be listed by the log yet
-//! <name>-act.key.retired-<N>    retired by the key event at seqno N, kept for audit
-//! <name>.pending                the key event that was signed last (`agent::pending`)
+//! <name>-act.key                    current
+//! <name>-act.new.key                staged: made, durable, not known to be listed by the log yet
+//! <name>-act.key.retired-<N>        out of use since the key event at seqno N, kept for audit
+//! <name>-act.new.key.retired-<N>    brought by that event, and retired before it came into use here
+//! <name>.pending                    the key event that was signed last (`agent::pending`)
 //! ```
 //!
 //! A staged key is never thrown away, since a log may list it whatever its node says. It is used again by the next
 //! attempt. No step replaces a file that holds another key, and each can be done again after a crash.
 
-use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+use zeroize::Zeroizing;
 
 use super::{KeyDir, Role, check_name, read_key};
 use crate::cli::error::{CliError, CliResult};
 use crate::cli::output::Output;
-use crate::keyfile::{KEY_FILE_EXTENSION, KeyFile};
-use crate::soul::Seqno;
+use crate::keyfile::{KEY_FILE_EXTENSION, KeyFile, MAX_KEY_FILE_LEN, lacks_links};
+use crate::soul::{RawKey, Seqno};
 
 /// A key whose file took the place of another.
 #[derive(Debug)]
@@ -56,6 +58,16 @@ impl KeyDir {
         if path.exists() { Ok(Some(read_key(&path, self.passphrase.clone(), out).await?)) } else { Ok(None) }
     }
 
+    /// The public key that is current for a role, as its file names it.
+    pub(in crate::cli) fn current_pk(&self, name: &str, role: Role) -> CliResult<Option<RawKey>> {
+        read_public(&self.path(name, role))
+    }
+
+    /// The same of the key that is staged.
+    pub(in crate::cli) fn staged_pk(&self, name: &str, role: Role) -> CliResult<Option<RawKey>> {
+        read_public(&self.staged_path(name, role))
+    }
+
     /// Stages keys for these roles: those that are staged already, and new ones.
     pub(in crate::cli) async fn stage(&self, name: &str, roles: &[Role], out: &Output) -> CliResult<()> {
         check_name(name)?;
@@ -79,17 +91,25 @@ impl KeyDir {
 
     /// The current key of a role is kept aside, and none takes its place. Nothing if there is none.
     pub(in crate::cli) fn retire(&self, name: &str, role: Role, event: Seqno) -> CliResult<Option<PathBuf>> {
-        let path = self.path(name, role);
-        let retired = self.keep_aside(&path, event)?;
-        if retired.is_some() {
-            fs::remove_file(&path).map_err(|error| CliError::file(&path, error))?;
-            self.sync()?;
-        }
-        Ok(retired)
+        self.put_aside(&self.path(name, role), event)
+    }
+
+    /// The same of the staged key. The current one stays.
+    pub(in crate::cli) fn retire_staged(&self, name: &str, role: Role, event: Seqno) -> CliResult<Option<PathBuf>> {
+        self.put_aside(&self.staged_path(name, role), event)
     }
 
     fn staged_path(&self, name: &str, role: Role) -> PathBuf {
         self.dir.join(format!("{name}-{}.new.{KEY_FILE_EXTENSION}", role.name()))
+    }
+
+    fn put_aside(&self, path: &Path, event: Seqno) -> CliResult<Option<PathBuf>> {
+        let aside = self.keep_aside(path, event)?;
+        if aside.is_some() {
+            fs::remove_file(path).map_err(|error| CliError::file(path, error))?;
+            self.sync()?;
+        }
+        Ok(aside)
     }
 
     /// Gives a key file a second name, which is not that of another file.
@@ -97,14 +117,18 @@ impl KeyDir {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".retired-{event}"));
         let aside = PathBuf::from(name);
-        match fs::hard_link(path, &aside) {
+        let named = fs::hard_link(path, &aside);
+        let named = if named.as_ref().is_err_and(lacks_links) { copy_aside(path, &aside) } else { named };
+        match named {
             Ok(()) => self.sync()?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_same(path, &aside) => {}
-            Err(error) => {
-                return Err(CliError::file(&aside, error)
-                    .hint("nothing is overwritten: move that file to another place, and run the command again"));
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if !is_same(path, &aside) {
+                    return Err(CliError::file(&aside, error)
+                        .hint("nothing is overwritten: move that file to another place, and run the command again"));
+                }
             }
+            Err(error) => return Err(CliError::file(&aside, error)),
         }
         Ok(Some(aside))
     }
@@ -115,9 +139,37 @@ impl KeyDir {
     }
 }
 
+fn read_public(path: &Path) -> CliResult<Option<RawKey>> {
+    if path.exists() { Ok(Some(KeyFile::read_public(path)?)) } else { Ok(None) }
+}
+
+/// Where files cannot have two names: a copy, which is durable before it has its own. Whoever changes keys here has the
+/// lock, so that no other file gets the name in between.
+fn copy_aside(path: &Path, aside: &Path) -> io::Result<()> {
+    let contents = read_whole(path)?;
+    if aside.symlink_metadata().is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    let mut temporary = aside.as_os_str().to_owned();
+    temporary.push(".tmp");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(&contents)?;
+    file.sync_all()?;
+    fs::rename(&temporary, aside)
+}
+
+/// Whether both are names of one file, or hold the same key in the same bytes.
 fn is_same(one: &Path, other: &Path) -> bool {
     let id = |path: &Path| fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()));
-    matches!((id(one), id(other)), (Ok(one), Ok(other)) if one == other)
+    let is_one = matches!((id(one), id(other)), (Ok(one), Ok(other)) if one == other);
+    is_one || matches!((read_whole(one), read_whole(other)), (Ok(one), Ok(other)) if *one == *other)
+}
+
+fn read_whole(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    // Room for one byte too many from the start: growing would leave copies behind.
+    let mut contents = Zeroizing::new(Vec::with_capacity(MAX_KEY_FILE_LEN + 1));
+    File::open(path)?.take(MAX_KEY_FILE_LEN as u64 + 1).read_to_end(&mut contents)?;
+    if contents.len() > MAX_KEY_FILE_LEN { Err(io::ErrorKind::InvalidData.into()) } else { Ok(contents) }
 }
 
 #[cfg(test)]
@@ -186,6 +238,46 @@ mod tests {
         assert!(dir.promote("a", Role::Act, EVENT).is_err());
         assert_eq!((kid(&path), kid(&dir.staged_path("a", Role::Act))), (old, new.kid()));
         assert_eq!(fs::read_to_string(&aside).unwrap(), "another");
+    }
+
+    #[test]
+    fn a_staged_key_that_is_retired_leaves_the_current_one() {
+        let (_temporary, dir) = dir();
+        stage(&dir);
+        let path = dir.promote("a", Role::Act, EVENT).unwrap().unwrap().path;
+        let (old, new) = (kid(&path), stage(&dir));
+        let aside = dir.retire_staged("a", Role::Act, EVENT).unwrap().unwrap();
+        assert_eq!(aside.file_name().unwrap(), "a-act.new.key.retired-5");
+        assert_eq!((kid(&path), kid(&aside)), (old, new.kid()));
+        assert_eq!(dir.staged_pk("a", Role::Act).unwrap(), None);
+        assert_eq!(dir.current_pk("a", Role::Act).unwrap().map(|pk| crate::soul::kid(&pk)), Some(old));
+        assert_eq!(dir.retire_staged("a", Role::Act, EVENT).unwrap(), None, "done again, it does nothing");
+    }
+
+    #[test]
+    fn where_a_file_cannot_have_two_names_it_is_copied() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (_temporary, dir) = dir();
+        stage(&dir);
+        let path = dir.promote("a", Role::Act, EVENT).unwrap().unwrap().path;
+        let (old, new) = (kid(&path), stage(&dir));
+        let aside = path.with_file_name("a-act.key.retired-5");
+        let temporary = path.with_file_name("a-act.key.retired-5.tmp");
+        // As a crash leaves it that came in the middle of the copy.
+        fs::write(&temporary, "{\"v\":1,").unwrap();
+        copy_aside(&path, &aside).unwrap();
+        assert_eq!((kid(&aside), fs::metadata(&aside).unwrap().permissions().mode() & 0o777), (old, 0o600));
+        assert!(!temporary.exists());
+        // A crash after it: what is done again finds the copy.
+        assert_eq!(copy_aside(&path, &aside).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        let promoted = dir.promote("a", Role::Act, EVENT).unwrap().unwrap();
+        assert_eq!((kid(&path), kid(&promoted.retired.unwrap())), (new.kid(), old));
+        // What is too long for a key file is not cut short.
+        let long = path.with_file_name("long");
+        fs::write(&long, vec![0; MAX_KEY_FILE_LEN + 1]).unwrap();
+        assert!(copy_aside(&long, &path.with_file_name("short")).is_err());
+        let absent = copy_aside(&path.with_file_name("absent"), &path.with_file_name("b"));
+        assert_eq!(absent.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

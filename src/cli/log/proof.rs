@@ -1,13 +1,10 @@
 //! `soulchain log proof`
 
-use std::path::PathBuf;
-
 use clap::Args;
 
-use crate::cli::args::{NodeArgs, write_file};
 use crate::cli::error::{CliError, CliResult};
 use crate::cli::output::{Output, mark};
-use crate::cli::trust::{Trust, TrustArgs};
+use crate::cli::trust::{AskArgs, Trust, UNPROVEN_HINT};
 use crate::cli::verify::{judge, tell};
 use crate::client::{Client, ClientError, FalseAnswer};
 use crate::encoding::b64_decode;
@@ -39,18 +36,12 @@ pub(in crate::cli) struct ProofArgs {
     /// Leave out the signer's state
     #[arg(long, requires = "seqno")]
     no_state: bool,
-    /// Write the proof to this file
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
     #[command(flatten)]
-    trust: TrustArgs,
-    #[command(flatten)]
-    node: NodeArgs,
+    ask: AskArgs,
 }
 
 pub(super) async fn run(args: ProofArgs, out: &Output) -> CliResult<()> {
-    let client = args.node.client()?;
-    let trust = Trust::establish(&client, &args.trust).await?;
+    let (client, trust) = args.ask.log().await?;
     match (&args.agent, args.index) {
         (Some(agent), _) => of_agent(&args, agent, &client, &trust, out).await,
         (None, Some(index)) => of_entry(&args, index, &client, &trust, out).await,
@@ -69,10 +60,9 @@ async fn of_agent(args: &ProofArgs, agent: &str, client: &Client, trust: &Trust,
         out.fields(&[("rests on", trust.rests_on().into())]);
     });
     if let Err(failure) = &verdict.result {
-        return Err(CliError::failed(format!("the node's proof does not hold: {failure}"))
-            .hint("a proof under the instant key asks for a policy that lists that key, or for a little patience"));
+        return Err(CliError::failed(format!("the node's proof does not hold: {failure}")).hint(UNPROVEN_HINT));
     }
-    keep(args, &bytes, out)
+    args.ask.keep(&bytes, out)
 }
 
 async fn of_entry(args: &ProofArgs, index: u64, client: &Client, trust: &Trust, out: &Output) -> CliResult<()> {
@@ -99,14 +89,7 @@ async fn of_entry(args: &ProofArgs, index: u64, client: &Client, trust: &Trust, 
         out.fields(&[("bytes", bytes.len().to_string()), ("is", kind(&bytes)), ("rests on", trust.rests_on().into())]);
     });
     let proof = TlogProof::new(extra(&bytes), at, path, checkpoint).map_err(ClientError::from)?;
-    keep(args, proof.to_string().as_bytes(), out)
-}
-
-fn keep(args: &ProofArgs, bytes: &[u8], out: &Output) -> CliResult<()> {
-    let Some(path) = &args.out else { return Ok(()) };
-    write_file(path, bytes)?;
-    out.note(format_args!("proof written to {}", path.display()));
-    Ok(())
+    args.ask.keep(proof.to_string().as_bytes(), out)
 }
 
 /// What a proof of this entry carries: of a link, the entry itself.

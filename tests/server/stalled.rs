@@ -1,0 +1,179 @@
+//! Clients that do not read, clients that read slowly, and clients that come too often.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
+
+use soulchain::http::ServerLimits;
+
+use super::agent::Agent;
+use super::support::{Server, Setup, read_answer};
+
+const ASK: &[u8] = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n";
+
+fn stalling_after(write_stall: Duration) -> Server {
+    let limits = ServerLimits { write_stall, ..Setup::default().server };
+    Server::with(Setup { server: limits, ..Setup::default() })
+}
+
+/// Asks until the other side has closed; whether it did so in time.
+fn is_closed_within(mut stream: TcpStream, time: Duration) -> bool {
+    stream.set_write_timeout(Some(Duration::from_millis(50))).unwrap();
+    let started = Instant::now();
+    while started.elapsed() < time {
+        match stream.write(ASK) {
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(_) => return true,
+        }
+    }
+    false
+}
+
+#[test]
+fn a_client_that_never_reads_is_closed() {
+    let server = stalling_after(Duration::from_millis(300));
+    let clients: Vec<TcpStream> = (0..4).map(|_| server.connect()).collect();
+    std::thread::scope(|scope| {
+        let clients =
+            clients.into_iter().map(|client| scope.spawn(|| is_closed_within(client, Duration::from_secs(15))));
+        for client in clients.collect::<Vec<_>>() {
+            assert!(client.join().unwrap(), "it holds its connection still");
+        }
+    });
+    let closed = "soulchain_http_connections_closed_total{reason=\"stalled\"}";
+    assert!(server.get("/metrics").text().contains(closed));
+}
+
+/// What is asked by a client that takes no answer stays in the system's buffers.
+#[test]
+fn a_server_that_is_not_read_does_not_read() {
+    let server = Server::start();
+    for ask in [ASK, b"HEAD /healthz HTTP/1.1\r\nhost: x\r\n\r\n"] {
+        let mut client = server.connect();
+        client.set_write_timeout(Some(Duration::from_secs(3))).unwrap();
+        let (asks, started) = (ask.repeat(1_000), Instant::now());
+        while client.write_all(&asks).is_ok() {
+            assert!(started.elapsed() < Duration::from_secs(20), "it reads on");
+        }
+    }
+}
+
+#[test]
+fn a_client_that_reads_slowly_gets_everything() {
+    let server = stalling_after(Duration::from_millis(600));
+    let len = server.get("/openapi.json").body.len();
+    // More than the buffers between the two hold, and read so slowly that the system calls the socket writable less
+    // often than the bound.
+    let count = (6 << 20) / len;
+    let mut stream = server.connect();
+    let mut asking = stream.try_clone().unwrap();
+    let asked = std::thread::spawn(move || {
+        asking.write_all(&ASK.repeat(count)).unwrap();
+        asking.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    });
+    let (mut got, mut buffer) = (0, vec![0; 32 << 10]);
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => got += read,
+            Err(error) => panic!("closed after {got} bytes: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    asked.join().unwrap();
+    assert!(got > count * len, "{got} of {}", count * len);
+}
+
+/// A long answer takes longer than a head may, on a connection that stays open.
+#[test]
+fn a_client_that_downloads_slowly_gets_everything() {
+    let times = Duration::from_secs(1);
+    let limits = ServerLimits { write_stall: times, head_timeout: times, ..Setup::default().server };
+    let server = Server::with(Setup { server: limits, ..Setup::default() });
+    let mut agent = Agent::registered(&server, "wordy");
+    for _ in 0..3 {
+        let text = "x".repeat(55_000);
+        let links: Vec<_> = (0..50).map(|_| agent.inline(&format!(r#"{{"t":"{text}","v":1}}"#))).collect();
+        assert_eq!(server.append_binary(&links).status, 201);
+    }
+    let path = format!("/tile/entries/000.p/{}", server.size_and_root().0);
+    let whole = server.get(&path).body;
+    assert!(whole.len() > 8_000_000);
+    let mut stream = server.connect();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    let mut got = Vec::new();
+    let mut buffer = vec![0; 64 << 10];
+    while !got.ends_with(&whole) {
+        match stream.read(&mut buffer) {
+            Ok(read) if read > 0 => got.extend_from_slice(&buffer[..read]),
+            end => panic!("closed after {} bytes of {}: {end:?}", got.len(), whole.len()),
+        }
+        std::thread::sleep(Duration::from_millis(25));
+    }
+}
+
+#[test]
+fn a_stream_that_is_silent_for_longer_than_the_bound_lives_on() {
+    let server = stalling_after(Duration::from_millis(200));
+    let mut stream = server.connect();
+    stream.write_all(b"GET /v1/events?type=genesis HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    let mut seen = Vec::new();
+    let mut read_until = |text: &[u8]| {
+        let mut buffer = [0; 4 << 10];
+        while !seen.windows(text.len()).any(|window| window == text) {
+            let read = stream.read(&mut buffer).unwrap();
+            assert!(read > 0, "the stream ended");
+            seen.extend_from_slice(&buffer[..read]);
+        }
+    };
+    read_until(b"\r\n\r\n");
+    std::thread::sleep(Duration::from_millis(700));
+    Agent::registered(&server, "after-silence");
+    read_until(b"event: link");
+}
+
+/// A server that sees every client as one of another machine, or as a proxy.
+fn three_per_address(proxy: &str) -> Server {
+    let limits = ServerLimits {
+        connections_per_address: NonZeroUsize::new(3),
+        trusted_proxies: vec![proxy.parse().unwrap()],
+        ..Setup::default().server
+    };
+    Server::with(Setup { server: limits, ..Setup::default() })
+}
+
+/// A connection that was served; `None` where it was closed instead.
+fn served(server: &Server) -> Option<TcpStream> {
+    let mut stream = server.connect();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").ok()?;
+    stream.peek(&mut [0]).ok().filter(|read| *read > 0)?;
+    assert_eq!(read_answer(&mut stream).status, 200);
+    Some(stream)
+}
+
+#[test]
+fn an_address_with_too_many_connections_gets_no_more() {
+    let server = three_per_address("192.0.2.9");
+    let mut held: Vec<TcpStream> = (0..3).map(|_| served(&server).unwrap()).collect();
+    for _ in 0..5 {
+        assert!(served(&server).is_none(), "a fourth");
+    }
+    // One that goes makes room for one.
+    drop(held.pop());
+    let started = Instant::now();
+    while held.len() < 3 {
+        assert!(started.elapsed() < Duration::from_secs(5), "the place does not become free");
+        held.extend(served(&server));
+    }
+    assert!(served(&server).is_none());
+    drop(held);
+}
+
+#[test]
+fn a_proxy_has_as_many_connections_as_it_likes() {
+    let server = three_per_address("127.0.0.1");
+    let held: Vec<TcpStream> = (0..10).map(|_| served(&server).unwrap()).collect();
+    assert_eq!(held.len(), 10);
+}
