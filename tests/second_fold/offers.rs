@@ -289,11 +289,11 @@ impl Author {
     }
 
     fn finish(&mut self, place: Place<'_>, body: Value) -> Offer {
-        self.finish_as(place, body, false)
+        self.finish_as(place, body, None)
     }
 
-    /// Signs it, in another's name if that is wanted.
-    fn finish_as(&mut self, mut place: Place<'_>, mut body: Value, misnames: bool) -> Offer {
+    /// Signs it, with a header that is changed at last.
+    fn finish_as(&mut self, mut place: Place<'_>, mut body: Value, edit: Option<fn(&mut Header)>) -> Offer {
         if place.header.kid == [0; 32] {
             let role = role_for(&place, &body);
             self.sign_by(&mut place, role);
@@ -329,7 +329,7 @@ impl Author {
         }
         let key = self.keys.iter().find(|(pk, _)| kid_of(pk) == place.header.kid).map(|(_, key)| key.clone());
         self.spoil_header(&mut place);
-        place.header.kid[31] ^= u8::from(misnames);
+        edit.into_iter().for_each(|edit| edit(&mut place.header));
         let message = place.header.bytes();
         let mut sig = key.map_or([0; 64], |key| key.sign(&message));
         if self.slip(100) == 0 {

@@ -23,6 +23,10 @@ pub(crate) type Beside = (Vec<u8>, Vec<u8>);
 
 const AHEAD_MS: u64 = 5 * 60_000;
 
+const LISTED: &str = "a listed key that a next commits to";
+const AGAIN: &str = "a next that stands is committed again";
+const POPS: &str = "pops of other keys than those that are added";
+
 impl Codes {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -68,6 +72,7 @@ impl Log {
         };
         trial.refuse_if(link.header.log_id != self.log_id, "wrong_log", "a link of another log");
         trial.refuse_if(body.is_none(), "bad_body", "a body that breaks its form");
+        trial.alone();
         trial.anchor();
         trial.refuse_if(link.header.ctime > clock + AHEAD_MS, "clock", "a time more than 5 minutes ahead");
         if link.header.link_type == GENESIS {
@@ -86,6 +91,36 @@ impl<'a> Trial<'a> {
         if breaks {
             self.codes.0.insert((code, rule));
         }
+    }
+
+    /// What link and body tell by themselves (§8, row `body`), whatever the identity is.
+    fn alone(&mut self) {
+        let header = &self.link.header;
+        if self.body.get("subject").and_then(id).is_some_and(|subject| subject == header.identity) {
+            const OWN: &str = "a subject that is the issuer";
+            self.refuse_if(true, "bad_body", OWN);
+            self.refuse_if(true, "bad_reference", OWN);
+        }
+        if !self.link.is_key_event() {
+            return;
+        }
+        let from = self.body.get("suspect_from").and_then(Value::as_u64);
+        self.refuse_if(from.is_some_and(|from| from > header.seqno), "bad_body", "a suspect_from beyond the chain");
+        let recovery = self.body.get("recovery").and_then(b64_32);
+        if recovery.is_some_and(|pk| kid_of(&pk) != header.kid) {
+            const OTHER: &str = "a recovery key that does not sign";
+            self.refuse_if(true, "unauthorised", OTHER);
+            self.refuse_if(true, "bad_body", OTHER);
+        }
+        let next = self.body.get("next").and_then(id);
+        let replaces_itself = next.is_some() && next == recovery.map(|pk| next_of(&pk));
+        self.refuse_if(replaces_itself, "bad_body", AGAIN);
+        for (pk, _) in key_list(self.body) {
+            self.refuse_if(next == Some(next_of(&pk)) || recovery == Some(pk), "bad_body", LISTED);
+        }
+        let pops = self.body.get("pop").and_then(Value::as_array);
+        let is_own = pops.into_iter().flatten().any(|pop| id(&pop["kid"]) == Some(header.kid));
+        self.refuse_if(is_own, "bad_body", POPS);
     }
 
     fn anchor(&mut self) {
@@ -190,9 +225,6 @@ impl<'a> Trial<'a> {
     fn signer(&mut self, keys: &KeyState, is_read: bool) {
         let kid = self.link.header.kid;
         if let Some(pk) = self.body.get("recovery").and_then(b64_32).filter(|_| self.link.is_key_event()) {
-            const OTHER: &str = "a recovery key that does not sign";
-            self.refuse_if(kid_of(&pk) != kid, "unauthorised", OTHER);
-            self.refuse_if(kid_of(&pk) != kid, "bad_body", OTHER);
             let is_next = keys.next == Some(next_of(&pk));
             self.refuse_if(!is_next, "unauthorised", "a recovery key that no next commits to");
             self.signature(&pk);
@@ -269,19 +301,13 @@ impl<'a> Trial<'a> {
         next: Option<Id>,
         recovery: Option<Id>,
     ) {
-        const LISTED: &str = "a listed key that a next commits to";
-        const AGAIN: &str = "a next that stands is committed again";
         let link_type = self.link.header.link_type;
         for (pk, _) in listed {
-            let commitment = Some(next_of(pk));
-            self.refuse_if(commitment == before.next || commitment == next, "bad_body", LISTED);
-            // §8 says so of what a link alone tells.
-            self.refuse_if(recovery == Some(*pk), "bad_body", LISTED);
+            self.refuse_if(before.next == Some(next_of(pk)), "bad_body", LISTED);
         }
         let sets_again = link_type == KEYS && next.is_some() && before.next.is_some();
         self.refuse_if(sets_again, "bad_body", "a keys event that replaces a next");
         self.refuse_if(link_type == RECOVER && next.is_some() && next == before.next, "bad_body", AGAIN);
-        self.refuse_if(next.is_some() && next == recovery.map(|pk| next_of(&pk)), "bad_body", AGAIN);
         if link_type != GENESIS {
             let chain = self.log.chain(self.link.header.identity);
             let events = chain.iter().filter(|logged| logged.link.is_key_event());
@@ -300,7 +326,7 @@ impl<'a> Trial<'a> {
         let none = Vec::new();
         let pops = self.body.get("pop").and_then(Value::as_array).unwrap_or(&none);
         let given: Vec<Id> = pops.iter().filter_map(|pop| id(&pop["kid"])).collect();
-        self.refuse_if(given != due, "bad_body", "pops of other keys than those that are added");
+        self.refuse_if(given != due, "bad_body", POPS);
         for (pop, kid) in pops.iter().zip(given) {
             let sig = pop["sig"].as_str().and_then(b64u).and_then(|sig| <[u8; 64]>::try_from(sig).ok());
             let listed = key_list(self.body);
@@ -323,7 +349,6 @@ impl<'a> Trial<'a> {
             let chain = self.log.chain(identity);
             let first = chain.iter().find(|logged| logged.link.header.seqno == from);
             let is_old = first.is_some_and(|first| self.log.passed(first.index, at) > most);
-            self.refuse_if(from > self.link.header.seqno, "bad_body", "a suspect_from beyond the chain");
             let over = if by_next { "30 days are over" } else { "72 hours are over" };
             self.refuse_if(is_old, "bad_body", over);
             let marks_none = from <= self.link.header.seqno && !after.found_suspects;
@@ -363,11 +388,6 @@ impl<'a> Trial<'a> {
     /// The subject; whether it exists.
     fn subject(&mut self) -> Option<Id> {
         let subject = id(&self.body["subject"]).unwrap();
-        if subject == self.link.header.identity {
-            const OWN: &str = "a subject that is the issuer";
-            self.refuse_if(true, "bad_body", OWN);
-            self.refuse_if(true, "bad_reference", OWN);
-        }
         self.exist(Some(&self.body["subject"]), "a subject that does not exist");
         self.log.exists(subject).then_some(subject)
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::World;
 use crate::body::hex;
 use crate::link::{
-    ACTION, ATTEST, FEEDBACK, GENESIS, Id, KEYS, NOTICE, POLICY, RECEIPT, RECOVER, RETRACT, REVOKE_AGENT,
+    ACTION, ATTEST, FEEDBACK, GENESIS, Header, Id, KEYS, NOTICE, POLICY, RECEIPT, RECOVER, RETRACT, REVOKE_AGENT,
 };
 use crate::log::DAY_MS;
 use crate::offers::Wish;
@@ -28,6 +28,11 @@ const SCENES: [fn(&mut World); 12] = [
     World::domain_names,
     World::offices,
 ];
+
+/// Names another signer than the one who signs.
+fn misname(header: &mut Header) {
+    header.kid[31] ^= 1;
+}
 
 impl World {
     /// One of the scenes, by number.
@@ -70,7 +75,7 @@ impl World {
         for signer in [old, stranger, admin] {
             self.put(who, ACTION, Wish { signer: Some(signer), ..Wish::default() });
         }
-        self.put(who, ACTION, Wish { misnames: true, ..Wish::default() });
+        self.put(who, ACTION, Wish { header: Some(misname), ..Wish::default() });
     }
 
     fn pops_and_roles(&mut self) {
@@ -78,7 +83,7 @@ impl World {
         let [acts, used] = [self.author.fresh_key(), self.log.key_state(self.log.registrar()).keys[0].pk];
         self.put(who, KEYS, Wish { lists: Some((acts, "act")), ..Wish::default() });
         self.put(who, KEYS, Wish::default());
-        self.put(who, KEYS, Wish { lists: Some((acts, "admin")), ..Wish::default() });
+        self.put(who, KEYS, Wish { lists: Some((acts, "admin")), adds: 1, ..Wish::default() });
         self.put(who, KEYS, Wish { lists: Some((used, "act")), ..Wish::default() });
         let without = |body: &mut Value| drop(body.as_object_mut().unwrap().remove("pop"));
         self.put(who, KEYS, Wish { adds: 1, edit: Some(without), ..Wish::default() });
@@ -92,7 +97,9 @@ impl World {
         let sets = |next: &str| Wish { body: json!({"next": next}), ..Wish::default() };
         self.put(who, KEYS, sets(&first));
         self.put(who, KEYS, sets(&other));
-        self.put(who, RECOVER, Wish { misnames: true, ..Wish::default() });
+        self.put(who, RECOVER, Wish { header: Some(misname), ..Wish::default() });
+        // The body tells by itself what is wrong, whoever the identity is.
+        self.put(who, RECOVER, Wish { header: Some(|header| header.identity[31] ^= 1), ..sets(&first) });
         self.put(who, RECOVER, sets(&first));
         let committed = self.log.key_state(who).next.map(|next| self.author.recovery_of(&next));
         if let Some(committed) = committed {
@@ -152,7 +159,7 @@ impl World {
             self.put(who, RECOVER, all());
         }
         self.put(who, KEYS, Wish { retires: true, ..Wish::default() });
-        self.put(who, RECOVER, Wish::default());
+        self.put(who, RECOVER, Wish { retires: true, ..Wish::default() });
         self.put(who, KEYS, Wish { adds: 1, ..Wish::default() });
     }
 
@@ -163,6 +170,7 @@ impl World {
         let end = || Wish { body: json!({"reason": "superseded"}), ..Wish::default() };
         self.put(who, REVOKE_AGENT, end());
         self.act(who, 1);
+        self.put(who, REVOKE_AGENT, Wish { by_next: true, ..end() });
         self.put(who, RECOVER, Wish::default());
         self.put(who, REVOKE_AGENT, end());
         self.days(31);
@@ -241,6 +249,7 @@ impl World {
         for (issuer, kind) in [(one, "suspend"), (one, "verified"), (registrar, "suspend"), (registrar, "verified")] {
             self.say(issuer, NOTICE, notice(kind));
         }
+        self.say(registrar, NOTICE, notice("unverified"));
         self.say(one, NOTICE, notice("unsuspend"));
         self.say(one, NOTICE, notice("suspend"));
         self.say(registrar, POLICY, json!({"registrars": [hex(&registrar)]}));

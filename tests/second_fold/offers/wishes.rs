@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::super::body::hex;
-use super::super::link::{GENESIS, Id, KEYS, RECOVER, REVOKE_AGENT, kid_of};
+use super::super::link::{GENESIS, Header, Id, KEYS, RECOVER, REVOKE_AGENT, kid_of};
 use super::super::log::Log;
 use super::{Author, Offer};
 
@@ -24,8 +24,8 @@ pub(crate) struct Wish {
     pub(crate) by_next: bool,
     /// Changes the body at last.
     pub(crate) edit: Option<fn(&mut Value)>,
-    /// The link names another signer than the one who signs.
-    pub(crate) misnames: bool,
+    /// Changes the header at last; the same key signs.
+    pub(crate) header: Option<fn(&mut Header)>,
 }
 
 impl Author {
@@ -69,7 +69,7 @@ impl Author {
         if let Some(edit) = wish.edit {
             edit(&mut body);
         }
-        self.finish_as(place, body, wish.misnames)
+        self.finish_as(place, body, wish.header)
     }
 
     /// A commitment to a new recovery key, in hex.
