@@ -64,7 +64,9 @@ impl Author {
             }
             self.list(&place, &mut body, keys);
         }
-        body.extend(wish.body.as_object().cloned().unwrap_or_default());
+        if let Value::Object(members) = wish.body {
+            body.extend(members);
+        }
         let mut body = Value::Object(body);
         if let Some(edit) = wish.edit {
             edit(&mut body);
