@@ -1,4 +1,7 @@
-//! `soulchain demo`: a log from its founding to a proof that is checked offline, in a temporary directory.
+//! `soulchain demo`: a log from its founding to what becomes of its agents, in a temporary directory; proofs are checked
+//! offline.
+
+mod life;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -6,11 +9,12 @@ use std::time::Duration;
 
 use clap::Args;
 
+use self::life::Owned;
 use super::error::{CliError, CliResult};
 use super::output::{GOOD, Output, QUIET};
 use super::serve::{self, Running, ServeError};
 use super::verify::{judge, tell};
-use crate::client::{Action, Agent, Client, KnownLog, Logged, NewAgent, ProofWanted, Signer, now};
+use crate::client::{Action, Agent, AgentKeys, Client, KnownLog, Logged, NewAgent, ProofWanted, Signer, now};
 use crate::config::Settings;
 use crate::hash::sha256;
 use crate::keyfile::KeyFile;
@@ -40,6 +44,16 @@ const COMMANDS: [(&str, &[&str]); 4] = [
     ("scribe", &["sh", "-c", "echo three words here | wc -w"]),
     ("courier", &["ls", "/a-place-that-is-not-there"]),
 ];
+
+/// Where the agents of the demo are, and whom its relying party believes.
+#[derive(Debug)]
+struct Stage<'a> {
+    client: &'a Client,
+    log: &'a KnownLog,
+    policy: &'a Policy,
+    directory: &'a Path,
+    out: &'a Output,
+}
 
 pub(super) fn run(args: &DemoArgs, out: &Output) -> CliResult<ExitCode> {
     let directory = tempfile::tempdir().map_err(|error| CliError::failed(error.to_string()))?;
@@ -88,16 +102,16 @@ async fn show(node: &Node, settings: &Settings, directory: &Path, keep: bool, ou
     step(out, 3, "they run commands, and append what they did to their chains");
     let mut logged = Vec::new();
     for (name, command) in COMMANDS {
-        let agent = &mut agents[usize::from(name == "courier")];
-        logged.push(act(agent, name, command, out).await?);
+        let owned = &mut agents[usize::from(name == "courier")];
+        logged.push(act(&mut owned.agent, name, command, out).await?);
     }
 
     step(out, 4, "a proof is kept, and checked offline with nothing but a policy file");
-    let policy_text = view.policy;
-    let policy = Policy::parse(policy_text.as_bytes()).map_err(|error| CliError::failed(error.to_string()))?;
-    let proof = agents[0].proof(&logged[0], true).await?.to_string();
-    keep_file(directory, "scribe.tlog-proof", &proof)?;
-    keep_file(directory, "policy.txt", &policy_text)?;
+    let policy = Policy::parse(view.policy.as_bytes()).map_err(|error| CliError::failed(error.to_string()))?;
+    let stage = Stage { client: &client, log: &log, policy: &policy, directory, out };
+    let proof = agents[0].agent.proof(&logged[0], true).await?.to_string();
+    stage.keep("scribe.tlog-proof", proof.as_bytes())?;
+    stage.keep("policy.txt", view.policy.as_bytes())?;
     let judged = judge(&policy, proof.as_bytes(), None);
     tell(out, &judged);
     expect(judged.result.is_ok(), "the proof was refused")?;
@@ -106,11 +120,14 @@ async fn show(node: &Node, settings: &Settings, directory: &Path, keep: bool, ou
     consistency(&client, &before, out).await?;
 
     step(out, 6, "somebody changes the proof: the failed command is to have gone well");
-    let honest = agents[1].proof(&logged[3], true).await?.to_string();
+    let honest = agents[1].agent.proof(&logged[3], true).await?.to_string();
     let forged = forge(&honest)?;
     let judged = judge(&policy, forged.as_bytes(), None);
     tell(out, &judged);
     expect(judged.result.is_err(), "the forged proof was accepted")?;
+
+    life::theft(&stage, &agents[1], &logged[1]).await?;
+    life::end(&stage, &agents[0]).await?;
 
     out.line(format_args!(
         "\n{GOOD}All of it holds.{GOOD:#} What each step rests on: README.md and docs/threat-model.md"
@@ -129,16 +146,15 @@ fn expect(holds: bool, otherwise: &str) -> CliResult<()> {
     if holds { Ok(()) } else { Err(CliError::failed(otherwise)) }
 }
 
-async fn register(client: &Client, log: &KnownLog, name: &str, out: &Output) -> CliResult<Agent> {
+async fn register(client: &Client, log: &KnownLog, name: &'static str, out: &Output) -> CliResult<Owned> {
     let [admin, act, next] = [KeyFile::generate()?, KeyFile::generate()?, KeyFile::generate()?];
-    let founding = NewAgent {
-        name: Some(name.into()),
-        next: Some(next_commitment(next.pk())),
-        ..NewAgent::of_keys(Signer::from(&admin), Signer::from(&act))
-    };
+    let (admin, act) = (Signer::from(&admin), Signer::from(&act));
+    let keys = AgentKeys { act: Some(act.clone()), admin: Some(admin.clone()) };
+    let founding =
+        NewAgent { name: Some(name.into()), next: Some(next_commitment(next.pk())), ..NewAgent::of_keys(admin, act) };
     let (agent, logged) = founding.register(client, log, ProofWanted::Log, now()).await?;
     out.line(format_args!("  {name:8} {QUIET}{}{QUIET:#} entry {}", agent.identity(), logged.index()));
-    Ok(agent)
+    Ok(Owned { name, agent, keys })
 }
 
 async fn act(agent: &mut Agent, name: &str, command: &[&str], out: &Output) -> CliResult<Logged> {
@@ -209,8 +225,10 @@ fn forge(proof: &str) -> CliResult<String> {
     Ok(proof.replacen(extra, &b64_encode(&forged.to_bytes()), 1))
 }
 
-fn keep_file(directory: &Path, name: &str, text: &str) -> CliResult<()> {
-    std::fs::write(directory.join(name), text).map_err(|error| CliError::failed(format!("{name}: {error}")))
+impl Stage<'_> {
+    fn keep(&self, name: &str, bytes: &[u8]) -> CliResult<()> {
+        std::fs::write(self.directory.join(name), bytes).map_err(|error| CliError::failed(format!("{name}: {error}")))
+    }
 }
 
 async fn linger(running: &Running, directory: &Path, out: &Output) -> CliResult<()> {

@@ -46,6 +46,11 @@ fn load_that_is_measured() {
 }
 
 #[test]
+fn what_the_demo_shows() {
+    Node::start().check(include_str!("demo.transcript"));
+}
+
+#[test]
 fn what_cannot_be_done() {
     Node::start().check(include_str!("errors.transcript"));
 }

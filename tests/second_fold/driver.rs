@@ -1,5 +1,7 @@
 //! A real node, and the second fold beside it.
 
+mod scenes;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use soulchain::soul::{Beside, Identity, Link, Salt};
 use tempfile::TempDir;
 
 use super::body::canonical;
+use super::cases::{note, watch};
 use super::link::{ACTION, GENESIS, Id, KEYS, Link as Read, POLICY, RECOVER, RETRACT};
 use super::log::{Content, DAY_MS, HOUR_MS, Log};
 use super::offers::{Author, Offer};
@@ -287,7 +290,12 @@ impl World {
         };
         match answer {
             Answer::Placed(indexes) => {
-                assert_eq!((first, &codes), (group.len(), &Codes::new()), "admitted at {indexes:?}: {}", told(group));
+                assert_eq!(
+                    (first, &codes),
+                    (group.len(), &Codes::default()),
+                    "admitted at {indexes:?}: {}",
+                    told(group)
+                );
                 let due: Vec<u64> = self.log.places(group);
                 assert_eq!(indexes, due);
                 for offer in group {
@@ -301,6 +309,7 @@ impl World {
                     told(group)
                 );
                 assert_eq!(self.node().view().size().get(), size);
+                watch(|| codes.rule_of(code).map(note));
                 self.count(&group[at].0, code);
                 self.note_hold(&group[at].0);
             }
@@ -339,7 +348,10 @@ impl World {
             let clock = self.log_clock();
             self.log.push(&bytes);
             match &self.log.entries[index as usize].content {
-                Content::Link(..) => assert_eq!(before.verdict(&bytes, None, clock), Codes::new(), "at {index}"),
+                Content::Link(..) => {
+                    let codes = watch(|| before.verdict(&bytes, None, clock));
+                    assert_eq!(codes, Codes::default(), "at {index}");
+                }
                 Content::Trailer(trailer) => {
                     assert!(!matches!(before.entries.last().unwrap().content, Content::Trailer(_)));
                     let ids = before.identities();
@@ -347,7 +359,7 @@ impl World {
                     assert_eq!((trailer.covers, trailer.identities), (index, records.len() as u64));
                     assert_eq!(trailer.log_time, clock);
                     if index + 1 == view.size().get() {
-                        self.compare();
+                        watch(|| self.compare());
                     }
                     let trailer_root = trailer.map_root;
                     assert_eq!(trailer_root, before.state_root(&records), "map root at {index}");
@@ -392,7 +404,7 @@ impl Log {
             }
             log.push(entry);
         }
-        (group.len(), Codes::new())
+        (group.len(), Codes::default())
     }
 
     fn place_of(&self, entry: &[u8]) -> Option<u64> {

@@ -1,28 +1,14 @@
 //! The whole list of entries, and the questions of §4 and §6 answered by reading it from the start.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
 
 use super::body::{b64_32, hex, id};
+use super::cases::note;
 use super::link::{GENESIS, Id, Link, NOTICE, POLICY, PROFILE, RECOVER, RETRACT, REVOKE_AGENT, Trailer, hash, kid_of};
 use super::trees::{log_leaf, map_root};
-
-thread_local! {
-    static SEEN: RefCell<BTreeSet<&'static str>> = const { RefCell::new(BTreeSet::new()) };
-}
-
-/// Notes that a case of §4 or §6 has come up.
-pub(crate) fn note(case: &'static str) {
-    SEEN.with_borrow_mut(|seen| seen.insert(case));
-}
-
-/// The cases that have come up.
-pub(crate) fn seen() -> BTreeSet<&'static str> {
-    SEEN.with_borrow(Clone::clone)
-}
 
 pub(crate) const HOUR_MS: u64 = 3_600_000;
 pub(crate) const DAY_MS: u64 = 24 * HOUR_MS;
@@ -202,6 +188,8 @@ impl Log {
         }
         if link_type != REVOKE_AGENT {
             state.custodian = body.get("custodian").and_then(Value::as_str).map(str::to_owned);
+        } else if state.custodian.is_some() {
+            note("a revoke_agent leaves the custodian");
         }
     }
 
@@ -297,10 +285,25 @@ impl Log {
         })
     }
 
+    /// Whether a receipt or feedback of the same issuer about the same link stands or stood.
+    pub(crate) fn was_said(&self, issuer: Id, link_type: u16, link: &Value) -> bool {
+        let said = |logged: &Logged<'_>| logged.link.header.link_type == link_type;
+        self.chain(issuer).into_iter().filter(said).any(|logged| logged.body.get("link") == Some(link))
+    }
+
+    /// Whether a domain name was ever released.
+    pub(crate) fn was_released(&self, name: &str) -> bool {
+        let notices = self.links().filter(|logged| logged.link.header.link_type == NOTICE);
+        notices.into_iter().any(|logged| logged.body["kind"] == "release" && logged.body["name"] == name)
+    }
+
     /// The notices about a subject that stand.
     pub(crate) fn overlays(&self, subject: Id) -> Vec<Overlay> {
         let mut standing: Vec<Overlay> = Vec::new();
         if subject == self.registrar() {
+            if self.links().any(|logged| logged.body["kind"] == "suspend" && logged.body["subject"] == hex(&subject)) {
+                note("a notice about the registrar is no overlay");
+            }
             return standing;
         }
         let guardians = if self.exists(subject) { self.guardians(subject).0 } else { Vec::new() };
@@ -334,7 +337,10 @@ impl Log {
         let issuer = logged.link.chain();
         let by_registrar = self.registrars().contains(&issuer);
         if !by_registrar && !guardians.contains(&issuer) {
-            return;
+            return note("a notice by one without office");
+        }
+        if by_registrar && guardians.contains(&issuer) {
+            note("a notice by one who is registrar and guardian");
         }
         let kind = logged.body["kind"].as_str().unwrap_or_default();
         match kind {
@@ -348,8 +354,12 @@ impl Log {
                 {
                     note("a registrar lifts what a guardian said");
                 }
-                if by_registrar && standing.iter().any(|overlay| overlay.kind == "suspend" && !lifted(overlay)) {
-                    note("another registrar's suspend stays");
+                if standing.iter().any(|overlay| overlay.kind == "suspend" && !lifted(overlay)) {
+                    note(if by_registrar {
+                        "another registrar's suspend stays"
+                    } else {
+                        "a guardian lifts no other's suspend"
+                    });
                 }
                 return standing.retain(|overlay| overlay.kind != "suspend" || !lifted(overlay));
             }

@@ -17,6 +17,7 @@
 )]
 
 mod body;
+mod cases;
 mod link;
 mod log;
 mod trees;
@@ -30,12 +31,14 @@ mod driver;
 mod offers;
 mod random;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use cases::CASES;
 use driver::{Counts, World};
 
 const STEPS: usize = 60;
-const CASES: u64 = 40;
+const SCENES: u64 = 4;
+const SEQUENCES: u64 = 40;
 
 /// Says which seed it was when a sequence fails.
 struct Seed(u64);
@@ -51,34 +54,42 @@ impl Drop for Seed {
 #[test]
 fn a_node_and_the_second_fold_say_the_same() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let cases = number("SOULCHAIN_CASES").unwrap_or(CASES);
+    let sequences = number("SOULCHAIN_CASES").unwrap_or(SEQUENCES);
     let first = number("SOULCHAIN_SEED").unwrap_or(1);
-    let (mut counts, mut reopened) = (Counts::new(), 0);
-    for seed in first..first + cases {
+    let (mut counts, mut seen, mut reopened) = (Counts::new(), BTreeMap::<_, u64>::new(), 0);
+    for seed in first..first + sequences {
         let _seed = Seed(seed);
         let mut world = World::new(seed);
         for _ in 0..STEPS {
             world.step();
         }
+        for number in 0..SCENES {
+            world.scene(seed * SCENES + number);
+        }
         world.reopen();
         for (key, count) in world.counts {
             *counts.entry(key).or_default() += count;
         }
+        for case in cases::take_seen() {
+            *seen.entry(case).or_default() += 1;
+        }
         reopened += world.reopened;
     }
-    for case in log::seen() {
-        println!("seen: {case}");
-    }
-    println!("{cases} sequences, reopened {reopened} times");
+    println!("{sequences} sequences, reopened {reopened} times");
     for ((link_type, code), count) in &counts {
         println!("{link_type:#06x} {code}: {count}");
     }
-    if first == 1 && cases >= CASES {
-        assert_all_seen(&counts);
+    for case in CASES {
+        println!("{case}: in {} sequences", seen.get(case).unwrap_or(&0));
+    }
+    if first == 1 && sequences >= SEQUENCES {
+        assert_all_answered(&counts);
+        let unmet: Vec<_> = CASES.iter().filter(|case| !seen.contains_key(*case)).collect();
+        assert!(unmet.is_empty(), "no sequence met {unmet:?}");
     }
 }
 
-fn assert_all_seen(counts: &Counts) {
+fn assert_all_answered(counts: &Counts) {
     const CODES: &str = "malformed wrong_log bad_body unknown_identity revoked conflict unauthorised bad_signature \
                          name_taken key_in_use too_many_keys clock bad_anchor bad_reference";
     let codes: BTreeSet<&str> = counts.keys().map(|(_, code)| *code).collect();

@@ -1,16 +1,20 @@
 //! Links to offer: of every type, most of them valid, some wrong on purpose in one way or another.
 
+mod key_events;
 mod statements;
+mod wishes;
+
+pub(crate) use wishes::Wish;
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use soulchain::ed25519::SigningKey;
 
-use super::body::{canonical, hex, write_b64u};
+use super::body::{canonical, hex};
 use super::link::{
     ACTION, ATTEST, FEEDBACK, GENESIS, Header, Id, KEYS, NOTICE, POLICY, PROFILE, RECEIPT, RECOVER, RETRACT,
-    REVOKE_AGENT, hash, hmac_commit, inline_commit, kid_of, next_of, pop_message,
+    REVOKE_AGENT, hash, hmac_commit, inline_commit, kid_of, next_of,
 };
 use super::log::{DAY_MS, HOUR_MS, Key, Log};
 use super::random::Random;
@@ -84,6 +88,11 @@ impl Author {
         next_of(&pk)
     }
 
+    /// Which of so many turns a detail takes: the last, the usual one, unless slips are made.
+    fn slip(&mut self, turns: u64) -> u64 {
+        if self.wrong == 0 { turns - 1 } else { self.random.below(turns) }
+    }
+
     fn is_wrong(&mut self) -> bool {
         let chance = self.wrong;
         self.random.percent(chance)
@@ -136,34 +145,40 @@ impl Author {
 
     /// A key event that replaces every key by sixteen.
     pub(crate) fn burst(&mut self, log: &Log, now: u64, actor: Id, link_type: u16) -> Offer {
-        let wrong = std::mem::replace(&mut self.wrong, 0);
-        let mut place = self.place(log, now, actor, link_type);
-        let body = self.key_event(&mut place, link_type, 160);
-        let offer = self.finish(place, body);
-        self.wrong = wrong;
-        offer
+        self.carefully(|author| {
+            let mut place = author.place(log, now, actor, link_type);
+            let body = author.key_event(&mut place, link_type, 160);
+            author.finish(place, body)
+        })
     }
 
     /// What is said of the standing of one identity.
     pub(crate) fn say(&mut self, log: &Log, now: u64, actor: Id, subject: Id) -> Offer {
-        let wrong = std::mem::replace(&mut self.wrong, 0);
-        let place = self.place(log, now, actor, NOTICE);
-        let kinds = [(6, "suspend"), (4, "unsuspend"), (2, "revoke"), (4, "verified"), (2, "unverified")];
-        let kind = self.random.weighed(&kinds);
-        let offer = self.finish(place, json!({"v": 1, "subject": hex(&subject), "kind": kind}));
-        self.wrong = wrong;
-        offer
+        const SAID: [(u64, &str); 5] =
+            [(6, "suspend"), (4, "unsuspend"), (2, "revoke"), (4, "verified"), (2, "unverified")];
+        self.carefully(|author| {
+            let place = author.place(log, now, actor, NOTICE);
+            let kind = author.random.weighed(&SAID);
+            author.finish(place, json!({"v": 1, "subject": hex(&subject), "kind": kind}))
+        })
     }
 
     /// A domain name for the newest identity, by its number.
     pub(crate) fn bind(&mut self, log: &Log, now: u64, actor: Id, number: u64) -> Offer {
+        self.carefully(|author| {
+            let place = author.place(log, now, actor, NOTICE);
+            let subject = hex(&log.identities().last().copied().unwrap());
+            let body = json!({"v": 1, "subject": subject, "kind": "bind", "name": format!("s{number}.example")});
+            author.finish(place, body)
+        })
+    }
+
+    /// Makes something up without a slip.
+    fn carefully<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
         let wrong = std::mem::replace(&mut self.wrong, 0);
-        let place = self.place(log, now, actor, NOTICE);
-        let subject = hex(&log.identities().last().copied().unwrap());
-        let body = json!({"v": 1, "subject": subject, "kind": "bind", "name": format!("s{number}.example")});
-        let offer = self.finish(place, body);
+        let done = work(self);
         self.wrong = wrong;
-        offer
+        done
     }
 
     fn place<'a>(&mut self, log: &'a Log, now: u64, actor: Id, link_type: u16) -> Place<'a> {
@@ -202,7 +217,7 @@ impl Author {
 
     fn ctime(&mut self, now: u64, log: &Log) -> u64 {
         let log_time = log.log_time(log.size());
-        match self.random.below(40) {
+        match self.slip(40) {
             0 => now + 5 * 60_000,
             1 => now + 5 * 60_000 + 1,
             2 => log_time,
@@ -220,7 +235,7 @@ impl Author {
         };
         let sizes: Vec<u64> = log.trailers().map(|(index, _)| index + 1).collect();
         let size = self.random.pick(&sizes).unwrap_or(0);
-        match self.random.below(60) {
+        match self.slip(60) {
             0 => (0, [1; 32]),
             1 => (size - 1, root(size - 1)),
             2 => (size, [1; 32]),
@@ -230,166 +245,15 @@ impl Author {
         }
     }
 
-    fn genesis(&mut self, place: &mut Place<'_>) -> Value {
-        let mut body = Map::from_iter([("v".to_owned(), json!(1))]);
-        if self.random.percent(60) {
-            let name = self.random.pick(HANDLES).unwrap();
-            body.insert("name".into(), name.into());
-        }
-        let others = place.log.identities();
-        if self.random.percent(65) {
-            let mut ids = self.random.some_of(&others, 60);
-            ids.sort_unstable();
-            let least = u64::from(!self.is_wrong());
-            let threshold = self.random.within(least, ids.len().max(1) as u64);
-            if !ids.is_empty() || self.is_wrong() {
-                let ids: Vec<String> = ids.iter().map(|id| hex(id)).collect();
-                body.insert("guardians".into(), json!({"ids": ids, "threshold": threshold}));
-            }
-        }
-        for member in ["controller", "custodian"] {
-            if self.random.percent(20) {
-                body.insert(member.into(), self.identity(place.log).into());
-            }
-        }
-        if self.random.percent(80) {
-            body.insert("next".into(), hex(&self.new_next()).into());
-        }
-        (place.keys, place.next, place.identity) = (Vec::new(), None, [0; 32]);
-        let count = self.random.within(1, 3);
-        let keys = self.new_keys(count);
-        let admin = keys.iter().find(|(_, roles)| roles.contains(&"admin".to_owned())).unwrap().0;
-        let signer = if self.is_wrong() { keys[0].0 } else { admin };
-        place.header.kid = kid_of(&signer);
-        self.list(place, &mut body, keys);
-        Value::Object(body)
-    }
-
-    fn new_keys(&mut self, count: u64) -> Vec<(Id, Vec<String>)> {
-        let mut keys: Vec<(Id, Vec<String>)> = Vec::new();
-        for at in 0..count {
-            let roles: &[&str] = match self.random.below(5) {
-                _ if at == 0 => &["act", "admin"],
-                0 => &["admin"],
-                1 => &["act", "admin"],
-                _ => &["act"],
-            };
-            keys.push((self.new_key(), roles.iter().map(|role| (*role).to_owned()).collect()));
-        }
-        keys
-    }
-
-    /// Puts a key set and its proofs of possession into a body.
-    fn list(&mut self, place: &Place<'_>, body: &mut Map<String, Value>, mut keys: Vec<(Id, Vec<String>)>) {
-        if self.is_wrong() {
-            let used: Vec<Id> = self.known_keys();
-            keys.extend(self.random.pick(&used).map(|pk| (pk, vec!["act".to_owned()])));
-        }
-        keys.sort_by_key(|(pk, _)| kid_of(pk));
-        let is_live = |pk: &Id| place.keys.iter().any(|key| key.pk == *pk && key.revoked.is_none());
-        let added = keys.iter().map(|(pk, _)| *pk).filter(|pk| !is_live(pk) && kid_of(pk) != place.header.kid);
-        let mut pops: Vec<Value> = Vec::new();
-        for pk in added {
-            let mut sig = self.keys[&pk].sign(&pop_message(&place.header, &kid_of(&pk)));
-            if self.random.percent(1) {
-                sig[3] ^= 1;
-            }
-            pops.push(json!({"kid": hex(&kid_of(&pk)), "sig": write_b64u(&sig)}));
-        }
-        if self.random.percent(2) {
-            pops.pop();
-        }
-        if !pops.is_empty() {
-            body.insert("pop".into(), pops.into());
-        }
-        let list: Vec<Value> =
-            keys.iter().map(|(pk, roles)| json!({"alg": "ed25519", "pk": write_b64u(pk), "roles": roles})).collect();
-        body.insert("keys".into(), list.into());
+    fn reason(&mut self) -> &'static str {
+        let good = &REASONS[..4];
+        if self.is_wrong() { REASONS[4] } else { self.random.pick(good).unwrap() }
     }
 
     fn known_keys(&self) -> Vec<Id> {
         let mut keys: Vec<Id> = self.keys.keys().copied().collect();
         keys.sort_unstable();
         keys
-    }
-
-    fn key_event(&mut self, place: &mut Place<'_>, link_type: u16, most: u64) -> Value {
-        let mut body = Map::from_iter([("v".to_owned(), json!(1))]);
-        if link_type == RECOVER {
-            self.sign_by_next(place, &mut body);
-        } else {
-            self.sign_by(place, "admin");
-        }
-        let stay = if most > 16 { 0 } else { self.random.pick(&[0, 70, 100]).unwrap() };
-        let live: Vec<_> = place.keys.iter().filter(|key| key.revoked.is_none()).cloned().collect();
-        let mut keys: Vec<_> = self.random.some_of(&live, stay).into_iter().map(|key| (key.pk, key.roles)).collect();
-        let added = if most > 16 { 16 } else { self.random.within(0, most) };
-        keys.extend(self.new_keys(added));
-        keys.truncate(if self.is_wrong() { 17 } else { 16 });
-        if keys.is_empty() {
-            keys = self.new_keys(1);
-        }
-        if self.is_wrong() {
-            keys[0].1 = vec!["admin".to_owned()];
-        }
-        let sets_next = if link_type == RECOVER { !self.is_wrong() } else { self.random.percent(15) };
-        if sets_next {
-            let known: Vec<Id> = place.next.into_iter().collect();
-            let next = if self.is_wrong() { self.random.pick(&known) } else { None };
-            let next = next.unwrap_or_else(|| self.new_next());
-            body.insert("next".into(), hex(&next).into());
-        }
-        if self.is_wrong() {
-            let of_next: Vec<Id> = place.next.and_then(|next| self.recovery.get(&next)).copied().into_iter().collect();
-            keys.extend(of_next.into_iter().map(|pk| (pk, vec!["act".to_owned()])));
-        }
-        if self.random.percent(15) {
-            body.insert("custodian".into(), self.identity(place.log).into());
-        }
-        self.suspect_from(place, &mut body);
-        self.list(place, &mut body, keys);
-        Value::Object(body)
-    }
-
-    fn suspect_from(&mut self, place: &Place<'_>, body: &mut Map<String, Value>) {
-        if self.random.percent(35) {
-            let seqno = place.header.seqno;
-            let from = if self.random.percent(50) {
-                let beyond = u64::from(self.is_wrong());
-                self.random.within(seqno.saturating_sub(3), seqno + beyond)
-            } else {
-                self.random.within(1, seqno)
-            };
-            body.insert("suspect_from".into(), from.into());
-        }
-    }
-
-    fn revoke_agent(&mut self, place: &mut Place<'_>) -> Value {
-        let mut body = Map::from_iter([("v".to_owned(), json!(1))]);
-        body.insert("reason".into(), self.reason().into());
-        if self.random.percent(25) {
-            self.sign_by_next(place, &mut body);
-        } else {
-            self.sign_by(place, "admin");
-        }
-        self.suspect_from(place, &mut body);
-        Value::Object(body)
-    }
-
-    fn reason(&mut self) -> &'static str {
-        let good = &REASONS[..4];
-        if self.is_wrong() { REASONS[4] } else { self.random.pick(good).unwrap() }
-    }
-
-    fn sign_by_next(&mut self, place: &mut Place<'_>, body: &mut Map<String, Value>) {
-        let right = place.next.and_then(|next| self.recovery.get(&next)).copied();
-        let mut known: Vec<Id> = self.recovery.values().copied().collect();
-        known.sort_unstable();
-        let other = self.random.pick(&known);
-        let wrong = self.is_wrong();
-        let pk = right.filter(|_| !wrong).or(other).unwrap_or_else(|| self.new_key());
-        place.header.kid = kid_of(&pk);
-        body.insert("recovery".into(), write_b64u(&pk).into());
     }
 
     /// Sets a signer that has a role, or another.
@@ -424,14 +288,19 @@ impl Author {
         }
     }
 
-    fn finish(&mut self, mut place: Place<'_>, mut body: Value) -> Offer {
+    fn finish(&mut self, place: Place<'_>, body: Value) -> Offer {
+        self.finish_as(place, body, None)
+    }
+
+    /// Signs it, with a header that is changed at last.
+    fn finish_as(&mut self, mut place: Place<'_>, mut body: Value, edit: Option<fn(&mut Header)>) -> Offer {
         if place.header.kid == [0; 32] {
             let role = role_for(&place, &body);
             self.sign_by(&mut place, role);
         }
         self.spoil_body(&mut body);
         let mut bytes = canonical(&body);
-        if self.random.percent(1) {
+        if self.slip(100) == 0 {
             bytes.insert(1, b' ');
         }
         let mut beside = None;
@@ -458,11 +327,12 @@ impl Author {
                 beside = None;
             }
         }
+        let key = self.keys.iter().find(|(pk, _)| kid_of(pk) == place.header.kid).map(|(_, key)| key.clone());
         self.spoil_header(&mut place);
+        edit.into_iter().for_each(|edit| edit(&mut place.header));
         let message = place.header.bytes();
-        let key = self.keys.iter().find(|(pk, _)| kid_of(pk) == place.header.kid);
-        let mut sig = key.map_or([0; 64], |(_, key)| key.sign(&message));
-        if self.random.percent(1) {
+        let mut sig = key.map_or([0; 64], |key| key.sign(&message));
+        if self.slip(100) == 0 {
             sig[40] ^= 4;
         }
         ([&[1][..], &message, &sig, &bytes].concat(), beside)
@@ -472,7 +342,7 @@ impl Author {
         let members = body.as_object_mut().unwrap();
         let keys: Vec<String> = members.keys().cloned().collect();
         let key = self.random.pick(&keys).unwrap();
-        match self.random.below(150) {
+        match self.slip(150) {
             0 => drop(members.insert("unknown".into(), 1.into())),
             1 => drop(members.insert(key, Value::Null)),
             2 => drop(members.remove(&key)),
@@ -484,7 +354,7 @@ impl Author {
 
     fn spoil_header(&mut self, place: &mut Place<'_>) {
         let header = &mut place.header;
-        match self.random.below(160) {
+        match self.slip(160) {
             0 => header.log_id[0] ^= 1,
             1 => header.identity[0] ^= 1,
             2 => header.seqno += 1,

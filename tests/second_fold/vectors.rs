@@ -38,7 +38,7 @@ fn a_whole_log_leads_to_its_records_and_roots() {
         for entry in batch["entries"].as_array().unwrap() {
             let bytes = b64(&entry["entry"]);
             let clock = batch["log_time_ms"].as_u64().unwrap();
-            assert_eq!(log.verdict(&bytes, None, clock), Codes::new(), "{}", entry["index"]);
+            assert_eq!(log.verdict(&bytes, None, clock), Codes::default(), "{}", entry["index"]);
             log.push(&bytes);
         }
         for (who, record) in batch["records"].as_object().unwrap() {
