@@ -1,12 +1,14 @@
 //! The feeder with doubles of the log and of the witnesses, on a clock that stands still until everybody waits.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeMap;
 use std::future::{pending, ready};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use soulchain::hash::Hash;
-use soulchain::merkle::{TreeSize, consistency_plan, leaf_hash, root_plan};
+use soulchain::merkle::{NodeId, TreeSize, consistency_plan, leaf_hash, node_hash, root_plan};
 use soulchain::tlog::{
     Checkpoint, Cosigner, Ed25519Signer, KeyName, Note, NoteVerifier, Origin, Policy, PolicyName, SignedCheckpoint,
     Timestamp, sign_checkpoint,
@@ -23,12 +25,9 @@ const PACE: Pace = Pace {
     grace: Duration::from_millis(200),
 };
 
-/// Leaves of a tree, all of them in memory.
-fn nodes(size: u64, fork: u8) -> impl Fn(soulchain::merkle::NodeId) -> Result<Hash, NoReply> {
-    move |id| {
-        let _ = size;
-        Ok(subtree(id.level, id.index, fork))
-    }
+/// The nodes of the tree of a history.
+fn nodes(fork: u8) -> impl Fn(NodeId) -> Result<Hash, NoReply> {
+    move |id| Ok(subtree(id.level, id.index, fork))
 }
 
 /// A tree whose leaves from 5 on depend on which history it is.
@@ -37,11 +36,11 @@ fn subtree(level: u8, index: u64, fork: u8) -> Hash {
         return leaf_hash(&[if index < 5 { 0 } else { fork }, index as u8]);
     }
     let (left, right) = (subtree(level - 1, 2 * index, fork), subtree(level - 1, 2 * index + 1, fork));
-    soulchain::merkle::node_hash(&left, &right)
+    node_hash(&left, &right)
 }
 
 fn root(size: u64, fork: u8) -> Hash {
-    root_plan(TreeSize::new(size)).root(nodes(size, fork)).unwrap()
+    root_plan(TreeSize::new(size)).root(nodes(fork)).unwrap()
 }
 
 #[derive(Clone)]
@@ -126,7 +125,7 @@ impl Source for Log {
         if old == TreeSize::ZERO || old == head.size() {
             return Ok(Vec::new());
         }
-        consistency_plan(old, head.size()).unwrap().path(nodes(head.0, 0))
+        consistency_plan(old, head.size()).unwrap().path(nodes(0))
     }
     fn sign(&self, head: &At) -> Result<SignedCheckpoint, NoReply> {
         Ok(signed(head.0, 0))
