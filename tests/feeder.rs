@@ -279,7 +279,7 @@ fn scene(size: u64, prepare: impl FnOnce(&[Double])) -> Scene {
     let log = Log::of(size);
     let mut text = format!("log {}\n", log_signer().vkey());
     for (n, witness) in (1..).zip(&witnesses) {
-        text += &format!("witness w{n} {}\n", witness.cosigner.vkey());
+        text = format!("{text}witness w{n} {}\n", witness.cosigner.vkey());
     }
     text += "group g 2 w1 w2 w3\nquorum g\n";
     let policy = Policy::parse(text.as_bytes()).unwrap();
@@ -357,7 +357,7 @@ async fn without_a_quorum_the_published_checkpoint_stays_and_comes_back_with_the
     scene.witnesses[0].set(Mood::Down);
     scene.witnesses[1].set(Mood::Hangs);
     scene.log.grow(12);
-    sleep(Duration::from_secs(60)).await;
+    sleep(Duration::from_mins(1)).await;
     assert_eq!(scene.log.published_sizes(), [7]);
     assert!(scene.log.state().stopped.is_none());
     let troubles = scene.feeding.borrow().witnesses.iter().filter(|(_, status)| status.trouble().is_some()).count();
@@ -411,7 +411,7 @@ async fn writes_are_taken_once_those_who_are_silent_could_not_have_cosigned_a_la
     assert!(!scene.log.state().admits, "two silent witnesses are a quorum");
     assert!(!scene.feeding.borrow().is_cleared);
     scene.witnesses[0].set(Mood::Status(404));
-    sleep(Duration::from_secs(60)).await;
+    sleep(Duration::from_mins(1)).await;
     assert!(scene.log.state().admits, "a witness that does not know the log has not cosigned it");
     assert!(scene.log.state().published.is_empty());
 }
