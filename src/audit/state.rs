@@ -1,7 +1,7 @@
 //! What an audit keeps so that the next one goes on where it ended.
 //!
 //! ```text
-//! "soulchain/audit-state/v1\n" ‖ origin ‖ note ‖ findings ‖ edge ‖ replay ‖ SHA-256 of all before
+//! "soulchain/audit-state/v2\n" ‖ origin ‖ note ‖ findings ‖ edge ‖ replay ‖ SHA-256 of all before
 //! ```
 //!
 //! It holds the newest checkpoint that the log had signed, and the whole state of the replay up to a trailer: every
@@ -26,7 +26,7 @@ use crate::tlog::{Origin, SignedCheckpoint};
 /// Most findings that are kept with their words; more are counted.
 pub const MAX_NOTED: usize = 1000;
 
-const MAGIC: &[u8] = b"soulchain/audit-state/v1\n";
+const MAGIC: &[u8] = b"soulchain/audit-state/v2\n";
 
 /// Where an audit ended.
 pub struct State {

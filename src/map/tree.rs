@@ -3,6 +3,7 @@
 use std::slice;
 
 use super::key::{MapKey, MapValue};
+use super::leaves::{Leaves, gather};
 use super::node::{Node, position};
 use super::proof::{Proof, ProofKind};
 use super::subtree::{Leaf, left_count, subtree_hash};
@@ -101,6 +102,15 @@ impl<P> Tree<P> {
 }
 
 impl<P: Clone> Tree<P> {
+    /// The same as [`Tree::build`] of all these leaves, one part after the other, on up to `threads` threads.
+    pub fn gather(parts: Vec<Leaves<P>>, threads: usize) -> Self
+    where
+        P: Send + Sync,
+    {
+        let (top, len) = gather(parts, threads);
+        Self { top, len }
+    }
+
     /// Applies a batch, of which each touched node is hashed once. Of several changes to one key the last counts; to remove
     /// a key that is not there does nothing.
     pub fn update(&mut self, mut changes: Vec<Change<P>>) {
@@ -177,7 +187,7 @@ fn descend_row<'a, P>(mut row: &'a [Leaf<P>], key: &MapKey, siblings: &mut Vec<H
 }
 
 /// Sorts by key and keeps the last of those with one key.
-fn sort_last_wins<T>(items: &mut Vec<T>, key: impl Fn(&T) -> &MapKey) {
+pub(super) fn sort_last_wins<T>(items: &mut Vec<T>, key: impl Fn(&T) -> &MapKey) {
     if items.is_sorted_by(|a, b| key(a) < key(b)) {
         return;
     }
