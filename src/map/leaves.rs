@@ -8,7 +8,6 @@ use std::thread;
 
 use super::node::Node;
 use super::subtree::Leaf;
-use super::tree::sort_last_wins;
 
 /// Depth of a group's subtree: a byte of the key.
 const GROUP_DEPTH: usize = 8;
@@ -21,7 +20,23 @@ pub struct Leaves<P> {
 }
 
 impl<P> Leaves<P> {
-    /// Adds a leaf. Of several with one key the last counts.
+    /// Makes room for so many leaves more: keys are hashes, so each group gets its share and an eighth.
+    pub fn reserve(&mut self, count: usize) {
+        let each = count / GROUPS;
+        self.groups.iter_mut().for_each(|group| group.reserve(each + each / 8 + 1));
+    }
+
+    /// Number of leaves.
+    pub fn len(&self) -> usize {
+        self.groups.iter().map(Vec::len).sum()
+    }
+
+    /// Whether there is no leaf.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds a leaf. Of several with one key any may count.
     pub fn push(&mut self, leaf: Leaf<P>) {
         self.groups[usize::from(leaf.key.as_bytes()[0])].push(leaf);
     }
@@ -61,7 +76,9 @@ fn build_group<P>(group: Vec<Vec<Leaf<P>>>) -> (Node<P>, usize) {
     for part in parts {
         leaves.extend(part);
     }
-    sort_last_wins(&mut leaves, |leaf| &leaf.key);
+    // In place: memory that a sort needs beside would be touched for the first time, which takes longer than the sort.
+    leaves.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    leaves.dedup_by(|a, b| a.key == b.key);
     let len = leaves.len();
     (Node::build(leaves, GROUP_DEPTH), len)
 }

@@ -102,7 +102,7 @@ impl<P> Tree<P> {
 }
 
 impl<P: Clone> Tree<P> {
-    /// The same as [`Tree::build`] of all these leaves, one part after the other, on up to `threads` threads.
+    /// A tree of all these leaves, built on up to `threads` threads. Of several with one key any may count.
     pub fn gather(parts: Vec<Leaves<P>>, threads: usize) -> Self
     where
         P: Send + Sync,
@@ -187,7 +187,7 @@ fn descend_row<'a, P>(mut row: &'a [Leaf<P>], key: &MapKey, siblings: &mut Vec<H
 }
 
 /// Sorts by key and keeps the last of those with one key.
-pub(super) fn sort_last_wins<T>(items: &mut Vec<T>, key: impl Fn(&T) -> &MapKey) {
+fn sort_last_wins<T>(items: &mut Vec<T>, key: impl Fn(&T) -> &MapKey) {
     if items.is_sorted_by(|a, b| key(a) < key(b)) {
         return;
     }

@@ -27,6 +27,8 @@ use crate::storage::{StorageError, ViewBatch, Views};
 /// Values of another version are made anew.
 const VERSION: u8 = 3;
 
+/// How many first bytes an id may have.
+const FIRST_BYTES: usize = 256;
 /// More would wait for the store.
 const MAX_THREADS: usize = 8;
 
@@ -92,14 +94,14 @@ pub(crate) fn load(views: &dyn Views, log_id: LogId) -> Result<Loaded, StorageEr
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS);
     let (mut rows, mut used_keys, mut shelves) = (Vec::new(), BTreeMap::new(), Vec::new());
     for portion in read_portions(views, threads)? {
-        rows.extend(portion.rows);
+        rows.push(portion.rows);
         used_keys.extend(portion.used_keys);
         shelves.push(portion.shelf);
     }
-    parts.used_keys = used_keys.into_values().flatten().collect();
+    parts.used_keys = used_keys.into_values().collect::<Vec<_>>().concat();
     let retracted = parts.retracted.iter().copied().collect();
     let registry = Registry::restore_shelved(log_id, parts, shelves, threads);
-    Ok(Loaded { registry, rows: Rows::load(rows), retracted })
+    Ok(Loaded { registry, rows: Rows::load(concat(rows)), retracted })
 }
 
 /// What one thread has read.
@@ -118,6 +120,9 @@ fn read_portions(views: &dyn Views, threads: usize) -> Result<Vec<Portion>, Stor
         let mut portion = Portion::default();
         while let Ok(first) = u8::try_from(next.fetch_add(1, Ordering::Relaxed)) {
             portion.read(views, first)?;
+            if portion.used_keys.len() == 1 {
+                portion.expect_times(FIRST_BYTES / threads);
+            }
         }
         Ok(portion)
     };
@@ -130,6 +135,12 @@ fn read_portions(views: &dyn Views, threads: usize) -> Result<Vec<Portion>, Stor
 }
 
 impl Portion {
+    /// Makes room for `times` as much as was read. To move what was written to greater room takes most of all the time.
+    fn expect_times(&mut self, times: usize) {
+        self.shelf.expect_times(times);
+        self.rows.reserve(self.rows.len() * times);
+    }
+
     /// Reads what belongs to ids that begin with this byte.
     fn read(&mut self, views: &dyn Views, first: u8) -> Result<(), StorageError> {
         let mut mentions = Vec::new();
@@ -146,7 +157,8 @@ impl Portion {
         if mentions.next().is_some() {
             return Err(damaged());
         }
-        let used_keys = self.used_keys.entry(first).or_default();
+        let usual = self.used_keys.values().next().map_or(0, Vec::len);
+        let used_keys = self.used_keys.entry(first).or_insert_with(|| Vec::with_capacity(usual + usual / 8));
         views.scan(&[b'k', first], &mut |key, _| {
             used_keys.push(Kid::from_bytes(id(key)?));
             Ok(())
@@ -157,10 +169,19 @@ impl Portion {
         let mut reader = Reader::new(value);
         let len = usize::try_from(reader.leb128()?).ok()?;
         let (is, genesis) = self.shelf.take(reader.take(len)?)?;
-        let row = Row::read(reader, identity, genesis)?;
-        self.rows.push((genesis, Kept::of(genesis, Row { about, ..row })));
+        let kept = match about {
+            None if reader.is_empty() => Kept::Founded(identity),
+            about => Kept::of(genesis, Row { about, ..Row::read(reader, identity, genesis)? }),
+        };
+        self.rows.push((genesis, kept));
         (is == identity).then_some(())
     }
+}
+
+fn concat<T>(parts: Vec<Vec<T>>) -> Vec<T> {
+    let mut all = Vec::with_capacity(parts.iter().map(Vec::len).sum());
+    parts.into_iter().for_each(|part| all.extend(part));
+    all
 }
 
 fn id(key: &[u8]) -> Result<[u8; 32], StorageError> {

@@ -32,6 +32,11 @@ impl Shelf {
         Some((state.record.identity, state.record.standing.genesis_index))
     }
 
+    /// Makes room for `times` as many identities as are there.
+    pub fn expect_times(&mut self, times: usize) {
+        self.leaves.reserve(self.leaves.len() * times);
+    }
+
     /// Takes an identity that has these bytes.
     pub(super) fn put(&mut self, state: &IdentityState, bytes: &[u8]) {
         let (identity, standing) = (state.record.identity, &*state.record.standing);
