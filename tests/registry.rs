@@ -170,7 +170,7 @@ fn a_whole_log_batch_by_batch() {
             if !had {
                 assert_eq!(state.record.to_bytes(), record.as_str().unwrap().as_bytes());
             }
-            assert_eq!(IdentityState::from_bytes(&state.to_bytes()).as_ref(), Some(state));
+            assert_eq!(IdentityState::from_bytes(&state.to_bytes()).as_ref(), Some(&*state));
         }
         assert_eq!(log.frontier.root().to_hex(), batch["root"].as_str().unwrap());
         assert_eq!(root_with_evidence(&log, &newest), batch["map_root"].as_str().unwrap(), "batch {number}");

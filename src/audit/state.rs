@@ -5,7 +5,7 @@
 //! ```
 //!
 //! It holds the newest checkpoint that the log had signed, and the whole state of the replay up to a trailer: every
-//! identity, the id of every link, every key ever used, every trailer. That is some 60 bytes a link, and 600 an identity
+//! identity, the id of every link, every key ever used, every trailer. That is some 60 bytes a link, and 200 an identity
 //! and more. Bodies and signatures are not in it. The digest finds damage; who may write the file can make the next audit
 //! believe anything, so keep it where the log's operator cannot.
 

@@ -58,7 +58,9 @@ impl Facts {
         for question in questions(link.header(), link.body()) {
             match question {
                 Question::Root(size) => facts.root = sealed_root(log, size)?.map(|root| (size, root)),
-                Question::Link(identity, seqno) => drop(facts.find(state.head(&identity).as_ref(), identity, seqno, &log)?),
+                Question::Link(identity, seqno) => {
+                    drop(facts.find(state.head(&identity).as_ref(), identity, seqno, &log)?)
+                }
                 Question::LinkAndTime(identity, seqno) => {
                     if let Some(index) = facts.find(state.head(&identity).as_ref(), identity, seqno, &log)? {
                         facts.times.extend(time_after(log, index)?.map(|time| (index, time)));

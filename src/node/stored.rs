@@ -18,9 +18,7 @@ use super::about::Mentions;
 use super::rows::{Kept, Retracted, Row, Rows};
 use crate::encoding::{Reader, UnixMillis, Writer};
 use crate::merkle::{LeafIndex, TreeSize};
-use crate::registry::{
-    Changes, IdentityState, Office, Parts, Registry, Shelf, Snapshot, Statement, StatementKind,
-};
+use crate::registry::{Changes, IdentityState, Office, Parts, Registry, Shelf, Snapshot, Statement, StatementKind};
 use crate::soul::{Curr, Identity, Kid, LogId};
 use crate::storage::{StorageError, ViewBatch, Views};
 

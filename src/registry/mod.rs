@@ -51,7 +51,7 @@ pub use record_bytes::RecordError;
 pub use refusal::{BodyRule, ChainEnd, Reference, Refusal};
 pub use replay::{Fault, FaultReason, Replay, Stop};
 pub use seal::{Changes, TrailerFault};
-pub use signer::signer_key;
 pub use shelf::Shelf;
+pub use signer::signer_key;
 pub use snapshot::{Held, Known, Leaf, Office, Snapshot};
 pub use state::IdentityState;

@@ -361,10 +361,14 @@ mod tests {
         |_, standing, _| standing.controller = Some(id(7)),
         |_, standing, _| standing.custodian = Some(id(7)),
         |_, standing, _| standing.profile = Some([7; 32]),
-        |_, standing, _| standing.overlays.extend(KINDS.map(|kind| Overlay { issuer: id(2), kind, index: LeafIndex::new(7) })),
+        |_, standing, _| {
+            standing.overlays.extend(KINDS.map(|kind| Overlay { issuer: id(2), kind, index: LeafIndex::new(7) }))
+        },
         |_, standing, _| standing.evidence = Evidence { epoch: 0, r: 1, s: u64::MAX },
         |_, standing, _| (standing.status, standing.verified) = (Status::Revoked, true),
-        |_, standing, _| standing.keys.extend([key(9, KeyRoles::Recovery), key(10, KeyRoles::Listed(Roles::default()))]),
+        |_, standing, _| {
+            standing.keys.extend([key(9, KeyRoles::Recovery), key(10, KeyRoles::Listed(Roles::default()))])
+        },
         |_, standing, _| {
             standing.keys[0].revoked = Some(LeafIndex::new(400));
             standing.keys[0].suspect = Some(Suspect { from: Seqno::new(7), by: None });
