@@ -194,7 +194,8 @@ fn read_private(r: &mut Reader<'_>, parts: u16, next: Option<Next>) -> Option<Pr
     let has = |part| parts & part != 0;
     let nexts = optional(has(part::NEXTS), || read_list(r, 32, |r| r.array().map(Next::from_bytes)))?;
     let retired_at = optional(has(part::RETIRED_AT), || {
-        read_list(r, 33, |r| Some((Kid::from_bytes(r.array()?), UnixMillis::new(r.leb128()?))))
+        let times = read_list(r, 33, |r| Some((Kid::from_bytes(r.array()?), UnixMillis::new(r.leb128()?))))?;
+        times.is_sorted_by(|(kid, _), (next, _)| kid < next).then_some(times)
     })?;
     let revocation = optional(has(part::REVOCATION), || {
         let marks = r.u8().filter(|marks| *marks < 4)?;
