@@ -77,7 +77,7 @@ fn build_group<P>(group: Vec<Vec<Leaf<P>>>) -> (Node<P>, usize) {
         leaves.extend(part);
     }
     // In place: memory that a sort needs beside would be touched for the first time, which takes longer than the sort.
-    leaves.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    leaves.sort_unstable_by_key(|leaf| leaf.key);
     leaves.dedup_by(|a, b| a.key == b.key);
     let len = leaves.len();
     (Node::build(leaves, GROUP_DEPTH), len)

@@ -59,7 +59,7 @@ impl Facts {
             match question {
                 Question::Root(size) => facts.root = sealed_root(log, size)?.map(|root| (size, root)),
                 Question::Link(identity, seqno) => {
-                    drop(facts.find(state.head(&identity).as_ref(), identity, seqno, &log)?)
+                    facts.find(state.head(&identity).as_ref(), identity, seqno, &log)?;
                 }
                 Question::LinkAndTime(identity, seqno) => {
                     if let Some(index) = facts.find(state.head(&identity).as_ref(), identity, seqno, &log)? {
