@@ -170,7 +170,7 @@ fn a_whole_log_batch_by_batch() {
             if !had {
                 assert_eq!(state.record.to_bytes(), record.as_str().unwrap().as_bytes());
             }
-            assert_eq!(IdentityState::from_bytes(&state.to_bytes()).as_ref(), Some(state));
+            assert_eq!(IdentityState::from_bytes(&state.to_bytes()).as_ref(), Some(&*state));
         }
         assert_eq!(log.frontier.root().to_hex(), batch["root"].as_str().unwrap());
         assert_eq!(root_with_evidence(&log, &newest), batch["map_root"].as_str().unwrap(), "batch {number}");
@@ -189,7 +189,8 @@ fn root_with_evidence(log: &Log, newest: &HashMap<Identity, String>) -> String {
     let mut tree = log.registry.committed().map().clone();
     let leaves: Vec<_> = tree.iter().cloned().collect();
     for leaf in leaves {
-        if let Leaf::Identity(state) = &leaf.payload {
+        if let Leaf::Identity(held) = &leaf.payload {
+            let state = held.state();
             let record = newest[&state.record.identity].as_bytes();
             assert_eq!(state.record, without_evidence(record).0, "no record changes but those of the batch");
             tree.update(vec![(leaf.key, Some((identity_value(record), leaf.payload.clone())))]);
@@ -211,7 +212,7 @@ fn check_final(chain: &Value, log: &Log, kids: &HashMap<soulchain::soul::Curr, s
     }
     let mut disputed = BTreeSet::new();
     for ((chain, seqno), link) in &log.past.links {
-        let record = &log.registry.identity(chain).unwrap().record;
+        let record = log.registry.identity(chain).unwrap().record.clone();
         if record.disputed(*seqno, &kids[&link.curr]) {
             disputed.insert((chain.to_hex(), seqno.get(), link.index.get()));
         }

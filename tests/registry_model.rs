@@ -196,7 +196,7 @@ impl World {
     /// The next link of its chain that does this, if it can be written at all.
     fn link(&mut self, op: &Op) -> Option<ReadLink> {
         let (who, signer, body) = self.body(op)?;
-        let record = &self.registry.identity(&who).unwrap().record;
+        let record = self.registry.identity(&who).unwrap().record.clone();
         let (Head { seqno, curr, .. }, auth) = (record.head, record.standing.key_head);
         signed(ChainPosition { identity: who, seqno: seqno.next(), prev: curr, auth }, &signer, body)
     }
@@ -271,7 +271,7 @@ impl World {
     }
 
     fn live_key(&self, who: &Identity) -> Option<SigningKey> {
-        let record = &self.registry.identity(who)?.record;
+        let record = self.registry.identity(who)?.record.clone();
         let kid = record.standing.live_keys().find(|key| key.roles == KeyRoles::Listed(BOTH))?.kid;
         self.keys.get(&kid).cloned()
     }
@@ -302,7 +302,7 @@ impl World {
 type Visible = (Vec<IdentityState>, Vec<Option<Identity>>, Vec<Identity>, u64, UnixMillis);
 
 fn visible(registry: &Registry, ids: &[Identity]) -> Visible {
-    let states = ids.iter().filter_map(|id| registry.identity(id)).cloned().collect();
+    let states = ids.iter().filter_map(|id| registry.identity(id)).map(|state| state.clone()).collect();
     let names = NAMES.iter().map(|name| registry.name(name)).collect();
     (states, names, registry.office().registrars.clone(), registry.identities(), registry.log_time())
 }

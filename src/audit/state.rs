@@ -1,11 +1,11 @@
 //! What an audit keeps so that the next one goes on where it ended.
 //!
 //! ```text
-//! "soulchain/audit-state/v1\n" ‖ origin ‖ note ‖ findings ‖ edge ‖ replay ‖ SHA-256 of all before
+//! "soulchain/audit-state/v2\n" ‖ origin ‖ note ‖ findings ‖ edge ‖ replay ‖ SHA-256 of all before
 //! ```
 //!
 //! It holds the newest checkpoint that the log had signed, and the whole state of the replay up to a trailer: every
-//! identity, the id of every link, every key ever used, every trailer. That is some 60 bytes a link, and 600 an identity
+//! identity, the id of every link, every key ever used, every trailer. That is some 60 bytes a link, and 200 an identity
 //! and more. Bodies and signatures are not in it. The digest finds damage; who may write the file can make the next audit
 //! believe anything, so keep it where the log's operator cannot.
 
@@ -29,7 +29,7 @@ pub const MAX_NOTED: usize = 1000;
 /// Then the version, and the end of the line. Whatever the version, the last bytes are the digest. A change of any part,
 /// the bytes of the replay included, is another version.
 const MAGIC: &[u8] = b"soulchain/audit-state/v";
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// Longest version that is told.
 const MAX_VERSION_LEN: usize = 8;
 

@@ -186,13 +186,13 @@ mod tests {
             Self { replay, agent: agent.curr().into() }
         }
 
-        fn record(&self) -> &Record {
-            &self.replay.registry().identity(&self.agent).unwrap().record
+        fn record(&self) -> Record {
+            self.replay.registry().identity(&self.agent).unwrap().record.clone()
         }
 
         /// Appends the event; the code of the rule that it breaks, if it breaks one.
         fn append(&mut self, event: &KeyEvent) -> Result<Option<Code>, ClientError> {
-            let link = event.sign(log_id(), self.record(), None, NOW)?.link;
+            let link = event.sign(log_id(), &self.record(), None, NOW)?.link;
             Ok(self.push(&link))
         }
 
@@ -206,7 +206,7 @@ mod tests {
         }
 
         fn act(&mut self, by: u8) -> Option<Code> {
-            let position = ChainEnd::of_record(self.record()).position(self.agent);
+            let position = ChainEnd::of_record(&self.record()).position(self.agent);
             let kid = signer(by).kid();
             let draft = Draft { log_id: log_id(), position, ctime: NOW, anchor: None, outcome: Outcome::Success, kid };
             let (link, _) = draft.inline(&Body::Action(None)).unwrap().sign(signer(by).key());

@@ -46,6 +46,23 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_be_bytes)
     }
 
+    /// A number in as few bytes as it needs, seven bits in each, the lowest first (unsigned LEB128).
+    pub fn leb128(&mut self) -> Option<u64> {
+        let mut value = 0;
+        for shift in (0..u64::BITS).step_by(7) {
+            let byte = self.u8()?;
+            let bits = u64::from(byte & 0x7f);
+            if byte == 0 && shift > 0 || bits << shift >> shift != bits {
+                return None;
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
     /// All that is left, which may be nothing.
     pub fn rest(&mut self) -> &'a [u8] {
         core::mem::take(&mut self.rest)
@@ -101,8 +118,39 @@ impl Writer {
         self.raw(&value.to_be_bytes())
     }
 
+    /// Appends a number in as few bytes as it needs (unsigned LEB128).
+    pub fn leb128(&mut self, mut value: u64) -> &mut Self {
+        while value >= 0x80 {
+            self.bytes.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.u8(value as u8)
+    }
+
     /// The bytes written so far.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Reader, Writer};
+
+    #[test]
+    fn numbers_take_as_few_bytes_as_they_need_and_no_more_are_read() {
+        let edges = (0..64).flat_map(|bit| [1_u64 << bit, (1 << bit) - 1, u64::MAX >> bit]);
+        for value in edges {
+            let mut writer = Writer::default();
+            writer.leb128(value);
+            let bytes = writer.into_bytes();
+            assert_eq!(bytes.len(), (64 - value.leading_zeros() as usize).div_ceil(7).max(1), "{value}");
+            let mut reader = Reader::new(&bytes);
+            assert_eq!((reader.leb128(), reader.is_empty()), (Some(value), true));
+        }
+        let tenth_too_great = [[0xff; 9].as_slice(), &[2]].concat();
+        for wrong in [&[][..], &[0x80], &[0x80, 0], &[0xff, 0x80, 0], &tenth_too_great, &[0xff; 11]] {
+            assert_eq!(Reader::new(wrong).leb128(), None, "{wrong:?}");
+        }
     }
 }

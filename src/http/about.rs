@@ -65,7 +65,7 @@ fn statement_type(asked: LinkType) -> HttpResult<LinkType> {
 fn about_view(found: &LinkAbout, subject: &IdentityState, state: &NodeState) -> HttpResult<AboutView> {
     let header = found.link.header();
     let issuer = state.identity(&header.identity).ok_or_else(HttpError::internal)?;
-    let office = (header.link_type == LinkType::Notice).then(|| office(issuer, subject, state)).flatten();
+    let office = (header.link_type == LinkType::Notice).then(|| office(&issuer, subject, state)).flatten();
     let body = found.link.body().and_then(|body| serde_json::from_slice(body).ok());
     Ok(AboutView {
         index: found.index.get(),

@@ -50,7 +50,8 @@ impl BodyAccess {
         let signature = ReadMessageSignature::read(text("signature-input"), text("signature"))?;
         signature.check_age(now)?;
         let found = parties(state, agent).into_iter().find_map(|party| {
-            let key = state.identity(&party)?.record.key(&signature.kid()).filter(|key| self.allows(key))?;
+            let known = state.identity(&party)?;
+            let key = known.record.key(&signature.kid()).filter(|key| self.allows(key))?;
             Some((party, key.pk))
         });
         let (party, pk) = found.ok_or_else(|| HttpError::unauthorised(self.refusal()))?;

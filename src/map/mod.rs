@@ -12,12 +12,14 @@
 //! the root into the log is an entry of the log and lives there too.
 
 mod key;
+mod leaves;
 mod node;
 mod proof;
 mod subtree;
 mod tree;
 
 pub use key::{MapKey, MapValue, identity_key, identity_value, name_key, name_value};
+pub use leaves::Leaves;
 pub use proof::{MapProofError, Proof, ProofKind};
 pub use subtree::{Leaf, MAX_DEPTH};
 pub use tree::{Change, Iter, Tree};

@@ -95,6 +95,14 @@ impl<P> Node<P> {
 }
 
 impl<P: Clone> Node<P> {
+    /// The subtree at `depth` of both children, whatever they are.
+    pub(super) fn join(children: [Self; 2], depth: usize) -> Self {
+        match joined_row(&children) {
+            Some(row) => Self::build(row, depth),
+            None => Self::branch(children),
+        }
+    }
+
     /// Applies `changes` (sorted by key, no two alike, all within this subtree at `depth`) and keeps `len`, the leaves of
     /// the whole tree. Nodes that nobody else holds are changed in place, others are copied first.
     pub(super) fn update(&mut self, depth: usize, changes: &mut [Change<P>], len: &mut usize) {

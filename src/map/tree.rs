@@ -3,6 +3,7 @@
 use std::slice;
 
 use super::key::{MapKey, MapValue};
+use super::leaves::{Leaves, gather};
 use super::node::{Node, position};
 use super::proof::{Proof, ProofKind};
 use super::subtree::{Leaf, left_count, subtree_hash};
@@ -101,6 +102,15 @@ impl<P> Tree<P> {
 }
 
 impl<P: Clone> Tree<P> {
+    /// A tree of all these leaves, built on up to `threads` threads. Of several with one key any may count.
+    pub fn gather(parts: Vec<Leaves<P>>, threads: usize) -> Self
+    where
+        P: Send + Sync,
+    {
+        let (top, len) = gather(parts, threads);
+        Self { top, len }
+    }
+
     /// Applies a batch, of which each touched node is hashed once. Of several changes to one key the last counts; to remove
     /// a key that is not there does nothing.
     pub fn update(&mut self, mut changes: Vec<Change<P>>) {

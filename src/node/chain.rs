@@ -40,6 +40,11 @@ impl JumpPath {
         row([prev, jump, about])
     }
 
+    /// Whether it is that of a chain with this link alone.
+    pub(crate) fn is_only(&self, index: LeafIndex) -> bool {
+        self.0 == [index.get()]
+    }
+
     pub(crate) fn write(&self, writer: &mut Writer) {
         writer.u8(self.0.len() as u8);
         for index in &self.0 {
@@ -50,7 +55,11 @@ impl JumpPath {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let len = usize::from(reader.u8()?);
         (len <= MAX_PATH).then_some(())?;
-        (0..len).map(|_| reader.u64()).collect::<Option<_>>().map(Self)
+        let mut path = Vec::with_capacity(len);
+        for _ in 0..len {
+            path.push(reader.u64()?);
+        }
+        Some(Self(path))
     }
 }
 

@@ -58,9 +58,11 @@ impl Facts {
         for question in questions(link.header(), link.body()) {
             match question {
                 Question::Root(size) => facts.root = sealed_root(log, size)?.map(|root| (size, root)),
-                Question::Link(identity, seqno) => drop(facts.find(state.head(&identity), identity, seqno, &log)?),
+                Question::Link(identity, seqno) => {
+                    facts.find(state.head(&identity).as_ref(), identity, seqno, &log)?;
+                }
                 Question::LinkAndTime(identity, seqno) => {
-                    if let Some(index) = facts.find(state.head(&identity), identity, seqno, &log)? {
+                    if let Some(index) = facts.find(state.head(&identity).as_ref(), identity, seqno, &log)? {
                         facts.times.extend(time_after(log, index)?.map(|time| (index, time)));
                     }
                 }

@@ -108,7 +108,7 @@ impl RegistryMachine {
         Self {
             log_id,
             registry: Registry::new(log_id),
-            rows: Rows::new_sync(),
+            rows: Rows::new(),
             retracted: Retracted::new_sync(),
             pending: HashMap::new(),
             mentions: about::Pending::default(),
@@ -202,8 +202,8 @@ impl RegistryMachine {
         let rows = &self.rows;
         let genesis = self.registry.identity(&identity).map(|state| state.record.standing.genesis_index);
         let row = self.pending.entry(identity).or_insert_with(|| {
-            let kept = genesis.and_then(|genesis| rows.get(&genesis)).map(|row| Row::clone(row));
-            kept.unwrap_or_else(|| Row::new(identity))
+            let kept = genesis.and_then(|genesis| rows.get(genesis));
+            kept.map_or_else(|| Row::new(identity), Arc::unwrap_or_clone)
         });
         if link.header().link_type.is_key_event() {
             row.note_key_event(index);
@@ -219,16 +219,14 @@ impl RegistryMachine {
         let (registry, rows) = (&self.registry, &self.rows);
         self.mentions.push(subject, index, || {
             let genesis = registry.identity(&subject)?.record.standing.genesis_index;
-            rows.get(&genesis)?.about
+            rows.get(genesis)?.about
         })
     }
 
     /// The batch is sealed: what it changed becomes what readers see.
     fn settle(&mut self, changes: Changes) {
         for (identity, row) in self.pending.drain() {
-            let row = Arc::new(row);
-            self.rows.insert_mut(genesis_of(self.registry.committed(), &identity), Arc::clone(&row));
-            self.changed.rows.insert(identity, row);
+            self.rows.insert(genesis_of(self.registry.committed(), &identity), row);
         }
         for (subject, mentions) in self.mentions.take() {
             self.settle_mentions(subject, mentions);
@@ -241,9 +239,8 @@ impl RegistryMachine {
 
     fn settle_mentions(&mut self, subject: Identity, mentions: Mentions) {
         let genesis = genesis_of(self.registry.committed(), &subject);
-        let row = self.rows.get(&genesis).expect("a genesis makes the row of its identity, and what was loaded has it");
-        let row = Row { about: Some(mentions), ..Row::clone(row) };
-        self.rows.insert_mut(genesis, Arc::new(row));
+        let row = self.rows.get(genesis).expect("a genesis makes the row of its identity, and what was loaded has it");
+        self.rows.insert(genesis, Row { about: Some(mentions), ..Arc::unwrap_or_clone(row) });
         self.changed.mentions.insert(subject, mentions);
     }
 
@@ -260,16 +257,16 @@ impl RegistryMachine {
 
     /// What applying a link needs of the links before this batch.
     fn replay_facts(&self, read: &ReadLink, past: &dyn Past) -> Result<Facts, String> {
-        let head = self.registry.identity(&read.header().identity).map(|state| &state.record.head);
-        Facts::replayed(read, head, past)
+        let head = self.registry.identity(&read.header().identity).map(|state| state.record.head);
+        Facts::replayed(read, head.as_ref(), past)
     }
 
     /// Replay trusts what admission judged, but not that every link follows the one before it in its chain: a log of
     /// other rules must end in an error here.
     fn check_place(&self, read: &ReadLink) -> Result<(), String> {
         let header = read.header();
-        let known = self.registry.identity(&chain_of(read.link())).map(|state| &state.record);
-        let known = known.map(|record| (record.head, record.standing.key_head));
+        let known = self.registry.identity(&chain_of(read.link()));
+        let known = known.map(|state| (state.record.head, state.record.standing.key_head));
         let fits = match known {
             None => header.begins_chain(),
             Some((head, auth)) => {
@@ -381,13 +378,12 @@ impl Machine for RegistryMachine {
 
     fn changes(&mut self) -> ViewBatch {
         let committed = self.registry.committed();
-        std::mem::take(&mut self.changed).into_batch(committed, self.registry.office())
+        std::mem::take(&mut self.changed).into_batch(committed, self.registry.office(), &self.rows)
     }
 
     fn load(&mut self, views: &dyn Views) -> Result<(), StorageError> {
-        let loaded = stored::load(views)?;
-        (self.rows, self.retracted) = (loaded.rows, loaded.retracted);
-        self.registry = Registry::restore(self.log_id, loaded.parts);
+        let loaded = stored::load(views, self.log_id)?;
+        (self.registry, self.rows, self.retracted) = (loaded.registry, loaded.rows, loaded.retracted);
         Ok(())
     }
 
@@ -424,13 +420,13 @@ fn signed_chain(link: &VerifiedLink) -> Identity {
 
 impl NodeState {
     /// An identity.
-    pub fn identity(&self, identity: &Identity) -> Option<&Arc<IdentityState>> {
+    pub fn identity(&self, identity: &Identity) -> Option<Arc<IdentityState>> {
         self.snapshot.identity(identity)
     }
 
     /// Where the chain of an identity ends.
-    pub(crate) fn head(&self, identity: &Identity) -> Option<&Head> {
-        self.identity(identity).map(|state| &state.record.head)
+    pub(crate) fn head(&self, identity: &Identity) -> Option<Head> {
+        self.identity(identity).map(|state| state.record.head)
     }
 
     /// Log time.
@@ -449,7 +445,7 @@ impl NodeState {
     }
 
     /// What the node keeps of an identity.
-    pub(crate) fn row(&self, state: &IdentityState) -> Option<&Arc<Row>> {
-        self.rows.get(&state.record.standing.genesis_index)
+    pub(crate) fn row(&self, state: &IdentityState) -> Option<Arc<Row>> {
+        self.rows.get(state.record.standing.genesis_index)
     }
 }

@@ -104,12 +104,12 @@ impl Node {
 }
 
 /// The record of who is named.
-fn told_of<'a>(state: &'a NodeState, key: &AgentKey) -> Option<&'a Record> {
+fn told_of(state: &NodeState, key: &AgentKey) -> Option<Record> {
     let identity = match key {
         AgentKey::Identity(identity) => *identity,
         AgentKey::Name(name) => state.snapshot.name(name)?,
     };
-    state.identity(&identity).map(|known| &known.record)
+    state.identity(&identity).map(|known| known.record.clone())
 }
 
 enum Subject<'a> {

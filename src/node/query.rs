@@ -94,7 +94,7 @@ impl Node {
             AgentKey::Identity(identity) => *identity,
             AgentKey::Name(name) => state.snapshot.name(name)?,
         };
-        state.identity(&identity).cloned()
+        state.identity(&identity)
     }
 
     /// The JCS bytes of an agent's profile.
@@ -104,7 +104,7 @@ impl Node {
 
     /// The link at a place of an agent's chain.
     pub fn link(&self, view: &View, identity: &Identity, seqno: Seqno) -> Result<Option<FoundLink>, ReadError> {
-        let found = link_at(view.state().head(identity), &self.reader(view), identity, seqno)?;
+        let found = link_at(view.state().head(identity).as_ref(), &self.reader(view), identity, seqno)?;
         Ok(found.map(|(index, link)| FoundLink { index, link }))
     }
 
@@ -155,16 +155,16 @@ impl Node {
         let mut agents = Vec::new();
         let end = below.unwrap_or(LeafIndex::new(u64::MAX));
         let mut next = None;
-        for (scanned, (genesis, row)) in state.rows.range(..end).rev().enumerate() {
+        for (scanned, (genesis, row)) in state.rows.below(end).enumerate() {
             if scanned == MAX_SCAN || agents.len() == limit {
                 break;
             }
-            next = Some(*genesis);
-            if let Some(agent) = shown(state, filter, row) {
+            next = Some(genesis);
+            if let Some(agent) = shown(state, filter, &row) {
                 agents.push(agent);
             }
         }
-        let more = next.filter(|next| state.rows.range(..*next).next().is_some());
+        let more = next.filter(|next| state.rows.below(*next).next().is_some());
         DirectoryPage { agents, next: more, total }
     }
 }
@@ -174,5 +174,5 @@ type Shown = (Arc<IdentityState>, Option<Arc<crate::soul::Profile>>);
 fn shown(state: &NodeState, filter: &AgentFilter, row: &Row) -> Option<Shown> {
     let agent = state.identity(&row.identity)?;
     let profile = row.profile.as_ref().map(|profile| Arc::new(profile.profile.clone()));
-    filter.shows(agent, row).then(|| (Arc::clone(agent), profile))
+    filter.shows(&agent, row).then_some((agent, profile))
 }

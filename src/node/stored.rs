@@ -3,32 +3,37 @@
 //! | key | value |
 //! |---|---|
 //! | `a` ‖ identity | index of the newest link about it, how many there are |
-//! | `i` ‖ identity | the registry's state of it |
+//! | `i` ‖ identity | length (LEB128) of the registry's state of it, and that; its row, empty where it has one link alone |
 //! | `k` ‖ kid | nothing: the key was used |
 //! | `r` ‖ curr | nothing: the link was retracted |
 //! | `s` ‖ issuer ‖ curr ‖ kind | nothing: the statement stands |
-//! | `w` ‖ identity | its row |
-//! | `x` | 2, the version of this page; log time, tree size, who holds office |
+//! | `x` | 3, the version of this page; log time, tree size, who holds office |
 
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZero;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::about::Mentions;
-use super::rows::{Retracted, Row, Rows};
+use super::rows::{Kept, Retracted, Row, Rows};
 use crate::encoding::{Reader, UnixMillis, Writer};
-use crate::merkle::TreeSize;
-use crate::registry::{Changes, IdentityState, Office, Parts, Snapshot, Statement, StatementKind};
-use crate::soul::{Curr, Identity, Kid};
+use crate::merkle::{LeafIndex, TreeSize};
+use crate::registry::{Changes, IdentityState, Office, Parts, Registry, Shelf, Snapshot, Statement, StatementKind};
+use crate::soul::{Curr, Identity, Kid, LogId};
 use crate::storage::{StorageError, ViewBatch, Views};
 
 /// Values of another version are made anew.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+
+/// How many first bytes an id may have.
+const FIRST_BYTES: usize = 256;
+/// More would wait for the store.
+const MAX_THREADS: usize = 8;
 
 /// Changes since the last flush.
 #[derive(Default)]
 pub(crate) struct Changed {
     pub(crate) identities: HashMap<Identity, Arc<IdentityState>>,
-    pub(crate) rows: HashMap<Identity, Arc<Row>>,
     pub(crate) mentions: HashMap<Identity, Mentions>,
     /// Keys without value, and whether they are there.
     marks: BTreeMap<Vec<u8>, bool>,
@@ -46,14 +51,11 @@ impl Changed {
         self.marks.extend(changes.statements.iter().map(|(statement, stands)| (statement_key(statement), *stands)));
     }
 
-    pub(crate) fn into_batch(self, committed: &Snapshot, office: &Office) -> ViewBatch {
-        let count = self.identities.len() + self.rows.len() + self.mentions.len() + self.marks.len() + 1;
+    pub(crate) fn into_batch(self, committed: &Snapshot, office: &Office, rows: &Rows) -> ViewBatch {
+        let count = self.identities.len() + self.mentions.len() + self.marks.len() + 1;
         let mut changes = Vec::with_capacity(count);
         for (identity, state) in self.identities {
-            changes.push((key(b'i', &[identity.as_bytes()]), Some(state.to_bytes())));
-        }
-        for (identity, row) in self.rows {
-            changes.push((key(b'w', &[identity.as_bytes()]), Some(row.to_bytes())));
+            changes.push((key(b'i', &[identity.as_bytes()]), Some(identity_value(&state, rows))));
         }
         for (identity, mentions) in self.mentions {
             changes.push((key(b'a', &[identity.as_bytes()]), Some(mentions.to_bytes())));
@@ -68,36 +70,17 @@ impl Changed {
 
 /// Everything that was stored.
 pub(crate) struct Loaded {
-    pub(crate) parts: Parts,
+    pub(crate) registry: Registry,
     pub(crate) rows: Rows,
     pub(crate) retracted: Retracted,
 }
 
-pub(crate) fn load(views: &dyn Views) -> Result<Loaded, StorageError> {
+/// Reads all of it, identities and keys on as many threads as there are processors.
+pub(crate) fn load(views: &dyn Views, log_id: LogId) -> Result<Loaded, StorageError> {
     let mut parts = Parts::default();
-    let mut rows = Vec::new();
-    let (mut genesis, mut mentions) = (HashMap::new(), HashMap::new());
-    let id = |key: &[u8]| key.get(1..).and_then(|id| id.try_into().ok()).ok_or_else(damaged);
-    views.scan(b"a", &mut |key, value| {
-        mentions.insert(Identity::from_bytes(id(key)?), Mentions::from_bytes(value).ok_or_else(damaged)?);
-        Ok(())
-    })?;
-    views.scan(b"i", &mut |_, value| {
-        let state = IdentityState::from_bytes(value).ok_or_else(damaged)?;
-        genesis.insert(state.record.identity, state.record.standing.genesis_index);
-        parts.identities.push(state);
-        Ok(())
-    })?;
-    views.scan(b"w", &mut |_, value| {
-        let mut row = Row::from_bytes(value).ok_or_else(damaged)?;
-        row.about = mentions.remove(&row.identity);
-        rows.push((*genesis.get(&row.identity).ok_or_else(damaged)?, Arc::new(row)));
-        Ok(())
-    })?;
-    views.scan(b"k", &mut |key, _| {
-        parts.used_keys.push(Kid::from_bytes(id(key)?));
-        Ok(())
-    })?;
+    if let Some(value) = views.read(b"x")? {
+        (parts.log_time, parts.size, parts.office) = read_general(&value).ok_or_else(damaged)?;
+    }
     views.scan(b"r", &mut |key, _| {
         parts.retracted.push(Curr::from_bytes(id(key)?));
         Ok(())
@@ -106,16 +89,111 @@ pub(crate) fn load(views: &dyn Views) -> Result<Loaded, StorageError> {
         parts.statements.push(statement(key).ok_or_else(damaged)?);
         Ok(())
     })?;
-    if let Some(value) = views.read(b"x")? {
-        (parts.log_time, parts.size, parts.office) = read_general(&value).ok_or_else(damaged)?;
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS);
+    let (mut rows, mut used_keys, mut shelves) = (Vec::new(), BTreeMap::new(), Vec::new());
+    for portion in read_portions(views, threads)? {
+        rows.push(portion.rows);
+        used_keys.extend(portion.used_keys);
+        shelves.push(portion.shelf);
     }
-    let rows: Rows = rows.into_iter().collect();
-    // Each identity has its row, and each list of links about one its identity.
-    if rows.size() != parts.identities.len() || genesis.len() != parts.identities.len() || !mentions.is_empty() {
-        return Err(damaged());
-    }
+    parts.used_keys = used_keys.into_values().collect::<Vec<_>>().concat();
     let retracted = parts.retracted.iter().copied().collect();
-    Ok(Loaded { parts, rows, retracted })
+    let registry = Registry::restore_shelved(log_id, parts, shelves, threads);
+    Ok(Loaded { registry, rows: Rows::load(concat(rows)), retracted })
+}
+
+/// What one thread has read.
+#[derive(Default)]
+struct Portion {
+    shelf: Shelf,
+    rows: Vec<(LeafIndex, Kept)>,
+    /// By their first byte.
+    used_keys: BTreeMap<u8, Vec<Kid>>,
+}
+
+/// Ids are hashes: threads share them by their first bytes.
+fn read_portions(views: &dyn Views, threads: usize) -> Result<Vec<Portion>, StorageError> {
+    let next = AtomicU16::new(0);
+    let read = || {
+        let mut portion = Portion::default();
+        while let Ok(first) = u8::try_from(next.fetch_add(1, Ordering::Relaxed)) {
+            portion.read(views, first)?;
+            if portion.used_keys.len() == 1 {
+                portion.expect_times(FIRST_BYTES / threads);
+            }
+        }
+        Ok(portion)
+    };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(read)).collect();
+        let own = read();
+        let others = others.into_iter().map(|other| other.join().unwrap_or_else(|_| Err(damaged())));
+        std::iter::once(own).chain(others.collect::<Vec<_>>()).collect()
+    })
+}
+
+impl Portion {
+    /// Makes room for `times` as much as was read. To move what was written to greater room takes most of all the time.
+    fn expect_times(&mut self, times: usize) {
+        self.shelf.expect_times(times);
+        self.rows.reserve(self.rows.len() * times);
+    }
+
+    /// Reads what belongs to ids that begin with this byte.
+    fn read(&mut self, views: &dyn Views, first: u8) -> Result<(), StorageError> {
+        let mut mentions = Vec::new();
+        views.scan(&[b'a', first], &mut |key, value| {
+            mentions.push((id(key)?, Mentions::from_bytes(value).ok_or_else(damaged)?));
+            Ok(())
+        })?;
+        let mut mentions = mentions.into_iter().peekable();
+        views.scan(&[b'i', first], &mut |key, value| {
+            let id = id(key)?;
+            let mentions = mentions.next_if(|(subject, _)| *subject == id).map(|(_, mentions)| mentions);
+            self.take(Identity::from_bytes(id), value, mentions).ok_or_else(damaged)
+        })?;
+        if mentions.next().is_some() {
+            return Err(damaged());
+        }
+        let usual = self.used_keys.values().next().map_or(0, Vec::len);
+        let used_keys = self.used_keys.entry(first).or_insert_with(|| Vec::with_capacity(usual + usual / 8));
+        views.scan(&[b'k', first], &mut |key, _| {
+            used_keys.push(Kid::from_bytes(id(key)?));
+            Ok(())
+        })
+    }
+
+    fn take(&mut self, identity: Identity, value: &[u8], about: Option<Mentions>) -> Option<()> {
+        let mut reader = Reader::new(value);
+        let len = usize::try_from(reader.leb128()?).ok()?;
+        let (is, genesis) = self.shelf.take(reader.take(len)?)?;
+        let kept = match about {
+            None if reader.is_empty() => Kept::Founded(identity),
+            about => Kept::of(genesis, Row { about, ..Row::read(reader, identity, genesis)? }),
+        };
+        self.rows.push((genesis, kept));
+        (is == identity).then_some(())
+    }
+}
+
+fn concat<T>(parts: Vec<Vec<T>>) -> Vec<T> {
+    let mut all = Vec::with_capacity(parts.iter().map(Vec::len).sum());
+    for part in parts {
+        all.extend(part);
+    }
+    all
+}
+
+fn id(key: &[u8]) -> Result<[u8; 32], StorageError> {
+    key.get(1..).and_then(|id| id.try_into().ok()).ok_or_else(damaged)
+}
+
+fn identity_value(state: &IdentityState, rows: &Rows) -> Vec<u8> {
+    let (bytes, genesis) = (state.to_bytes(), state.record.standing.genesis_index);
+    let mut writer = Writer::with_capacity(bytes.len() + 64);
+    writer.leb128(bytes.len() as u64).raw(&bytes);
+    rows.get(genesis).expect("a genesis makes a row").write(&mut writer, genesis);
+    writer.into_bytes()
 }
 
 fn damaged() -> StorageError {

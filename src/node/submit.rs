@@ -148,7 +148,7 @@ impl Node {
     }
 
     fn find(view: &View, log: LogReader<'_>, identity: &Identity, link: &Link) -> Result<Option<LeafIndex>, ReadError> {
-        let found = link_at(view.state().head(identity), &log, identity, link.header().seqno)?;
+        let found = link_at(view.state().head(identity).as_ref(), &log, identity, link.header().seqno)?;
         Ok(found.filter(|(_, logged)| logged.curr() == link.curr()).map(|(index, _)| index))
     }
 

@@ -179,12 +179,12 @@ impl Registry {
 
     fn has_overlay(&self, subject: &Identity, issuer: &Identity) -> bool {
         let by_registrars = |state: &IdentityState| state.private.by_registrars.iter().any(|(by, _)| by == issuer);
-        self.identity(subject).is_some_and(by_registrars)
+        self.identity(subject).as_deref().is_some_and(by_registrars)
     }
 
     fn overlays_by(&self, subject: &Identity, issuer: &Identity) -> bool {
         let by_issuer = |state: &IdentityState| state.record.standing.overlays.iter().any(|o| o.issuer == *issuer);
-        self.identity(subject).is_some_and(by_issuer)
+        self.identity(subject).as_deref().is_some_and(by_issuer)
     }
 
     fn has_guardian(&self, subject: &Identity, issuer: &Identity) -> bool {
@@ -219,7 +219,7 @@ impl Registry {
         }
         let state = self.committed.identity(identity).expect("admission found it");
         let working = Working {
-            state: IdentityState::clone(state),
+            state: Arc::unwrap_or_clone(state),
             key: identity_key(identity.as_bytes()),
             links: Vec::new(),
             untimed: false,

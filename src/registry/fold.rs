@@ -8,11 +8,12 @@ use std::sync::Arc;
 use super::batch::{Batch, Mark, Statement, Undo};
 use super::history::{History, PastLink};
 use super::refusal::Refusal;
+use super::shelf::{Shelf, Used};
 use super::signer::signer_key;
-use super::snapshot::{Leaf, Office, Snapshot};
+use super::snapshot::{Known, Leaf, Office, Snapshot};
 use super::state::IdentityState;
 use crate::encoding::UnixMillis;
-use crate::map::{Tree, identity_key, identity_value, name_key, name_value};
+use crate::map::Tree;
 use crate::merkle::TreeSize;
 use crate::soul::{Body, Curr, Header, Identity, Kid, LogId, RawKey, Seqno};
 
@@ -25,7 +26,7 @@ pub struct Registry {
     pub(super) office: Arc<Office>,
     pub(super) identities: u64,
     /// Every key that was ever listed or signed as `recovery`.
-    pub(super) used_keys: HashSet<Kid>,
+    pub(super) used_keys: Used,
     /// Links that were retracted.
     pub(super) retracted: HashSet<Curr>,
     /// Receipts and feedback that stand.
@@ -60,11 +61,24 @@ impl Registry {
     }
 
     /// The state as of a trailer. Whether the parts are what they claim is for the caller to see from the map's root.
-    pub fn restore(log_id: LogId, parts: Parts) -> Self {
-        let identities = parts.identities.len() as u64;
-        let overlaid = overlaid(&parts.identities);
+    pub fn restore(log_id: LogId, mut parts: Parts) -> Self {
+        let mut shelf = Shelf::default();
+        for state in core::mem::take(&mut parts.identities) {
+            shelf.put(&state, &state.to_bytes());
+        }
+        Self::restore_shelved(log_id, parts, vec![shelf], 1)
+    }
+
+    /// The same, where the identities lie on shelves: those of the parts are none. The map is built on `threads` threads.
+    pub fn restore_shelved(log_id: LogId, parts: Parts, mut shelves: Vec<Shelf>, threads: usize) -> Self {
+        debug_assert!(parts.identities.is_empty(), "they are on the shelves");
+        let identities = shelves.iter().map(Shelf::len).sum();
+        let mut overlaid: HashMap<Identity, HashSet<Identity>> = HashMap::new();
+        for (issuer, subject) in shelves.iter_mut().flat_map(Shelf::take_overlaid) {
+            overlaid.entry(issuer).or_default().insert(subject);
+        }
         let office = Arc::new(parts.office);
-        let tree = Tree::build(parts.identities.into_iter().flat_map(leaves).collect());
+        let tree = Tree::gather(shelves.into_iter().map(Shelf::into_leaves).collect(), threads);
         Self {
             log_id,
             committed: Snapshot {
@@ -77,7 +91,7 @@ impl Registry {
             batch: Batch::default(),
             office,
             identities,
-            used_keys: parts.used_keys.into_iter().collect(),
+            used_keys: Used::of(parts.used_keys),
             retracted: parts.retracted.into_iter().collect(),
             statements: parts.statements.into_iter().collect(),
             overlaid,
@@ -92,12 +106,12 @@ impl Registry {
             return None;
         }
         let identities = self.committed.tree.iter().filter_map(|leaf| match &leaf.payload {
-            Leaf::Identity(state) => Some(IdentityState::clone(state)),
+            Leaf::Identity(held) => Some(Arc::unwrap_or_clone(held.state())),
             Leaf::Name(_) => None,
         });
         Some(Parts {
             identities: identities.collect(),
-            used_keys: sorted(&self.used_keys),
+            used_keys: self.used_keys.sorted(),
             retracted: sorted(&self.retracted),
             statements: sorted(&self.statements),
             office: Office::clone(&self.office),
@@ -112,10 +126,10 @@ impl Registry {
     }
 
     /// An identity as of now.
-    pub fn identity(&self, identity: &Identity) -> Option<&IdentityState> {
+    pub fn identity(&self, identity: &Identity) -> Option<Known<'_>> {
         match self.batch.touched.get(identity) {
-            Some(working) => Some(&working.state),
-            None => self.committed.identity(identity).map(|state| &**state),
+            Some(working) => Some(Known::Here(&working.state)),
+            None => self.committed.identity(identity).map(Known::Held),
         }
     }
 
@@ -144,7 +158,7 @@ impl Registry {
 
     /// The key that has to have signed this link, as of now.
     pub fn signer_key(&self, header: &Header, body: &Body) -> Result<RawKey, Refusal> {
-        signer_key(header, body, self.identity(&header.identity))
+        signer_key(header, body, self.identity(&header.identity).as_deref())
     }
 
     /// A link of the past or of this batch.
@@ -172,7 +186,7 @@ impl Registry {
             Undo::Founded => self.identities -= 1,
             Undo::Name(name, Some(holder)) => drop(self.batch.names.insert(name, holder)),
             Undo::Name(name, None) => drop(self.batch.names.remove(&name)),
-            Undo::Key(kid) => drop(self.used_keys.remove(&kid)),
+            Undo::Key(kid) => self.used_keys.remove(&kid),
             Undo::Retracted(curr) => drop(self.retracted.remove(&curr)),
             Undo::Stands(statement) => drop(self.statements.remove(&statement)),
             Undo::Fell(statement) => drop(self.statements.insert(statement)),
@@ -185,29 +199,4 @@ fn sorted<T: Copy + Ord>(set: &HashSet<T>) -> Vec<T> {
     let mut items: Vec<T> = set.iter().copied().collect();
     items.sort_unstable();
     items
-}
-
-/// The leaves that an identity has in the state map: its own, its handle's and its domain names'.
-fn leaves(state: IdentityState) -> Vec<crate::map::Leaf<Leaf>> {
-    let record = &state.record;
-    let (identity, standing) = (record.identity, record.standing.clone());
-    let value = identity_value(&record.to_bytes());
-    let own =
-        crate::map::Leaf { key: identity_key(identity.as_bytes()), value, payload: Leaf::Identity(Arc::new(state)) };
-    let names = standing.name.iter().chain(&standing.domains).map(|name| crate::map::Leaf {
-        key: name_key(name),
-        value: name_value(identity.as_bytes()),
-        payload: Leaf::Name(identity),
-    });
-    core::iter::once(own).chain(names).collect()
-}
-
-fn overlaid(identities: &[IdentityState]) -> HashMap<Identity, HashSet<Identity>> {
-    let mut subjects: HashMap<Identity, HashSet<Identity>> = HashMap::new();
-    for state in identities {
-        for (issuer, _) in &state.private.by_registrars {
-            subjects.entry(*issuer).or_default().insert(state.record.identity);
-        }
-    }
-    subjects
 }

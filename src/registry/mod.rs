@@ -18,10 +18,12 @@ mod evidence;
 mod record;
 mod record_bytes;
 mod state;
+mod state_bytes;
 // The fold.
 mod batch;
 mod fold;
 mod history;
+mod shelf;
 mod snapshot;
 // Rules.
 mod admit;
@@ -49,6 +51,7 @@ pub use record_bytes::RecordError;
 pub use refusal::{BodyRule, ChainEnd, Reference, Refusal};
 pub use replay::{Fault, FaultReason, Replay, Stop};
 pub use seal::{Changes, TrailerFault};
+pub use shelf::Shelf;
 pub use signer::signer_key;
-pub use snapshot::{Leaf, Office, Snapshot};
+pub use snapshot::{Held, Known, Leaf, Office, Snapshot};
 pub use state::IdentityState;

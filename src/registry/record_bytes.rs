@@ -27,10 +27,17 @@ pub enum RecordError {
 impl Record {
     /// The bytes that the state map commits to.
     pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(1024);
+        self.write(&mut bytes);
+        bytes
+    }
+
+    /// Appends them.
+    pub(super) fn write(&self, bytes: &mut Vec<u8>) {
         let standing = &*self.standing;
-        let mut json = Json::open();
-        json.optional_hex("controller", standing.controller.as_ref());
-        json.optional_hex("custodian", standing.custodian.as_ref());
+        let mut json = Json::open(bytes);
+        json.optional_hex("controller", standing.controller.as_ref().map(Identity::as_bytes));
+        json.optional_hex("custodian", standing.custodian.as_ref().map(Identity::as_bytes));
         if !standing.domains.is_empty() {
             json.list("domains", &standing.domains, |json, name| json.text(name));
         }
@@ -47,14 +54,14 @@ impl Record {
         if let Some(name) = &standing.name {
             json.string("name", name);
         }
-        json.optional_hex("next", standing.next.as_ref());
+        json.optional_hex("next", standing.next.as_ref().map(Next::as_bytes));
         json.list("overlays", &standing.overlays, write_overlay);
         json.optional_hex("profile", standing.profile.as_ref());
         json.number("seqno", self.head.seqno.get());
         json.string("status", standing.status.name());
         json.number("v", 1);
         json.member("verified").raw(if standing.verified { "true" } else { "false" });
-        json.close().into_bytes()
+        json.close();
     }
 
     /// Reads the bytes of a record, and nothing else.
@@ -117,7 +124,7 @@ impl core::fmt::Display for RecordError {
 
 impl std::error::Error for RecordError {}
 
-fn write_evidence(json: &mut Json, evidence: Evidence) {
+fn write_evidence(json: &mut Json<'_>, evidence: Evidence) {
     json.object("evidence", |json| {
         json.number("epoch", evidence.epoch);
         json.number("r", evidence.r);
@@ -125,14 +132,14 @@ fn write_evidence(json: &mut Json, evidence: Evidence) {
     });
 }
 
-fn write_guardians(json: &mut Json, guardians: &Guardians) {
+fn write_guardians(json: &mut Json<'_>, guardians: &Guardians) {
     json.object("guardians", |json| {
-        json.list("ids", &guardians.ids, |json, id| json.text(&id.to_hex()));
+        json.list("ids", &guardians.ids, |json, id| json.text_hex(id.as_bytes()));
         json.number("threshold", guardians.threshold);
     });
 }
 
-fn write_key(json: &mut Json, key: &KeyRecord) {
+fn write_key(json: &mut Json<'_>, key: &KeyRecord) {
     json.braces(|json| {
         json.number("added", key.added.get());
         json.string("alg", "ed25519");
@@ -151,7 +158,7 @@ fn write_key(json: &mut Json, key: &KeyRecord) {
     });
 }
 
-fn write_overlay(json: &mut Json, overlay: &Overlay) {
+fn write_overlay(json: &mut Json<'_>, overlay: &Overlay) {
     json.braces(|json| {
         json.number("index", overlay.index.get());
         json.hex("issuer", overlay.issuer.as_bytes());
@@ -295,44 +302,52 @@ impl<'a> Members<'a> {
 }
 
 /// Text of an object whose members are written in their order.
-struct Json {
-    text: String,
+struct Json<'a> {
+    text: &'a mut Vec<u8>,
 }
 
-impl Json {
-    fn open() -> Self {
-        let mut text = String::with_capacity(1024);
-        text.push('{');
+impl<'a> Json<'a> {
+    fn open(text: &'a mut Vec<u8>) -> Self {
+        text.push(b'{');
         Self { text }
     }
 
-    fn close(mut self) -> String {
-        self.text.push('}');
-        self.text
+    fn close(self) {
+        self.text.push(b'}');
     }
 
     fn raw(&mut self, text: &str) {
-        self.text.push_str(text);
+        self.text.extend_from_slice(text.as_bytes());
     }
 
     fn member(&mut self, name: &str) -> &mut Self {
-        self.comma('{');
+        self.comma(b'{');
         self.text(name);
-        self.text.push(':');
+        self.text.push(b':');
         self
     }
 
     /// Separates this item from the one before it, unless it is the first after `opening`.
-    fn comma(&mut self, opening: char) {
-        if !self.text.ends_with(opening) {
-            self.text.push(',');
+    fn comma(&mut self, opening: u8) {
+        if self.text.last() != Some(&opening) {
+            self.text.push(b',');
         }
     }
 
     fn text(&mut self, text: &str) {
-        self.text.push('"');
-        self.text.push_str(text);
-        self.text.push('"');
+        self.text.push(b'"');
+        self.raw(text);
+        self.text.push(b'"');
+    }
+
+    fn text_hex(&mut self, bytes: &[u8; 32]) {
+        let mut digits = [0; 64];
+        for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(bytes) {
+            *pair = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+        }
+        self.text.push(b'"');
+        self.text.extend_from_slice(&digits);
+        self.text.push(b'"');
     }
 
     fn string(&mut self, name: &str, text: &str) {
@@ -340,16 +355,26 @@ impl Json {
     }
 
     fn number(&mut self, name: &str, value: u64) {
-        self.member(name).raw(&value.to_string());
+        let mut digits = [0; 20];
+        let (mut rest, mut at) = (value, digits.len());
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.member(name).text.extend_from_slice(&digits[at..]);
     }
 
     fn hex(&mut self, name: &str, bytes: &[u8; 32]) {
-        self.member(name).text(&crate::encoding::hex_encode(bytes));
+        self.member(name).text_hex(bytes);
     }
 
-    fn optional_hex(&mut self, name: &str, bytes: Option<&impl AsRef<[u8]>>) {
+    fn optional_hex(&mut self, name: &str, bytes: Option<&[u8; 32]>) {
         if let Some(bytes) = bytes {
-            self.member(name).text(&crate::encoding::hex_encode(bytes.as_ref()));
+            self.hex(name, bytes);
         }
     }
 
@@ -358,17 +383,19 @@ impl Json {
     }
 
     fn braces(&mut self, members: impl FnOnce(&mut Self)) {
-        self.text.push('{');
+        self.text.push(b'{');
         members(self);
-        self.text.push('}');
+        self.text.push(b'}');
     }
 
     fn list<T>(&mut self, name: &str, items: &[T], mut item: impl FnMut(&mut Self, &T)) {
-        self.member(name).text.push('[');
+        self.member(name).text.push(b'[');
         for value in items {
-            self.comma('[');
+            self.comma(b'[');
             item(self, value);
         }
-        self.text.push(']');
+        self.text.push(b']');
     }
 }
+
+const HEX: &[u8; 16] = b"0123456789abcdef";

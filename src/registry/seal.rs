@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use super::batch::{Batch, Statement, Undo};
+use super::batch::{Batch, Statement, Undo, Working};
 use super::fold::Registry;
 use super::history::PastLink;
-use super::snapshot::{Leaf, Office, Snapshot};
+use super::snapshot::{Held, Leaf, Office, Snapshot};
 use super::state::IdentityState;
 use crate::encoding::UnixMillis;
 use crate::map::{Change, Tree, identity_value, name_key, name_value};
@@ -96,15 +96,18 @@ impl Registry {
     /// The state map with the batch in it: each record is written, and each node hashed, once.
     fn folded(&self, log_time: UnixMillis) -> Folded {
         let mut identities = Vec::with_capacity(self.batch.touched.len());
+        let mut record = Vec::new();
         let mut changes: Vec<Change<Leaf>> = Vec::with_capacity(self.batch.touched.len() + self.batch.names.len());
         for working in self.batch.touched.values() {
             let mut state = working.state.clone();
             if working.untimed {
                 state.settle(log_time);
             }
-            let value = identity_value(&state.record.to_bytes());
-            let state = Arc::new(state);
-            changes.push((working.key, Some((value, Leaf::Identity(state.clone())))));
+            record.clear();
+            state.record.write(&mut record);
+            let (value, state) = (identity_value(&record), Arc::new(state));
+            let held = if is_founding(working) { Held::packed(&state.to_bytes()) } else { Held::open(state.clone()) };
+            changes.push((working.key, Some((value, Leaf::Identity(held)))));
             identities.push(state);
         }
         changes.extend(self.batch.names.iter().map(|(name, holder)| {
@@ -127,6 +130,11 @@ impl Registry {
         };
         changes(folded.identities, batch, &self.office)
     }
+}
+
+/// Whether the identity has one link alone, of this batch: many of those never make another.
+fn is_founding(working: &Working) -> bool {
+    working.links.len() == 1 && working.state.record.head.seqno == Seqno::FIRST
 }
 
 fn changes(identities: Vec<Arc<IdentityState>>, batch: Batch, office: &Arc<Office>) -> Changes {

@@ -1,5 +1,6 @@
 //! The state as of a trailer: what readers hold, and what a batch is admitted against.
 
+use core::ops::Deref;
 use std::sync::Arc;
 
 use super::refusal::Refusal;
@@ -14,9 +15,31 @@ use crate::soul::{Body, Header, Identity, Kid, RawKey};
 #[derive(Clone, Debug)]
 pub enum Leaf {
     /// An identity.
-    Identity(Arc<IdentityState>),
+    Identity(Held),
     /// A handle or domain name, and who holds it.
     Name(Identity),
+}
+
+/// An identity as a leaf holds it.
+#[derive(Clone, Debug)]
+pub struct Held(Shape);
+
+/// Most identities of a large log are seldom asked for: their bytes take a fifth of the memory.
+#[derive(Clone, Debug)]
+enum Shape {
+    /// It has had a link since it was founded or read from a store.
+    Open(Arc<IdentityState>),
+    /// Bytes that [`IdentityState::to_bytes`] gave.
+    Packed(Arc<[u8]>),
+}
+
+/// An identity that was looked up: of the batch, or of the newest trailer.
+#[derive(Debug)]
+pub enum Known<'a> {
+    /// Of the batch.
+    Here(&'a IdentityState),
+    /// Of a snapshot.
+    Held(Arc<IdentityState>),
 }
 
 /// The state after the newest trailer. A clone is immutable and shares all of it.
@@ -42,9 +65,9 @@ pub struct Office {
 
 impl Snapshot {
     /// An identity.
-    pub fn identity(&self, identity: &Identity) -> Option<&Arc<IdentityState>> {
+    pub fn identity(&self, identity: &Identity) -> Option<Arc<IdentityState>> {
         match self.tree.get(&identity_key(identity.as_bytes()))?.1 {
-            Leaf::Identity(state) => Some(state),
+            Leaf::Identity(held) => Some(held.state()),
             Leaf::Name(_) => None,
         }
     }
@@ -52,11 +75,10 @@ impl Snapshot {
     /// The keys that are live, whosever they are.
     pub(super) fn live_keys(&self) -> impl Iterator<Item = (Kid, RawKey)> {
         let states = self.tree.iter().filter_map(|leaf| match &leaf.payload {
-            Leaf::Identity(state) => Some(state),
+            Leaf::Identity(held) => Some(held.state()),
             Leaf::Name(_) => None,
         });
-        let keys = states.flat_map(|state| &state.record.standing.keys);
-        keys.filter(|key| key.is_live()).map(|key| (key.kid, key.pk))
+        states.flat_map(|state| state.record.standing.live_keys().map(|key| (key.kid, key.pk)).collect::<Vec<_>>())
     }
 
     /// Who holds a handle or domain name.
@@ -69,7 +91,7 @@ impl Snapshot {
 
     /// The key that has to have signed this link.
     pub fn signer_key(&self, header: &Header, body: &Body) -> Result<RawKey, Refusal> {
-        signer_key(header, body, self.identity(&header.identity).map(|state| &**state))
+        signer_key(header, body, self.identity(&header.identity).as_deref())
     }
 
     /// The state map.
@@ -95,6 +117,39 @@ impl Snapshot {
     /// Size of the log up to that trailer.
     pub const fn size(&self) -> TreeSize {
         self.size
+    }
+}
+
+impl Held {
+    /// As it is, for one that is in use.
+    pub(super) const fn open(state: Arc<IdentityState>) -> Self {
+        Self(Shape::Open(state))
+    }
+
+    /// In its bytes, which [`IdentityState::to_bytes`] gave.
+    pub(super) fn packed(bytes: &[u8]) -> Self {
+        Self(Shape::Packed(bytes.into()))
+    }
+
+    /// The identity.
+    pub fn state(&self) -> Arc<IdentityState> {
+        match &self.0 {
+            Shape::Open(state) => Arc::clone(state),
+            Shape::Packed(bytes) => {
+                Arc::new(IdentityState::from_bytes(bytes).expect("they were written, or read before, by this process"))
+            }
+        }
+    }
+}
+
+impl Deref for Known<'_> {
+    type Target = IdentityState;
+
+    fn deref(&self) -> &IdentityState {
+        match self {
+            Self::Here(state) => state,
+            Self::Held(state) => state,
+        }
     }
 }
 

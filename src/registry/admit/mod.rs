@@ -14,6 +14,7 @@ use super::history::{History, PastLink, Said, named_link};
 use super::keyset::{KeyEvent, LONG_MS};
 use super::record::Status;
 use super::refusal::{ChainEnd, Reference, Refusal};
+use super::snapshot::Known;
 use super::state::IdentityState;
 use crate::ed25519::{PublicKey, SIGNATURE_LEN};
 use crate::encoding::UnixMillis;
@@ -141,9 +142,9 @@ impl Registry {
 
     /// The chain and signer rules that every link but a genesis has to keep.
     /// The identity and the key that signs come back.
-    pub(super) fn check_chain(&self, header: &Header, body: &Body) -> Result<(&IdentityState, RawKey), Refusal> {
+    pub(super) fn check_chain(&self, header: &Header, body: &Body) -> Result<(Known<'_>, RawKey), Refusal> {
         let state = self.identity(&header.identity).ok_or(Refusal::UnknownIdentity(header.identity))?;
-        self.check_not_revoked(body, state)?;
+        self.check_not_revoked(body, &state)?;
         let (head, auth) = (state.record.head, state.record.standing.key_head);
         if header.seqno != head.seqno.next() || header.prev != head.curr || header.auth != auth {
             return Err(Refusal::Conflict(Some(ChainEnd { head, auth })));
@@ -151,7 +152,8 @@ impl Registry {
         if matches!(body, Body::Policy(_)) && self.office.registrar != Some(header.identity) {
             return Err(Refusal::Unauthorised(header.kid));
         }
-        Ok((state, super::signer::signer_key(header, body, Some(state))?))
+        let signer = super::signer::signer_key(header, body, Some(&state))?;
+        Ok((state, signer))
     }
 
     fn check_next(&self, link: &Admitted<'_>, body: &Body, history: &dyn History) -> Result<(), Refusal> {
@@ -162,13 +164,13 @@ impl Registry {
         }
         match body {
             Body::Keys(_) | Body::Recover(_) | Body::RevokeAgent(_) => match KeyEvent::of(body) {
-                Some(event) => self.check_key_event(link, &event, state, history),
+                Some(event) => self.check_key_event(link, &event, &state, history),
                 None => Ok(()),
             },
             Body::Receipt(receipt) => self.check_receipt(link, receipt),
             Body::Feedback(feedback) => self.check_feedback(link, feedback),
             Body::Attest(attest) => self.check_subject_unrevoked(link, &attest.subject),
-            Body::Retract(retract) => self.check_retract(link, retract, state),
+            Body::Retract(retract) => self.check_retract(link, retract, &state),
             Body::Notice(notice) => self.check_notice(link, notice),
             Body::Policy(policy) => self.check_exist(policy.registrars.iter().chain(&policy.pretrust)),
             Body::Genesis(_) | Body::Profile(_) | Body::Action(_) => Ok(()),

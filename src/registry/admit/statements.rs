@@ -6,6 +6,7 @@ use crate::registry::fold::Registry;
 use crate::registry::history::Said;
 use crate::registry::record::{KeyRoles, Status};
 use crate::registry::refusal::{Reference, Refusal};
+use crate::registry::snapshot::Known;
 use crate::registry::state::IdentityState;
 use crate::soul::{Feedback, Identity, LinkRef, Notice, NoticeKind, Receipt, Retract};
 
@@ -77,7 +78,7 @@ impl Registry {
         }
     }
 
-    fn check_subject(&self, link: &Admitted<'_>, subject: &Identity) -> Result<&IdentityState, Refusal> {
+    fn check_subject(&self, link: &Admitted<'_>, subject: &Identity) -> Result<Known<'_>, Refusal> {
         if *subject == link.header.identity {
             return Err(Refusal::BadReference(Reference::OwnSubject));
         }

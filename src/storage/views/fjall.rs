@@ -11,6 +11,8 @@ use crate::storage::error::StorageError;
 const APPLIED: &[u8] = b"\0applied";
 /// Memory for cached blocks.
 const CACHE_BYTES: u64 = 16 << 20;
+/// Memory for what is not in a table yet: an opening reads it from the store's own journal.
+const MEMTABLE_BYTES: u64 = 16 << 20;
 
 /// A fjall database in a directory of its own.
 pub struct FjallViews {
@@ -22,7 +24,8 @@ impl FjallViews {
     /// Opens or makes the store.
     pub fn open(directory: &Path) -> Result<Self, StorageError> {
         let database = Database::builder(directory).cache_size(CACHE_BYTES).open().map_err(failed)?;
-        let values = database.keyspace("values", KeyspaceCreateOptions::default).map_err(failed)?;
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+        let values = database.keyspace("values", options).map_err(failed)?;
         Ok(Self { database, values })
     }
 }
