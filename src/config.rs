@@ -29,6 +29,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Origin of a new log.
     pub origin: Option<String>,
+    /// Whether a new log signs what it publishes with an ML-DSA-44 key as well.
+    pub ml_dsa: bool,
     /// Store of the views: `fjall` or `sled`.
     pub views: String,
     /// Milliseconds between publications, where there are no witnesses.
@@ -95,6 +97,7 @@ impl Default for Settings {
             data: PathBuf::from("soulchain-data"),
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             origin: None,
+            ml_dsa: false,
             views: "fjall".into(),
             publish_interval_ms: 100,
             policy: None,

@@ -138,6 +138,7 @@ fn options(path: &Path, confirm_newest: bool) -> NodeOptions {
     NodeOptions {
         data: path.to_owned(),
         origin: None,
+        ml_dsa: false,
         passphrase: None,
         pool: PoolLimits::default(),
         confirm_newest,

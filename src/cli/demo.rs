@@ -79,6 +79,7 @@ fn found(directory: &Path, keep: bool) -> Result<(Node, Settings), ServeError> {
     let options = NodeOptions {
         data: settings.data.clone(),
         origin: Some("demo.example/agents".into()),
+        ml_dsa: false,
         passphrase: None,
         pool: settings.pool_limits(),
         confirm_newest: false,

@@ -43,6 +43,9 @@ pub(super) struct ServeArgs {
     /// Origin of a new log [default: local/ and 8 random hex digits]
     #[arg(long, value_name = "NAME")]
     origin: Option<String>,
+    /// Of a new log: sign what is published with an ML-DSA-44 key as well
+    #[arg(long)]
+    ml_dsa: bool,
     /// C2SP policy file with the witnesses of the log
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
@@ -71,6 +74,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), ServeError> {
     let options = NodeOptions {
         data: settings.data.clone(),
         origin: settings.origin.clone(),
+        ml_dsa: settings.ml_dsa,
         passphrase: std::env::var(PASSPHRASE).ok().map(SecretString::from),
         pool: settings.pool_limits(),
         confirm_newest: args.confirm_newest,
@@ -93,7 +97,7 @@ fn with_witnesses(node: Node, policy: Option<&Path>) -> Result<Node, ServeError>
     let Some(path) = policy else { return Ok(node) };
     let in_file = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let file = read_file(path).map_err(|error| in_file(&error))?;
-    let witnesses = WitnessPolicy::parse(&file, node.origin(), &[node.log_vkey()]).map_err(|error| in_file(&error))?;
+    let witnesses = WitnessPolicy::parse(&file, node.origin(), &node.log_vkeys()).map_err(|error| in_file(&error))?;
     Ok(node.with_witnesses(witnesses))
 }
 
@@ -105,6 +109,7 @@ fn settings(args: &ServeArgs) -> Result<Settings, ServeError> {
     if let Some(listen) = args.listen {
         settings.listen = listen;
     }
+    settings.ml_dsa |= args.ml_dsa;
     if args.policy.is_some() {
         settings.policy.clone_from(&args.policy);
     }

@@ -23,7 +23,7 @@ pub struct OriginFile {
     pub v: u32,
     /// The origin line of its checkpoints.
     pub origin: String,
-    /// The keys that sign them: the log key first, then the instant key.
+    /// The keys that sign them: the log key first, then the instant key, and the log's ML-DSA-44 key if it has one.
     pub vkeys: Vec<String>,
 }
 

@@ -46,6 +46,7 @@ pub struct Node {
     origin: Origin,
     log_id: LogId,
     log_vkey: Vkey,
+    ml_dsa_vkey: Option<Vkey>,
     instant_vkey: Vkey,
     sign_published: Sign,
     /// Who has to cosign what is published, where anybody has.
@@ -93,6 +94,11 @@ impl Node {
         &self.log_vkey
     }
 
+    /// All keys that sign what is published.
+    pub fn log_vkeys(&self) -> Vec<&Vkey> {
+        [&self.log_vkey].into_iter().chain(&self.ml_dsa_vkey).collect()
+    }
+
     /// The key that signs proofs given at once.
     pub fn instant_vkey(&self) -> &Vkey {
         &self.instant_vkey
@@ -106,9 +112,9 @@ impl Node {
     /// A tlog-policy for this log. Where it has witnesses, the policy asks for their quorum and leaves out the instant
     /// key, which they do not cosign; without them it believes both keys.
     pub fn policy_text(&self) -> String {
-        match self.witnesses() {
-            Some(witnesses) => format!("log {}\n{}", self.log_vkey, witnesses.lines()),
-            None => format!("log {}\nlog {}\nquorum none\n", self.log_vkey, self.instant_vkey),
-        }
+        let instant = self.witnesses().is_none().then_some(&self.instant_vkey);
+        let logs = self.log_vkeys().into_iter().chain(instant).map(|vkey| format!("log {vkey}\n"));
+        let rest = self.witnesses().map_or("quorum none\n", WitnessPolicy::lines);
+        logs.chain([rest.to_owned()]).collect()
     }
 }

@@ -41,6 +41,8 @@ pub struct NodeOptions {
     pub data: PathBuf,
     /// The origin of a new log; `local/` and 8 random hex digits if absent. Of an existing one it must be the same.
     pub origin: Option<String>,
+    /// Whether a new log has an ML-DSA-44 key beside its Ed25519 key. An existing one keeps what it has.
+    pub ml_dsa: bool,
     /// Decrypts the key files; without one a new node writes them unencrypted.
     pub passphrase: Option<SecretString>,
     /// Limits of the pool.
@@ -132,6 +134,9 @@ impl From<KeyFileError> for NodeError {
     }
 }
 
+/// The files of the keys that `origin.json` names, in its order; the last one need not be there.
+const KEY_NAMES: [&str; 3] = ["log", "instant", "log-ml-dsa"];
+
 impl Node {
     /// Opens a node, making its directory at the first start. Returns when the log is founded and its state recovered.
     pub fn open(options: NodeOptions) -> Result<(Self, Recovery), NodeError> {
@@ -154,24 +159,37 @@ impl Node {
             return Err(NodeError::OtherOrigin { found, asked: asked.clone() });
         }
         let origin = Origin::parse(&found).map_err(NodeError::Origin)?;
-        let keys = NodeKeys::read(&options.data, passphrase)?;
+        let listed = &directory.origin().vkeys;
+        let keys = NodeKeys::read(&options.data, passphrase, listed.len() > KEY_NAMES.len() - 1)?;
+        let cosigner = keys.cosigner(&origin).map_err(NodeError::Origin)?;
         let vkeys = [signer(&origin, &keys.log).vkey().clone(), signer(&origin, &keys.instant).vkey().clone()];
-        for (vkey, (name, listed)) in vkeys.iter().zip(["log", "instant"].iter().zip(&directory.origin().vkeys)) {
-            if vkey.to_string() != *listed {
+        let ml_dsa_vkey = cosigner.as_ref().map(|cosigner| cosigner.vkey().clone());
+        for (at, name) in KEY_NAMES.iter().enumerate().take(listed.len().max(vkeys.len())) {
+            let vkey = vkeys.iter().chain(&ml_dsa_vkey).nth(at).map(ToString::to_string);
+            if vkey.as_ref() != listed.get(at) {
                 return Err(NodeError::OtherKey(name));
             }
         }
         let log_id = LogId::of_origin(&found);
         let storage = storage(&directory, options.views)?;
         let log_options = Options { pool: options.pool, confirm_newest: options.confirm_newest };
-        let sign = checkpoint_signer(&origin, &keys.instant);
+        let sign = checkpoint_signer(&origin, &keys.instant, None);
         let (engine, recovery) = open(RegistryMachine::new(log_id), storage, sign, platform.clock, log_options)?;
         engine.keep(Box::new(directory));
         let [log_vkey, instant_vkey] = vkeys;
-        let sign_published = checkpoint_signer(&origin, &keys.log);
+        let sign_published = checkpoint_signer(&origin, &keys.log, cosigner);
         let public_keys = Arc::new(Cache::new(PUBLIC_KEYS));
-        let node =
-            Self { engine, origin, log_id, log_vkey, instant_vkey, sign_published, witnesses: None, public_keys };
+        let node = Self {
+            engine,
+            origin,
+            log_id,
+            log_vkey,
+            ml_dsa_vkey,
+            instant_vkey,
+            sign_published,
+            witnesses: None,
+            public_keys,
+        };
         if node.view().size() == TreeSize::ZERO {
             node.found(&keys)?;
         }
@@ -202,9 +220,10 @@ fn create(options: &NodeOptions, passphrase: Option<&SecretString>) -> Result<()
         None => random_origin()?,
     };
     let parsed = Origin::parse(&origin).map_err(NodeError::Origin)?;
-    let keys = NodeKeys::generate()?;
-    let vkeys = [&keys.log, &keys.instant].map(|key| signer(&parsed, key).vkey().to_string());
-    let file = OriginFile { v: 1, origin, vkeys: vkeys.into() };
+    let keys = NodeKeys::generate(options.ml_dsa)?;
+    let mut vkeys = [&keys.log, &keys.instant].map(|key| signer(&parsed, key).vkey().to_string()).to_vec();
+    vkeys.extend(keys.cosigner(&parsed).map_err(NodeError::Origin)?.map(|cosigner| cosigner.vkey().to_string()));
+    let file = OriginFile { v: 1, origin, vkeys };
     Ok(Directory::create(&options.data, &file, |directory| keys.write(directory, passphrase))?)
 }
 

@@ -357,6 +357,7 @@ mod tests {
         let options = NodeOptions {
             data: directory.join("data"),
             origin: Some("log.example/unit".into()),
+            ml_dsa: false,
             passphrase: None,
             pool: PoolLimits::default(),
             confirm_newest: false,

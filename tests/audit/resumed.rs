@@ -179,7 +179,7 @@ fn a_state_of_another_version_is_named() {
     grow(&mut log, &mut alpha, 3);
     audit_kept(&log.files(), &kept.path());
     let bytes = std::fs::read(kept.path()).unwrap();
-    let first = b"soulchain/audit-state/v1\n";
+    let first = b"soulchain/audit-state/v2\n";
     assert!(bytes.starts_with(first));
     let rest = &bytes[first.len()..bytes.len() - 32];
     let read = |version: &str| {
@@ -188,8 +188,8 @@ fn a_state_of_another_version_is_named() {
         std::fs::write(kept.path(), [line.as_bytes(), rest, &digest[..]].concat()).unwrap();
         State::read(&kept.path())
     };
-    assert!(read("1").is_ok());
-    for (version, number) in [("0", 0), ("2", 2), ("10", 10)] {
+    assert!(read("2").is_ok());
+    for (version, number) in [("0", 0), ("1", 1), ("3", 3), ("10", 10)] {
         let Err(error) = read(version) else { panic!("{version}") };
         assert!(matches!(error, StateError::Version(_, found) if found == number), "{error}");
         assert!(error.to_string().contains(&format!("version {number}")), "{error}");

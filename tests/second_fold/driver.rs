@@ -83,6 +83,7 @@ impl World {
         let options = NodeOptions {
             data: self.directory.path().join("data"),
             origin: Some(ORIGIN.into()),
+            ml_dsa: false,
             passphrase: None,
             pool: PoolLimits::default(),
             confirm_newest: false,

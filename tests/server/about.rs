@@ -430,6 +430,7 @@ fn a_directory_of_the_older_layout_is_refused_until_it_is_repaired() {
     let options = || NodeOptions {
         data: data.clone(),
         origin: Some(ORIGIN.into()),
+        ml_dsa: false,
         passphrase: None,
         pool: soulchain::log::PoolLimits::default(),
         confirm_newest: false,

@@ -94,6 +94,7 @@ impl Server {
         let options = NodeOptions {
             data: directory.path().join("data"),
             origin: Some(ORIGIN.into()),
+            ml_dsa: false,
             passphrase: None,
             pool,
             confirm_newest: false,

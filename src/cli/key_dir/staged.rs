@@ -152,7 +152,12 @@ fn copy_aside(path: &Path, aside: &Path) -> io::Result<()> {
     }
     let mut temporary = aside.as_os_str().to_owned();
     temporary.push(".tmp");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    // What an earlier attempt left may have any mode; the copy has its own.
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     file.write_all(&contents)?;
     file.sync_all()?;
     fs::rename(&temporary, aside)
