@@ -21,6 +21,7 @@ mod problem;
 mod routes;
 mod server;
 mod tlog;
+mod witness;
 
 pub use app::App;
 pub use limits::{LimitSettings, Limits};
@@ -28,5 +29,6 @@ pub use measure::Recorder;
 pub use routes::{openapi_json, router};
 pub use server::{ServerLimits, serve};
 pub use tlog_log::tile_router;
+pub use witness::{WitnessApp, witness_router};
 
 mod tlog_log;
