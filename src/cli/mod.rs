@@ -81,7 +81,7 @@ enum Command {
     Import(import::ImportArgs),
     /// Verify proofs, offline
     Verify(verify::VerifyArgs),
-    /// Measure a node or a plain log under load
+    /// Measure a node, a plain log or a witness under load
     Bench(bench::BenchArgs),
 }
 
