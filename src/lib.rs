@@ -9,7 +9,7 @@
 //!
 //! | layer | modules | what is there |
 //! |---|---|---|
-//! | L0 | [`hash`] [`encoding`] [`ed25519`] | SHA-256 and its newtypes; strict bytes and text; the one rule by which signatures count |
+//! | L0 | [`hash`] [`encoding`] [`ed25519`] [`ml_dsa`] | SHA-256 and its newtypes; strict bytes and text; the rules by which signatures count |
 //! | L1 | [`merkle`] [`map`] | RFC 6962 trees: plans and proofs; the state map, a prefix tree whose versions share |
 //! | L2 | [`tlog`] | one file for each C2SP document: notes, checkpoints, tiles, bundles, proofs, policies |
 //! | L3 | [`soul`] [`registry`] [`verify`] | links and bodies; the fold of a log's entries into its state; offline verification |
@@ -31,6 +31,7 @@
 pub mod ed25519;
 pub mod encoding;
 pub mod hash;
+pub mod ml_dsa;
 
 pub mod map;
 pub mod merkle;

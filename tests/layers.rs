@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// Layer by layer, what may be a module at the crate's root. A new module is entered here first.
 const LAYERS: [&[&str]; 8] = [
-    &["hash", "encoding", "ed25519"],
+    &["hash", "encoding", "ed25519", "ml_dsa"],
     &["merkle", "map"],
     &["tlog"],
     &["soul", "registry", "verify"],

@@ -158,7 +158,7 @@ fn cosigned() -> SignedCheckpoint {
     let mut checkpoint = signed(41);
     for n in 1..=3 {
         let time = Timestamp::new(1_700_000_000 + u64::from(n)).expect("a time in bounds");
-        let cosignature = witness(n).cosign(checkpoint.note().text(), time);
+        let cosignature = witness(n).cosign(checkpoint.claim(), time);
         checkpoint.add_signature(cosignature).expect("room for a signature");
     }
     checkpoint
