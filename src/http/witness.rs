@@ -27,7 +27,7 @@ use crate::encoding::{UnixMillis, hex_decode_32};
 use crate::metrics::{
     LATCHED, MetricsHandle, WITNESS_COSIGNED, WITNESS_LOGS, WITNESS_REMEMBERED, WITNESS_REQUESTS, WITNESS_SECONDS,
 };
-use crate::tlog::{MAX_NOTE_LEN, Timestamp};
+use crate::tlog::{MAX_WITNESS_REQUEST_LEN, SIZE_CONTENT_TYPE, Timestamp, size_body};
 use crate::witness::{Outcome, Submitted, Witness};
 
 /// What the server of a witness serves.
@@ -42,8 +42,6 @@ pub struct WitnessApp {
 
 type Shared = State<Arc<WitnessApp>>;
 
-/// Longest request: the longest note, and the lines before it.
-const MAX_REQUEST_LEN: usize = MAX_NOTE_LEN + 4096;
 /// How long an answer may wait for the disk.
 const MAX_WAIT: Duration = Duration::from_secs(20);
 /// Where no server says how long a body may take.
@@ -136,7 +134,7 @@ fn answer(outcome: Outcome) -> Response {
     let (status, why) = match outcome {
         Outcome::Signed(lines) => return (PLAIN, lines).into_response(),
         Outcome::Conflict { cosigned } => {
-            return (StatusCode::CONFLICT, SIZE, format!("{cosigned}\n")).into_response();
+            return (StatusCode::CONFLICT, SIZE, size_body(cosigned)).into_response();
         }
         Outcome::Overloaded => return busy("too much waits to be written: send the same again"),
         Outcome::Latched => return busy("a write failed: nothing is cosigned until the witness is restarted"),
@@ -160,7 +158,7 @@ fn answer(outcome: Outcome) -> Response {
 }
 
 const PLAIN: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-const SIZE: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "text/x.tlog.size")];
+const SIZE: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, SIZE_CONTENT_TYPE)];
 
 fn text(status: StatusCode, why: &str) -> Response {
     (status, PLAIN, format!("{why}\n")).into_response()
@@ -174,9 +172,9 @@ fn busy(why: &str) -> Response {
 
 /// Reads a body, bounded in length and time.
 async fn body(request: Request) -> Result<Bytes, Response> {
-    let too_large = || text(StatusCode::PAYLOAD_TOO_LARGE, &format!("a request has at most {MAX_REQUEST_LEN} bytes"));
+    let too_large = || text(StatusCode::PAYLOAD_TOO_LARGE, &format!("a request has at most {MAX_WITNESS_REQUEST_LEN} bytes"));
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|len: u64| len > MAX_REQUEST_LEN as u64) {
+    if announced.is_some_and(|len: u64| len > MAX_WITNESS_REQUEST_LEN as u64) {
         return Err(too_large());
     }
     let timeout = request.extensions().get().map_or(BODY_TIMEOUT, |BodyTimeout(timeout)| *timeout);
@@ -189,7 +187,7 @@ async fn body(request: Request) -> Result<Bytes, Response> {
 }
 
 async fn read(body: Body) -> Result<Bytes, axum::Error> {
-    to_bytes(body, MAX_REQUEST_LEN).await
+    to_bytes(body, MAX_WITNESS_REQUEST_LEN).await
 }
 
 fn is_length(error: &axum::Error) -> bool {

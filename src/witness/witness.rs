@@ -15,15 +15,15 @@ use super::error::OpenError;
 use super::keys::WitnessKeys;
 use super::logs::LogList;
 use super::outcome::Outcome;
-use super::queue::{Queue, QueueLimits};
+use super::queue::{Full, Queue, QueueLimits};
 use super::record::Record;
-use super::request::{AddCheckpoint, Offered};
+use super::request::{AddCheckpoint, Offered, SignSubtree};
 use super::slot::{LogState, Slot};
 use super::store::{Recovery, Store};
 use crate::hash::Hash;
-use crate::merkle::{EMPTY_ROOT, TreeSize, verify_consistency};
+use crate::merkle::{EMPTY_ROOT, TreeSize, verify_consistency, verify_subtree_consistency};
 use crate::storage::Disk;
-use crate::tlog::{NoteSignature, Timestamp};
+use crate::tlog::{Checkpoint, LogSubtree, Origin, Timestamp, signature_lines};
 
 /// How a witness is opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -98,9 +98,9 @@ impl Witness {
         self.judge(request, now).unwrap_or_else(Submitted::Answered)
     }
 
-    /// Answers `sign-subtree`.
-    pub fn sign_subtree(&self, _request: &[u8]) -> Outcome {
-        Outcome::NoSubtreeKey
+    /// Answers `sign-subtree`: the form (400), the proof (422), the log (404), the witness's own signature (403).
+    pub fn sign_subtree(&self, request: &[u8]) -> Outcome {
+        self.judge_subtree(request).map_or_else(|refusal| refusal, Outcome::Signed)
     }
 
     /// The newest cosigned checkpoint of the log whose origin has this hash: the note with the log's signatures that
@@ -155,23 +155,29 @@ impl Witness {
         if self.latched().is_some() {
             return Err(Outcome::Latched);
         }
-        let AddCheckpoint { old, proof, checkpoint } = AddCheckpoint::parse(request).map_err(Outcome::Malformed)?;
-        let signatures = self.log_signatures(&checkpoint)?;
-        if old > checkpoint.size {
-            return Err(Outcome::OldSizeAbove { old, size: checkpoint.size });
+        let AddCheckpoint { old, proof, checkpoint: offered } =
+            AddCheckpoint::parse(request).map_err(Outcome::Malformed)?;
+        let logs = self.0.logs.load();
+        let keys = logs.keys(offered.origin.as_str()).ok_or_else(|| Outcome::UnknownLog(offered.origin.clone()))?;
+        let by_log = offered.verify(keys).map_err(Outcome::NotSigned)?;
+        if old > offered.size {
+            return Err(Outcome::OldSizeAbove { old, size: offered.size });
         }
-        let slot = self.slot(&checkpoint);
+        let slot = self.slot(&offered.origin);
         let mut state = slot.lock();
-        if let Err(refusal) = judge_growth(state.newest.as_deref(), old, &proof, &checkpoint) {
-            return self.after(&state, refusal);
-        }
+        let checkpoint = match judge_growth(state.newest.as_deref(), old, &proof, &offered) {
+            Ok(checkpoint) => checkpoint,
+            Err(refusal) => return self.after(&state, refusal),
+        };
         // The clock may have been set back; what was said before was said before.
-        let earliest = state.newest.as_ref().map_or(FIRST, |newest| newest.time);
-        let (record, lines) = self.cosign(checkpoint, &signatures, now.max(earliest));
-        let record = Arc::new(record);
+        let time = now.max(state.newest.as_ref().map_or(FIRST, |newest| newest.time));
+        let lines = signature_lines(&self.0.keys.cosign(&checkpoint, offered.extensions(), time));
+        let note = format!("{}\n{}{lines}", offered.text(), by_log.iter().map(|by| format!("{by}\n")).collect::<String>());
+        let Offered { origin, size, root, .. } = offered;
+        let record = Arc::new(Record { time, size, root, origin, note });
         let waiting = Some((Arc::clone(&slot), Arc::clone(&record)));
-        let (number, answer) =
-            self.0.committer.queue.push(waiting, Outcome::Signed(lines)).map_err(|_| Outcome::Overloaded)?;
+        let pushed = self.0.committer.queue.push(waiting, Outcome::Signed(lines));
+        let (number, answer) = pushed.map_err(|Full| Outcome::Overloaded)?;
         (state.newest, state.number) = (Some(record), number);
         Ok(Submitted::Pending(Pending(answer)))
     }
@@ -181,40 +187,28 @@ impl Witness {
         if self.0.committer.is_durable(state.number) {
             return Err(refusal);
         }
-        let (_, answer) = self.0.committer.queue.push(None, refusal).map_err(|_| Outcome::Overloaded)?;
+        let (_, answer) = self.0.committer.queue.push(None, refusal).map_err(|Full| Outcome::Overloaded)?;
         Ok(Submitted::Pending(Pending(answer)))
     }
 
-    /// The signatures of a checkpoint by keys of its log, all of them right.
-    fn log_signatures(&self, checkpoint: &Offered) -> Result<Vec<NoteSignature>, Outcome> {
-        let logs = self.0.logs.load();
-        let keys = logs.keys(checkpoint.origin.as_str());
-        let keys = keys.ok_or_else(|| Outcome::UnknownLog(checkpoint.origin.clone()))?;
-        checkpoint.note.verify(keys).map_err(Outcome::NotSigned)?;
-        let is_known = |signature: &&NoteSignature| keys.iter().any(|key| key.is_named_in(signature));
-        let mut signatures: Vec<NoteSignature> = Vec::new();
-        for signature in checkpoint.note.signatures().iter().filter(is_known) {
-            if !signatures.contains(signature) {
-                signatures.push(signature.clone());
-            }
+    fn judge_subtree(&self, request: &[u8]) -> Result<String, Outcome> {
+        if !self.0.keys.can_sign_subtrees() {
+            return Err(Outcome::NoSubtreeKey);
         }
-        Ok(signatures)
+        let SignSubtree { subtree, hash, proof, checkpoint } =
+            SignSubtree::parse(request).map_err(Outcome::Malformed)?;
+        verify_subtree_consistency(subtree, checkpoint.size, &hash, &checkpoint.root, &proof)
+            .map_err(Outcome::Inconsistent)?;
+        if self.0.logs.load().keys(checkpoint.origin.as_str()).is_none() {
+            return Err(Outcome::UnknownLog(checkpoint.origin));
+        }
+        // What bears our cosignature was held against all that came before it, and remembered, when it was made.
+        checkpoint.verify(self.0.keys.verifiers()).map_err(Outcome::NotSigned)?;
+        Ok(signature_lines(&self.0.keys.cosign_subtree(&LogSubtree { origin: checkpoint.origin, subtree, hash })))
     }
 
-    /// Makes the cosignatures, and what is to be remembered with them.
-    fn cosign(&self, checkpoint: Offered, by_log: &[NoteSignature], time: Timestamp) -> (Record, String) {
-        let lines: String = self.0.keys.cosign(&checkpoint, time).iter().map(|line| format!("{line}\n")).collect();
-        let mut note = format!("{}\n", checkpoint.note.text());
-        for signature in by_log {
-            note.push_str(&format!("{signature}\n"));
-        }
-        note.push_str(&lines);
-        let Offered { origin, size, root, .. } = checkpoint;
-        (Record { time, size, root, origin, note }, lines)
-    }
-
-    fn slot(&self, checkpoint: &Offered) -> Arc<Slot> {
-        let hash = checkpoint.origin.hash();
+    fn slot(&self, origin: &Origin) -> Arc<Slot> {
+        let hash = origin.hash();
         let found = self.slots().get(&hash).map(Arc::clone);
         found.unwrap_or_else(|| {
             let mut slots = self.0.slots.write().unwrap_or_else(PoisonError::into_inner);
@@ -252,21 +246,20 @@ fn judge_growth(
     newest: Option<&Record>,
     old: TreeSize,
     proof: &[Hash],
-    checkpoint: &Offered,
-) -> Result<(), Outcome> {
+    offered: &Offered,
+) -> Result<Checkpoint, Outcome> {
     let (cosigned, old_root) = newest.map_or((TreeSize::ZERO, EMPTY_ROOT), |newest| (newest.size, newest.root));
-    let (size, root) = (checkpoint.size, checkpoint.root);
+    let Offered { size, root, .. } = *offered;
     if old != cosigned {
         return Err(Outcome::Conflict { cosigned });
     }
-    if size == TreeSize::ZERO && root != EMPTY_ROOT {
-        return Err(Outcome::EmptyRoot);
-    }
+    let checkpoint = Checkpoint::new(offered.origin.clone(), size, root).map_err(|_| Outcome::EmptyRoot)?;
     if old == TreeSize::ZERO && !proof.is_empty() {
         return Err(Outcome::ProofFromNothing);
     }
     if old == size && old_root != root {
         return Err(Outcome::OtherRoot { size });
     }
-    verify_consistency(old, size, &old_root, &root, proof).map_err(Outcome::Inconsistent)
+    verify_consistency(old, size, &old_root, &root, proof).map_err(Outcome::Inconsistent)?;
+    Ok(checkpoint)
 }
