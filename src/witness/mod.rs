@@ -42,5 +42,5 @@ pub use log_files::{LogFiles, LogFilesError};
 pub use logs::{LogList, LogListError, LogListFault, MAX_LIST_LEN, MAX_LISTED_LOGS};
 pub use outcome::Outcome;
 pub use queue::QueueLimits;
-pub use store::{Recovery, create};
+pub use store::{Recovery, create, create_with_segments};
 pub use witness::{Pending, Submitted, Witness, WitnessOptions};

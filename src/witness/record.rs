@@ -11,6 +11,7 @@
 //! |---|---|
 //! | 20 | magic |
 //! | 2, n | name of the witness |
+//! | 8 | bytes of a segment of the journal |
 //! | 8, 8, 8, 32 | mark: segment, offset, number and checksum of the last frame that it covers |
 //! | 4 | number of records, one for each log |
 //! | … | the records |
@@ -46,6 +47,7 @@ pub(super) type Records = BTreeMap<Origin, Arc<Record>>;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Snapshot {
     pub(super) name: KeyName,
+    pub(super) segment_len: u64,
     pub(super) mark: Mark,
     pub(super) records: Records,
 }
@@ -88,6 +90,7 @@ impl Snapshot {
         writer.raw(MAGIC);
         write_name(&mut writer, &self.name);
         let mark = &self.mark;
+        writer.u64(self.segment_len);
         writer.u64(mark.segment).u64(mark.offset).u64(mark.number).raw(&mark.checksum);
         writer.u32(self.records.len() as u32);
         self.records.values().for_each(|record| record.encode(&mut writer));
@@ -104,6 +107,7 @@ impl Snapshot {
         let mut reader = Reader::new(checked);
         (reader.take(MAGIC.len())? == MAGIC).then_some(())?;
         let name = read_name(&mut reader)?;
+        let segment_len = reader.u64()?;
         let mark =
             Mark { segment: reader.u64()?, offset: reader.u64()?, number: reader.u64()?, checksum: reader.array()? };
         let mut records = Records::new();
@@ -112,7 +116,7 @@ impl Snapshot {
             let is_new = records.insert(record.origin.clone(), Arc::new(record)).is_none();
             is_new.then_some(())?;
         }
-        reader.is_empty().then_some(Self { name, mark, records })
+        reader.is_empty().then_some(Self { name, segment_len, mark, records })
     }
 }
 
@@ -155,6 +159,7 @@ mod tests {
         let records = [record("a", 5, 1, 7), record("b/log", 9, 2, 8)];
         let snapshot = Snapshot {
             name: KeyName::parse("witness.example").unwrap(),
+            segment_len: 1 << 20,
             mark: Mark { segment: 1, offset: 4096, number: 3, checksum: [2; 32] },
             records: records.into_iter().map(|record| (record.origin.clone(), Arc::new(record))).collect(),
         };

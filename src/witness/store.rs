@@ -25,7 +25,7 @@ use crate::tlog::KeyName;
 /// The snapshot.
 pub(super) const STATE: &str = "state";
 const JOURNAL_KEY: &str = "journal/key";
-/// Bytes of a segment of the journal. Smaller than a log's: each start fills one with zeros.
+/// Bytes of a segment of a new journal. Smaller than a log's: each start fills one with zeros.
 const SEGMENT_LEN: u64 = 16 << 20;
 /// A batch takes no further record beyond so many bytes.
 pub(super) const MAX_BATCH_LEN: usize = 4 << 20;
@@ -37,6 +37,7 @@ pub(super) struct Store {
     blobs: FileBlobs,
     commits: Box<dyn Commits>,
     name: KeyName,
+    segment_len: u64,
     records: Records,
     since_snapshot: usize,
     snapshot_after: usize,
@@ -58,10 +59,20 @@ pub struct Recovery {
 ///
 /// Never where there was one: whoever calls this has seen that the directory is new. `key` is random.
 pub fn create(disk: &Arc<dyn Disk>, name: &KeyName, key: [u8; 32]) -> Result<(), StorageError> {
+    create_with_segments(disk, name, key, SEGMENT_LEN)
+}
+
+/// The same with segments of another length. A batch has to fit into one, so this is for tests that send little.
+pub fn create_with_segments(
+    disk: &Arc<dyn Disk>,
+    name: &KeyName,
+    key: [u8; 32],
+    segment_len: u64,
+) -> Result<(), StorageError> {
     let blobs = FileBlobs::new(Arc::clone(disk));
     blobs.commit(JOURNAL_KEY, &key)?;
-    let mark = journal(disk, key).create()?;
-    blobs.commit(STATE, &Snapshot { name: name.clone(), mark, records: Records::new() }.encode())
+    let mark = journal(disk, key, segment_len).create()?;
+    blobs.commit(STATE, &Snapshot { name: name.clone(), segment_len, mark, records: Records::new() }.encode())
 }
 
 impl Store {
@@ -85,7 +96,7 @@ impl Store {
             offset: 0,
             what: "not 32 bytes",
         })?;
-        let journal = journal(disk, key);
+        let journal = journal(disk, key, snapshot.segment_len);
         let scan = journal.scan(&snapshot.mark)?;
         let mut replayed = 0;
         for frame in &scan.frames {
@@ -98,6 +109,7 @@ impl Store {
             blobs,
             commits: journal.resume(&scan)?,
             name: name.clone(),
+            segment_len: snapshot.segment_len,
             records: snapshot.records,
             since_snapshot: 0,
             snapshot_after: least,
@@ -139,7 +151,8 @@ impl Store {
     /// Writes a snapshot and forgets the segments before it. Where there is no room for one the journal goes on.
     pub(super) fn snapshot(&mut self) -> Result<(), StorageError> {
         let mark = self.commits.last();
-        let snapshot = Snapshot { name: self.name.clone(), mark, records: self.records.clone() }.encode();
+        let (name, segment_len, records) = (self.name.clone(), self.segment_len, self.records.clone());
+        let snapshot = Snapshot { name, segment_len, mark, records }.encode();
         self.since_snapshot = 0;
         self.snapshot_after = self.least_snapshot_after.max(snapshot.len());
         match self.blobs.commit(STATE, &snapshot) {
@@ -150,8 +163,8 @@ impl Store {
     }
 }
 
-fn journal(disk: &Arc<dyn Disk>, key: [u8; 32]) -> FileJournal {
-    FileJournal::new(Arc::clone(disk), ChecksumKey::new(key), SEGMENT_LEN)
+fn journal(disk: &Arc<dyn Disk>, key: [u8; 32], segment_len: u64) -> FileJournal {
+    FileJournal::new(Arc::clone(disk), ChecksumKey::new(key), segment_len)
 }
 
 /// Takes the records of a frame, and says how many there were; `None` if they do not follow what is remembered.
