@@ -73,7 +73,7 @@ fn each_way_to_be_wrong() {
     let add = |above: &str| AddCheckpointRequest::parse(format!("{above}\n{note}").as_bytes());
     assert!(add(&format!("old 14\n{HASH}\n")).is_ok());
     for (why, above, error) in [
-        ("no old line", "", TlogError::Request),
+        ("no old line", "", TlogError::Note),
         ("a hash first", &*format!("{HASH}\n"), TlogError::Request),
         ("another word", "Old 0\n", TlogError::Request),
         ("two spaces", "old  0\n", TlogError::Request),
