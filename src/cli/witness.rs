@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -16,6 +16,7 @@ use super::output::Output;
 use super::serve::stopped;
 use crate::clock::SystemClock;
 use crate::http::{ServerLimits, WitnessApp, serve, witness_router};
+use crate::keyfile::KeyAlg;
 use crate::metrics::MetricsHandle;
 use crate::tlog::KeyName;
 use crate::witness::{Directory, LogFiles, OpenError, Witness, WitnessOptions};
@@ -44,12 +45,37 @@ pub(super) struct WitnessArgs {
     /// Name of the witness, a URL without its scheme; it never changes
     #[arg(long, value_name = "NAME")]
     name: String,
+    /// Types of the keys that the first start makes
+    #[arg(long, value_enum, value_name = "TYPES", default_value = "both")]
+    keys: KeyTypes,
     /// File or directory of files with the logs to witness; may be given several times
     #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
     logs: Vec<PathBuf>,
     /// Connections at once
     #[arg(long, value_name = "N", default_value_t = ServerLimits::default().connections)]
     connections: usize,
+}
+
+/// What a new witness signs with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum KeyTypes {
+    /// Ed25519 and ML-DSA-44: each checkpoint gets two cosignatures
+    Both,
+    /// Ed25519 alone: the least work, no subtrees, not safe from quantum computers
+    Ed25519,
+    /// ML-DSA-44 alone
+    #[value(name = "ml-dsa-44")]
+    MlDsa44,
+}
+
+impl KeyTypes {
+    const fn algs(self) -> &'static [KeyAlg] {
+        match self {
+            Self::Both => &[KeyAlg::Ed25519, KeyAlg::MlDsa44],
+            Self::Ed25519 => &[KeyAlg::Ed25519],
+            Self::MlDsa44 => &[KeyAlg::MlDsa44],
+        }
+    }
 }
 
 pub(super) fn run(args: WitnessArgs, out: &Output) -> CliResult<()> {
@@ -60,7 +86,7 @@ pub(super) fn run(args: WitnessArgs, out: &Output) -> CliResult<()> {
     let logs = files.read_if_changed().map_err(|error| CliError::usage(error.to_string()))?.unwrap_or_default();
     let is_new = !Directory::exists(&args.data);
     if is_new {
-        Directory::create(&args.data, &name, passphrase().as_ref())?;
+        Directory::create(&args.data, &name, args.keys.algs(), passphrase().as_ref())?;
     }
     let directory = Directory::open(&args.data)?;
     let keys = directory.keys(&name, passphrase().as_ref())?;

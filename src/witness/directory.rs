@@ -11,13 +11,12 @@ use secrecy::SecretString;
 use super::error::OpenError;
 use super::keys::WitnessKeys;
 use super::store::create;
-use crate::keyfile::{KeyFile, KeyFileError};
+use crate::keyfile::{AnyKeyFile, KeyAlg, KeyFileError};
 use crate::storage::{Disk, OsDisk};
-use crate::tlog::{Cosigner, KeyName};
+use crate::tlog::KeyName;
 
 const LOCK: &str = "lock";
 const KEYS: &str = "keys";
-const ED25519_KEY: &str = "witness-ed25519.key";
 
 /// A data directory that this process holds.
 pub struct Directory {
@@ -33,9 +32,14 @@ impl Directory {
         fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some())
     }
 
-    /// Makes a directory with new keys and an empty state: under a temporary name, and then renamed, so that a crash
+    /// Makes a directory with new keys, one of each of these types, and an empty state: under a temporary name, and then renamed, so that a crash
     /// leaves no half of it. Keys without a state are never taken for those of a new witness.
-    pub fn create(path: &Path, name: &KeyName, passphrase: Option<&SecretString>) -> Result<(), OpenError> {
+    pub fn create(
+        path: &Path,
+        name: &KeyName,
+        algs: &[KeyAlg],
+        passphrase: Option<&SecretString>,
+    ) -> Result<(), OpenError> {
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(".new");
         let temporary = PathBuf::from(temporary);
@@ -46,7 +50,9 @@ impl Directory {
         let keys = temporary.join(KEYS);
         DirBuilder::new().recursive(true).create(&temporary).map_err(at)?;
         DirBuilder::new().mode(0o700).create(&keys).map_err(at)?;
-        KeyFile::generate()?.write(&keys.join(ED25519_KEY), passphrase)?;
+        for alg in algs {
+            AnyKeyFile::generate(*alg)?.write(&keys.join(key_name(*alg)), passphrase)?;
+        }
         let disk: Arc<dyn Disk> = Arc::new(OsDisk::open(&temporary).map_err(at)?);
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| at(io::Error::other(error)))?;
@@ -80,17 +86,25 @@ impl Directory {
     /// Reads the keys, under the witness's name.
     pub fn keys(&self, name: &KeyName, passphrase: Option<&SecretString>) -> Result<WitnessKeys, OpenError> {
         let mut cosigners = Vec::new();
-        let path = self.path.join(KEYS).join(ED25519_KEY);
-        if let Some(key) = optional(KeyFile::read(&path, passphrase))? {
-            if let Some(mode) = key.open_mode {
+        for alg in [KeyAlg::Ed25519, KeyAlg::MlDsa44] {
+            let path = self.path.join(KEYS).join(key_name(alg));
+            let Some(opened) = optional(AnyKeyFile::read_of(alg, &path, passphrase))? else { continue };
+            if let Some(mode) = opened.open_mode {
                 tracing::warn!(mode = format!("{mode:o}"), "others may read {}: chmod 600 it", path.display());
             }
-            if key.is_unencrypted {
+            if opened.is_unencrypted {
                 tracing::warn!("{} is not encrypted: who reads it has the key (SOULCHAIN_PASSPHRASE)", path.display());
             }
-            cosigners.push(Cosigner::from_seed(name.clone(), key.key.seed()));
+            cosigners.push(opened.key.cosigner(name.clone()).map_err(OpenError::Name)?);
         }
         WitnessKeys::new(cosigners).ok_or_else(|| OpenError::NoKeys(self.path.join(KEYS)))
+    }
+}
+
+fn key_name(alg: KeyAlg) -> &'static str {
+    match alg {
+        KeyAlg::Ed25519 => "witness-ed25519.key",
+        KeyAlg::MlDsa44 => "witness-ml-dsa-44.key",
     }
 }
 

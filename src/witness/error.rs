@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::keyfile::KeyFileError;
 use crate::storage::StorageError;
-use crate::tlog::KeyName;
+use crate::tlog::{KeyName, TlogError};
 
 /// Why the state of a witness is not opened.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub enum OpenError {
     Io(PathBuf, io::Error),
     /// A key file cannot be used.
     Key(KeyFileError),
+    /// The witness's name is none that its keys can bear.
+    Name(TlogError),
     /// There is a state, but no key that it was made with.
     NoKeys(PathBuf),
 }
@@ -43,6 +45,7 @@ impl fmt::Display for OpenError {
             Self::InUse(path) => write!(f, "{} is in use by another process", path.display()),
             Self::Io(path, error) => write!(f, "{}: {error}", path.display()),
             Self::Key(error) => error.fmt(f),
+            Self::Name(error) => error.fmt(f),
             Self::NoKeys(path) => write!(f, "{} holds no key of a witness", path.display()),
         }
     }
@@ -59,6 +62,7 @@ impl OpenError {
             Self::OtherName { .. } => "start it with that --name, or give --data another directory",
             Self::InUse(_) => "stop the other process; two witnesses with one key would sign split views",
             Self::NoKeys(_) => "restore the key files",
+            Self::Name(_) => "take a shorter name",
             Self::Storage(_) | Self::Io(..) | Self::Key(_) => "check the path, its permissions and the medium",
         }
     }
