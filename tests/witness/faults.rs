@@ -161,7 +161,8 @@ fn a_full_disk_is_no_end() {
     let disk = new_disk(&case);
     let witness = open(&disk, &case).unwrap();
     let [log, _] = logs();
-    disk.set_full(Some("journal/"));
+    // Where the next segment is made.
+    disk.set_full(Some("spare.tmp"));
     let mut size = 0;
     while witness.add_checkpoint(&log.request(size, size + 1), time(9)) != Outcome::Overloaded {
         size += 1;

@@ -29,7 +29,7 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) witness: Witness,
     pub(crate) clock: Arc<ManualClock>,
-    pub(crate) directory: TempDir,
+    _directory: TempDir,
     stop: watch::Sender<bool>,
     runtime: Runtime,
     committing: Option<JoinHandle<()>>,
@@ -89,7 +89,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (stop, stopping) = watch::channel(false);
         runtime.spawn(serve(listener, witness_router(Arc::new(app)), ServerLimits::default(), stopping));
-        Self { address, witness, clock, directory, stop, runtime, committing }
+        Self { address, witness, clock, _directory: directory, stop, runtime, committing }
     }
 
     pub(crate) fn client(&self) -> Client {
