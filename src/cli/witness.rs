@@ -123,15 +123,13 @@ async fn serve_witness(args: &WitnessArgs, witness: &Witness, files: LogFiles, o
     // Before anybody can see that the witness is up, and stop it.
     let stopped = stopped().map_err(|error| unavailable("signals", error))?;
     let hangups = signal(SignalKind::hangup()).map_err(|error| unavailable("signals", error))?;
-    let listener = TcpListener::bind(args.listen).await.map_err(|error| unavailable(&args.listen.to_string(), error))?;
+    let listener =
+        TcpListener::bind(args.listen).await.map_err(|error| unavailable(&args.listen.to_string(), error))?;
     let address = listener.local_addr().map_err(|error| unavailable("the socket", error))?;
     announce(witness, address, out);
     let reading = tokio::spawn(keep_reading(witness.clone(), files, hangups));
-    let app = WitnessApp {
-        witness: witness.clone(),
-        clock: Arc::new(SystemClock::new()),
-        metrics: MetricsHandle::install(),
-    };
+    let app =
+        WitnessApp { witness: witness.clone(), clock: Arc::new(SystemClock::new()), metrics: MetricsHandle::install() };
     let limits = ServerLimits { connections: args.connections.max(1), ..ServerLimits::default() };
     let (stop, stopping) = watch::channel(false);
     let server = tokio::spawn(serve(listener, witness_router(Arc::new(app)), limits, stopping));

@@ -118,7 +118,9 @@ impl WitnessApp {
             Submitted::Answered(outcome) => outcome,
             Submitted::Pending(pending) => match tokio::time::timeout(MAX_WAIT, pending.answered()).await {
                 Ok(outcome) => outcome,
-                Err(_) => return busy("the disk of the witness takes too long; the checkpoint may have been remembered"),
+                Err(_) => {
+                    return busy("the disk of the witness takes too long; the checkpoint may have been remembered");
+                }
             },
         };
         if matches!(outcome, Outcome::Signed(_)) {
@@ -172,7 +174,8 @@ fn busy(why: &str) -> Response {
 
 /// Reads a body, bounded in length and time.
 async fn body(request: Request) -> Result<Bytes, Response> {
-    let too_large = || text(StatusCode::PAYLOAD_TOO_LARGE, &format!("a request has at most {MAX_WITNESS_REQUEST_LEN} bytes"));
+    let too_large =
+        || text(StatusCode::PAYLOAD_TOO_LARGE, &format!("a request has at most {MAX_WITNESS_REQUEST_LEN} bytes"));
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse().ok());
     if announced.is_some_and(|len: u64| len > MAX_WITNESS_REQUEST_LEN as u64) {
         return Err(too_large());

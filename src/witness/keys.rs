@@ -1,8 +1,6 @@
 //! The keys of a witness: one Ed25519 key, one ML-DSA-44 key, or both, under one name.
 
-use crate::tlog::{
-    Checkpoint, Cosigner, KeyName, LogSubtree, NoteSignature, NoteVerifier, Timestamp, Vkey, VkeyType,
-};
+use crate::tlog::{Checkpoint, Cosigner, KeyName, LogSubtree, NoteSignature, NoteVerifier, Timestamp, Vkey, VkeyType};
 
 /// What a witness cosigns with; there is at least one key, and all bear its name.
 #[derive(Clone, Debug)]

@@ -51,9 +51,6 @@ impl Outcome {
     /// Whether the request was signed by its log and yet does not go with what the log had signed before: it may be
     /// evidence against the log.
     pub const fn is_suspicious(&self) -> bool {
-        matches!(
-            self,
-            Self::EmptyRoot | Self::ProofFromNothing | Self::OtherRoot { .. } | Self::Inconsistent(_)
-        )
+        matches!(self, Self::EmptyRoot | Self::ProofFromNothing | Self::OtherRoot { .. } | Self::Inconsistent(_))
     }
 }

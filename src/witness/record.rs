@@ -132,7 +132,9 @@ pub(super) fn read_records(payload: &[u8]) -> Option<Vec<Record>> {
 
 fn write_name(writer: &mut Writer, name: &KeyName) {
     let name = name.as_str().as_bytes();
-    writer.u16(u16::try_from(name.len()).expect("names of logs and witnesses are bounded when they are read")).raw(name);
+    writer
+        .u16(u16::try_from(name.len()).expect("names of logs and witnesses are bounded when they are read"))
+        .raw(name);
 }
 
 fn read_name(reader: &mut Reader<'_>) -> Option<KeyName> {

@@ -2,8 +2,8 @@
 
 use soulchain::encoding::{UnixMillis, b64_encode};
 use soulchain::hash::Hash;
-use soulchain::tlog::{Checkpoint, Note, NoteSigner as _, NoteSignature, Origin};
 use soulchain::merkle::TreeSize;
+use soulchain::tlog::{Checkpoint, Note, NoteSignature, NoteSigner as _, Origin};
 use soulchain::witness::LogList;
 
 use super::log::{TestLog, Tree, key, ml_dsa_key, request, text, time};

@@ -68,7 +68,9 @@ fn check(witness: &Witness, told: &Told, context: &str) {
         // A fork from within what was told finds nobody.
         if answered > 1 {
             let fork = log.forked(answered - 1);
-            for request in [fork.request(answered, answered + 2), fork.request(size, size), fork.request(size, size + 1)] {
+            for request in
+                [fork.request(answered, answered + 2), fork.request(size, size), fork.request(size, size + 1)]
+            {
                 let outcome = witness.add_checkpoint(&request, time(1));
                 assert!(!matches!(outcome, Outcome::Signed(_)), "{context}: {outcome:?}");
             }
@@ -172,9 +174,10 @@ fn a_full_disk_is_no_end() {
     disk.set_full(None);
     // What waited is written first.
     assert!(witness.commit());
-    assert_eq!(witness.add_checkpoint(&log.request(size, size + 2), time(9)), Outcome::Conflict {
-        cosigned: soulchain::merkle::TreeSize::new(size + 1)
-    });
+    assert_eq!(
+        witness.add_checkpoint(&log.request(size, size + 2), time(9)),
+        Outcome::Conflict { cosigned: soulchain::merkle::TreeSize::new(size + 1) }
+    );
     assert!(matches!(witness.add_checkpoint(&log.request(size + 1, size + 2), time(9)), Outcome::Signed(_)));
 }
 
@@ -266,9 +269,8 @@ fn a_torn_last_frame_is_dropped() {
     // It was answered here, which a real torn frame never is: so one answer is gone, and no more.
     let witness = open(&disk.copy(), &case).unwrap();
     let [a, b] = logs();
-    let size = |log: &TestLog| -> u64 {
-        witness.checkpoint(&log.hash()).unwrap().lines().nth(1).unwrap().parse().unwrap()
-    };
+    let size =
+        |log: &TestLog| -> u64 { witness.checkpoint(&log.hash()).unwrap().lines().nth(1).unwrap().parse().unwrap() };
     assert_eq!(size(&a), told[&a.origin].0);
     assert!(size(&b) < told[&b.origin].0);
 }

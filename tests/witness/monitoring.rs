@@ -25,7 +25,8 @@ fn the_newest_checkpoint_is_served() {
         assert!(served.has_header("content-type: text/plain; charset=utf-8"));
         assert_eq!(served.text(), format!("{}{}", log.checkpoint(size), cosigned.text()));
         let own = both_keys().vkeys().cloned().collect::<Vec<_>>();
-        let keys: Vec<_> = own.into_iter().chain([log.key.vkey().clone()]).map(|k| NoteVerifier::new(k).unwrap()).collect();
+        let keys: Vec<_> =
+            own.into_iter().chain([log.key.vkey().clone()]).map(|k| NoteVerifier::new(k).unwrap()).collect();
         assert_eq!(Note::parse(&served.body).unwrap().verify(&keys).unwrap().len(), 3);
     }
     for path in [path(&silent), path(&log).to_uppercase(), "/00/checkpoint".into(), "/nothing".into()] {

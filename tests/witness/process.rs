@@ -145,7 +145,9 @@ fn what_was_answered_survives_being_killed() {
                 scope.spawn(move || {
                     while !stop.load(Ordering::Relaxed) {
                         let old = told.lock().unwrap().0;
-                        let Ok(answer) = client.ask("POST", "/add-checkpoint", &log.request(old, old + 1)) else { return };
+                        let Ok(answer) = client.ask("POST", "/add-checkpoint", &log.request(old, old + 1)) else {
+                            return;
+                        };
                         assert_eq!(answer.status, 200, "{answer:?}");
                         *told.lock().unwrap() = (old + 1, format!("{}{}", log.checkpoint(old + 1), answer.text()));
                     }
