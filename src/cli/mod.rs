@@ -114,7 +114,7 @@ fn dispatch(command: Command, out: &Output) -> CliResult<ExitCode> {
     match command {
         Command::Demo(args) => demo::run(&args, out),
         Command::Serve(args) => serve::run(args).map(done).map_err(|error| CliError::failed(error.to_string())),
-        Command::Witness(args) => witness::run(args, out).map(done),
+        Command::Witness(args) => witness::run(&args, out).map(done),
         Command::Audit(args) => audit::run(&args, out),
         Command::Fsck(args) => fsck::run(&args, out),
         Command::Backup(args) => backup::run(&args, out),

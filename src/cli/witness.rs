@@ -78,7 +78,7 @@ impl KeyTypes {
     }
 }
 
-pub(super) fn run(args: WitnessArgs, out: &Output) -> CliResult<()> {
+pub(super) fn run(args: &WitnessArgs, out: &Output) -> CliResult<()> {
     start_tracing();
     let name = KeyName::parse(&args.name).ok().filter(|name| name.as_str().len() <= MAX_NAME_LEN);
     let name = name.ok_or_else(|| CliError::usage(format!("--name `{}` is not the name of a key", args.name)))?;
@@ -105,7 +105,7 @@ pub(super) fn run(args: WitnessArgs, out: &Output) -> CliResult<()> {
     let committing = committing.map_err(|error| CliError::unavailable(format!("no thread: {error}")))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| CliError::unavailable(format!("no runtime: {error}")))?;
-    let served = runtime.block_on(serve_witness(&args, &witness, files, out));
+    let served = runtime.block_on(serve_witness(args, &witness, files, out));
     runtime.shutdown_timeout(Duration::from_secs(5));
     witness.close();
     // What it panicked with is on standard error.

@@ -46,6 +46,8 @@ type Shared = State<Arc<WitnessApp>>;
 const MAX_WAIT: Duration = Duration::from_secs(20);
 /// Where no server says how long a body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// So much of a request that is evidence goes into the program's log.
+const MAX_LOGGED_LEN: usize = 16 << 10;
 /// When to come back, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
@@ -123,6 +125,10 @@ impl WitnessApp {
                 }
             },
         };
+        if outcome.is_evidence() {
+            let request = String::from_utf8_lossy(&request[..request.len().min(MAX_LOGGED_LEN)]);
+            tracing::warn!(%request, "a log has signed what contradicts what it had signed: keep this");
+        }
         if matches!(outcome, Outcome::Signed(_)) {
             metrics::counter!(WITNESS_COSIGNED).increment(1);
         }

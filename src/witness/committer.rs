@@ -76,7 +76,9 @@ impl Committer {
 
     fn commit_batch(&self, work: &mut Work, batch: Vec<Waiting>) -> bool {
         if self.latched().is_some() {
-            batch.into_iter().for_each(|waiting| drop(waiting.answer.send(Outcome::Latched)));
+            for waiting in batch {
+                drop(waiting.answer.send(Outcome::Latched));
+            }
             return true;
         }
         let records: Vec<Arc<Record>> =

@@ -21,9 +21,10 @@ mod logs;
 mod outcome;
 
 // The value: requests in, answers out.
+mod service;
+
 mod request;
 mod slot;
-mod witness;
 
 // Files and directories of the operating system.
 mod directory;
@@ -42,5 +43,5 @@ pub use log_files::{LogFiles, LogFilesError};
 pub use logs::{LogList, LogListError, LogListFault, MAX_LIST_LEN, MAX_LISTED_LOGS};
 pub use outcome::Outcome;
 pub use queue::QueueLimits;
+pub use service::{Pending, Submitted, Witness, WitnessOptions};
 pub use store::{Recovery, create, create_with_segments};
-pub use witness::{Pending, Submitted, Witness, WitnessOptions};

@@ -48,9 +48,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Whether the request was signed by its log and yet does not go with what the log had signed before: it may be
-    /// evidence against the log.
-    pub const fn is_suspicious(&self) -> bool {
-        matches!(self, Self::EmptyRoot | Self::ProofFromNothing | Self::OtherRoot { .. } | Self::Inconsistent(_))
+    /// Whether the request convicts its log, which signed it: no honest log signs two roots of one size, or another root
+    /// of the empty tree. A proof that does not hold may be anybody's.
+    pub const fn is_evidence(&self) -> bool {
+        matches!(self, Self::EmptyRoot | Self::OtherRoot { .. })
     }
 }

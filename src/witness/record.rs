@@ -93,7 +93,9 @@ impl Snapshot {
         writer.u64(self.segment_len);
         writer.u64(mark.segment).u64(mark.offset).u64(mark.number).raw(&mark.checksum);
         writer.u32(self.records.len() as u32);
-        self.records.values().for_each(|record| record.encode(&mut writer));
+        for record in self.records.values() {
+            record.encode(&mut writer);
+        }
         let mut bytes = writer.into_bytes();
         let checksum = blake3::hash(&bytes);
         bytes.extend_from_slice(checksum.as_bytes());
@@ -178,7 +180,9 @@ mod tests {
     fn records_are_read_back_and_a_cut_one_is_none() {
         let records = vec![record("a", 5, 1, 7), record("b/log", 9, 2, 8)];
         let mut writer = Writer::with_capacity(100);
-        records.iter().for_each(|record| record.encode(&mut writer));
+        for record in &records {
+            record.encode(&mut writer);
+        }
         let bytes = writer.into_bytes();
         assert_eq!(bytes.len(), records.iter().map(Record::encoded_len).sum::<usize>());
         assert_eq!(read_records(&bytes), Some(records));

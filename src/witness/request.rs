@@ -88,8 +88,8 @@ impl Offered {
     }
 
     /// The signatures of these keys, once each; like [`Note::verify`], where one that is wrong spoils all.
-    pub(super) fn verify(&self, keys: &[NoteVerifier]) -> Result<Vec<&NoteSignature>, VerifyError> {
-        let mut verified = Vec::new();
+    pub(super) fn verify(&self, keys: &[NoteVerifier]) -> Result<Vec<NoteSignature>, VerifyError> {
+        let mut verified: Vec<NoteSignature> = Vec::new();
         for signature in self.note.signatures() {
             for key in keys.iter().filter(|key| key.is_named_in(signature)) {
                 let wrong = || VerifyError::WrongSignature { name: signature.name().clone(), id: signature.key_id() };
@@ -97,11 +97,11 @@ impl Offered {
                     VkeyType::MlDsa44 => &self.note.text()[..self.claim_len],
                     _ => self.note.text(),
                 };
-                if verified.contains(&signature) {
+                if verified.contains(signature) {
                     continue;
                 }
                 key.verify(signed, signature).ok_or_else(wrong)?;
-                verified.push(signature);
+                verified.push(signature.clone());
             }
         }
         if verified.is_empty() { Err(VerifyError::NotSigned) } else { Ok(verified) }

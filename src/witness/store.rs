@@ -130,7 +130,9 @@ impl Store {
     pub(super) fn append(&mut self, records: &[Arc<Record>]) -> Result<(), StorageError> {
         let len = records.iter().map(|record| record.encoded_len()).sum();
         let mut payload = Writer::with_capacity(len);
-        records.iter().for_each(|record| record.encode(&mut payload));
+        for record in records {
+            record.encode(&mut payload);
+        }
         let payload = payload.into_bytes();
         self.commits.reserve(len)?;
         let mut frame = FrameBuffer::with_capacity(len);

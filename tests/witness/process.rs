@@ -230,7 +230,9 @@ fn the_printed_keys_verify_what_is_answered() {
     let mut note = Note::parse(log.checkpoint(4).as_bytes()).unwrap();
     let lines = parse_signature_lines(&answer.body).unwrap();
     let count = lines.len();
-    lines.into_iter().for_each(|line| note.add_signature(line).unwrap());
+    for line in lines {
+        note.add_signature(line).unwrap();
+    }
     let keys: Vec<_> = program.vkeys.iter().map(|vkey| NoteVerifier::new(vkey.clone()).unwrap()).collect();
     let verified = note.verify(&keys).unwrap();
     assert_eq!((verified.len(), count), (keys.len(), keys.len()));

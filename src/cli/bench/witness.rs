@@ -3,6 +3,8 @@
 //! Every log has a key that follows from its number, so that a witness can be told of them before the run. All their
 //! trees have one leaf over and over: then all nodes of a level are alike, and trees of a million leaves cost nothing.
 
+use core::convert::Infallible;
+
 use hyper::body::Bytes;
 
 use super::BenchArgs;
@@ -94,7 +96,8 @@ impl BenchLog {
             request.push_str(&b64_encode(hash.as_bytes()));
             request.push('\n');
         }
-        request.push_str(&format!("\n{signed}"));
+        request.push('\n');
+        request.push_str(signed.note().as_str());
         Ok(request.into())
     }
 }
@@ -109,17 +112,19 @@ impl Tree {
         Self(core::iter::successors(Some(leaf_hash(b"bench")), next).take(64).collect())
     }
 
-    fn hash(&self, node: NodeId) -> Result<Hash, core::convert::Infallible> {
-        Ok(self.0[usize::from(node.level)])
+    fn hash(&self, node: NodeId) -> Hash {
+        self.0[usize::from(node.level)]
     }
 
     fn root(&self, size: u64) -> Hash {
-        root_plan(TreeSize::new(size)).root(|node| self.hash(node)).unwrap_or_else(|never| match never {})
+        let Ok(root) = root_plan(TreeSize::new(size)).root(|node| Ok::<_, Infallible>(self.hash(node)));
+        root
     }
 
     fn path(&self, old: u64, new: u64) -> Vec<Hash> {
         let plan = consistency_plan(TreeSize::new(old), TreeSize::new(new)).filter(|_| old > 0);
-        let path = plan.map(|plan| plan.path(|node| self.hash(node)).unwrap_or_else(|never| match never {}));
-        path.unwrap_or_default()
+        let Some(plan) = plan else { return Vec::new() };
+        let Ok(path) = plan.path(|node| Ok::<_, Infallible>(self.hash(node)));
+        path
     }
 }

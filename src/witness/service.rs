@@ -172,8 +172,7 @@ impl Witness {
         // The clock may have been set back; what was said before was said before.
         let time = now.max(state.newest.as_ref().map_or(FIRST, |newest| newest.time));
         let lines = signature_lines(&self.0.keys.cosign(&checkpoint, offered.extensions(), time));
-        let note =
-            format!("{}\n{}{lines}", offered.text(), by_log.iter().map(|by| format!("{by}\n")).collect::<String>());
+        let note = format!("{}\n{}{lines}", offered.text(), signature_lines(&by_log));
         let Offered { origin, size, root, .. } = offered;
         let record = Arc::new(Record { time, size, root, origin, note });
         let waiting = Some((Arc::clone(&slot), Arc::clone(&record)));
