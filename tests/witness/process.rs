@@ -212,7 +212,7 @@ fn the_list_of_logs_changes_while_it_runs() {
     assert_eq!(program.status(&two.request(4, 5)), 200);
     place.list(&two.line());
     program.signal(Signal::HUP);
-    program.comes_to(&one.request(4, 5), 404);
+    program.comes_to(&one.request(0, 5), 404);
     // It comes back as it was.
     place.list(&format!("{}{}", one.line(), two.line()));
     program.signal(Signal::HUP);
