@@ -31,7 +31,18 @@ pub const WITNESSES_COSIGNING: &str = "soulchain_witnesses_cosigning";
 /// Size of the checkpoint that a quorum has cosigned last; 0 before the first since the start.
 pub const WITNESSED_SIZE: &str = "soulchain_witnessed_size";
 
-/// Buckets of [`APPEND_SECONDS`].
+/// Requests to a witness, by route and status.
+pub const WITNESS_REQUESTS: &str = "soulchain_witness_requests_total";
+/// Checkpoints that a witness cosigned.
+pub const WITNESS_COSIGNED: &str = "soulchain_witness_cosigned_total";
+/// Seconds from a read `add-checkpoint` request to its durable answer.
+pub const WITNESS_SECONDS: &str = "soulchain_witness_add_checkpoint_seconds";
+/// Logs that a witness serves.
+pub const WITNESS_LOGS: &str = "soulchain_witness_logs";
+/// Logs of which a witness remembers a checkpoint, served or not.
+pub const WITNESS_REMEMBERED: &str = "soulchain_witness_remembered_logs";
+
+/// Buckets of the histograms of seconds.
 const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0];
 
 /// Where metrics of this process are collected.
@@ -42,7 +53,7 @@ impl MetricsHandle {
     /// Installs the collector. Once a process; a second one collects nothing.
     pub fn install() -> Self {
         let builder = PrometheusBuilder::new();
-        let builder = builder.set_buckets_for_metric(Matcher::Full(APPEND_SECONDS.into()), &BUCKETS);
+        let builder = builder.set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS);
         // The buckets are not empty, which is the only thing that this refuses.
         let recorder = builder.unwrap_or_else(|_| PrometheusBuilder::new()).build_recorder();
         let handle = recorder.handle();
@@ -70,6 +81,11 @@ fn describe() {
     metrics::describe_gauge!(PUBLISHED_SIZE, "Size of the published checkpoint");
     metrics::describe_gauge!(IDENTITIES, "Identities");
     metrics::describe_gauge!(POOL_ENTRIES, "Entries that wait in the pool");
+    metrics::describe_counter!(WITNESS_REQUESTS, "Requests to the witness, by route and status");
+    metrics::describe_counter!(WITNESS_COSIGNED, "Checkpoints cosigned");
+    metrics::describe_histogram!(WITNESS_SECONDS, metrics::Unit::Seconds, "From a request to the durable answer");
+    metrics::describe_gauge!(WITNESS_LOGS, "Logs that the witness serves");
+    metrics::describe_gauge!(WITNESS_REMEMBERED, "Logs of which the witness remembers a checkpoint");
     metrics::describe_gauge!(LATCHED, "1 when the engine takes no writes");
     metrics::describe_gauge!(WITNESSES, "Witnesses of the policy");
     metrics::describe_gauge!(WITNESSES_COSIGNING, "Witnesses whose last answer was a cosignature");

@@ -29,6 +29,7 @@ mod resolve;
 mod run;
 mod serve;
 mod verify;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -54,6 +55,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Run a node
     Serve(serve::ServeArgs),
+    /// Run a witness: cosign the checkpoints of logs that only grow
+    Witness(witness::WitnessArgs),
     /// Replay everything that a log has published
     Audit(audit::AuditArgs),
     /// Check a data directory, and mend what can be proven
@@ -79,7 +82,7 @@ enum Command {
     Import(import::ImportArgs),
     /// Verify proofs, offline
     Verify(verify::VerifyArgs),
-    /// Measure a node or a plain log under load
+    /// Measure a node, a plain log or a witness under load
     Bench(bench::BenchArgs),
 }
 
@@ -112,6 +115,7 @@ fn dispatch(command: Command, out: &Output) -> CliResult<ExitCode> {
     match command {
         Command::Demo(args) => demo::run(&args, out),
         Command::Serve(args) => serve::run(args).map(done).map_err(|error| CliError::failed(error.to_string())),
+        Command::Witness(args) => witness::run(&args, out).map(done),
         Command::Audit(args) => audit::run(&args, out),
         Command::Fsck(args) => fsck::run(&args, out),
         Command::Backup(args) => backup::run(&args, out),

@@ -51,6 +51,12 @@ pub(super) fn limit(asked: Option<usize>, most: usize) -> HttpResult<usize> {
 
 /// `type`: links of which type are asked for.
 pub(super) fn link_type(asked: Option<&str>) -> HttpResult<Option<LinkType>> {
-    let found = |name: &str| LinkType::from_name(name).ok_or_else(|| HttpError::malformed("`type` is a link type: action, attest, feedback, notice, receipt and the others of formats.md §4"));
+    let found = |name: &str| {
+        LinkType::from_name(name).ok_or_else(|| {
+            HttpError::malformed(
+                "`type` is a link type: action, attest, feedback, notice, receipt and the others of formats.md §4",
+            )
+        })
+    };
     asked.map(found).transpose()
 }

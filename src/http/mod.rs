@@ -24,6 +24,7 @@ mod routes;
 mod server;
 mod stall;
 mod tlog;
+mod witness;
 
 pub use app::App;
 pub use limits::{LimitSettings, Limits};
@@ -31,5 +32,6 @@ pub use measure::Recorder;
 pub use routes::{openapi_json, router};
 pub use server::{ServerLimits, serve};
 pub use tlog_log::tile_router;
+pub use witness::{WitnessApp, witness_router};
 
 mod tlog_log;

@@ -58,8 +58,14 @@ impl Cosigner {
 
     /// Cosigns a checkpoint. A witness that was asked to add one gives a time that is not 0.
     pub fn cosign(&self, checkpoint: &Checkpoint, time: Timestamp) -> NoteSignature {
+        self.cosign_with_extensions(checkpoint, "", time)
+    }
+
+    /// Cosigns a checkpoint of a log that has extension lines below it, each with its newline: an Ed25519 cosignature
+    /// covers them, an ML-DSA-44 one does not.
+    pub fn cosign_with_extensions(&self, checkpoint: &Checkpoint, extensions: &str, time: Timestamp) -> NoteSignature {
         match &self.key {
-            Key::Ed25519(key) => self.line(time, &key.sign(&text_message(&checkpoint.to_string(), time))),
+            Key::Ed25519(key) => self.line(time, &key.sign(&text_message(&format!("{checkpoint}{extensions}"), time))),
             Key::MlDsa44(key) => self.line(time, &key.sign(&checkpoint_message(self.vkey.name(), checkpoint, time))),
         }
     }

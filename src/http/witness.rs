@@ -1,0 +1,224 @@
+//! The routes of a witness (C2SP tlog-witness), which has a server of its own.
+//!
+//! | route | answers |
+//! |---|---|
+//! | `POST /add-checkpoint` | 200, 400, 403, 404, 409 with the size, 422 |
+//! | `POST /sign-subtree` | 200, 400, 403, 404, 422 |
+//! | `GET /<origin hash>/checkpoint` | 200, 404 |
+//! | `GET /healthz` `/metrics` | for the operator |
+//!
+//! Besides: 405, 408, 413, and 503 with Retry-After, after which the same request may be sent again. Texts are for
+//! people. Which requests get which answer is decided in `witness`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use bytes::Bytes;
+
+use super::body_limit::BodyTimeout;
+use crate::clock::{Clock, Reading};
+use crate::encoding::{UnixMillis, hex_decode_32};
+use crate::metrics::{
+    LATCHED, MetricsHandle, WITNESS_COSIGNED, WITNESS_LOGS, WITNESS_REMEMBERED, WITNESS_REQUESTS, WITNESS_SECONDS,
+};
+use crate::tlog::{MAX_WITNESS_REQUEST_LEN, SIZE_CONTENT_TYPE, Timestamp, size_body};
+use crate::witness::{Outcome, Submitted, Witness};
+
+/// What the server of a witness serves.
+pub struct WitnessApp {
+    /// The witness; a thread of its own commits.
+    pub witness: Witness,
+    /// The time of its cosignatures.
+    pub clock: Arc<dyn Clock>,
+    /// What `/metrics` shows.
+    pub metrics: MetricsHandle,
+}
+
+type Shared = State<Arc<WitnessApp>>;
+
+/// How long an answer may wait for the disk.
+const MAX_WAIT: Duration = Duration::from_secs(20);
+/// Where no server says how long a body may take.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// So much of a request that is evidence goes into the program's log.
+const MAX_LOGGED_LEN: usize = 16 << 10;
+/// When to come back, in seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// The router of a witness.
+pub fn witness_router(app: Arc<WitnessApp>) -> Router {
+    Router::new()
+        .route("/add-checkpoint", post(add_checkpoint))
+        .route("/sign-subtree", post(sign_subtree))
+        .route("/{origin_hash}/checkpoint", get(checkpoint))
+        .route("/healthz", get(healthz))
+        .route("/metrics", get(metrics))
+        .fallback(|| async { text(StatusCode::NOT_FOUND, "there is no such route") })
+        .method_not_allowed_fallback(|| async { text(StatusCode::METHOD_NOT_ALLOWED, "not with this method") })
+        .with_state(app)
+}
+
+async fn add_checkpoint(State(app): Shared, request: Request) -> Response {
+    let response = match body(request).await {
+        Ok(body) => app.add_checkpoint(&body).await,
+        Err(refusal) => refusal,
+    };
+    counted("add-checkpoint", response)
+}
+
+async fn sign_subtree(State(app): Shared, request: Request) -> Response {
+    let response = match body(request).await {
+        Ok(body) => answer(app.witness.sign_subtree(&body)),
+        Err(refusal) => refusal,
+    };
+    counted("sign-subtree", response)
+}
+
+async fn checkpoint(State(app): Shared, Path(origin_hash): Path<String>) -> Response {
+    let note = hex_decode_32(&origin_hash).and_then(|hash| app.witness.checkpoint(&hash));
+    let response = note.map_or_else(
+        || text(StatusCode::NOT_FOUND, "no checkpoint was cosigned of a log with this hash"),
+        |note| (PLAIN, [(header::CACHE_CONTROL, "no-cache")], note).into_response(),
+    );
+    counted("checkpoint", response)
+}
+
+async fn healthz(State(app): Shared) -> Response {
+    match app.witness.latched() {
+        None => text(StatusCode::OK, "ok"),
+        Some(_) => answer(Outcome::Latched),
+    }
+}
+
+async fn metrics(State(app): Shared) -> Response {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    let gauges = [
+        (WITNESS_LOGS, app.witness.logs() as f64),
+        (WITNESS_REMEMBERED, app.witness.remembered() as f64),
+        (LATCHED, if app.witness.latched().is_some() { 1.0 } else { 0.0 }),
+    ];
+    for (name, value) in gauges {
+        metrics::gauge!(name).set(value);
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.render()).into_response()
+}
+
+impl WitnessApp {
+    async fn add_checkpoint(&self, request: &[u8]) -> Response {
+        let started = Instant::now();
+        let Reading::Time(now) = self.clock.read(UnixMillis::ZERO) else {
+            return busy("the clock of the witness has jumped: nothing is cosigned until its operator has looked");
+        };
+        let now = Timestamp::new(now.get() / 1000).unwrap_or(Timestamp::MAX);
+        let outcome = match self.witness.submit(request, now) {
+            Submitted::Answered(outcome) => outcome,
+            Submitted::Pending(pending) => match tokio::time::timeout(MAX_WAIT, pending.answered()).await {
+                Ok(outcome) => outcome,
+                Err(_) => {
+                    return busy("the disk of the witness takes too long; the checkpoint may have been remembered");
+                }
+            },
+        };
+        if outcome.is_evidence() {
+            let request = String::from_utf8_lossy(&request[..request.len().min(MAX_LOGGED_LEN)]);
+            tracing::warn!(%request, "a log has signed what contradicts what it had signed: keep this");
+        }
+        if matches!(outcome, Outcome::Signed(_)) {
+            metrics::counter!(WITNESS_COSIGNED).increment(1);
+        }
+        metrics::histogram!(WITNESS_SECONDS).record(started.elapsed().as_secs_f64());
+        answer(outcome)
+    }
+}
+
+/// Statuses and texts of all answers.
+fn answer(outcome: Outcome) -> Response {
+    let (status, why) = match outcome {
+        Outcome::Signed(lines) => return (PLAIN, lines).into_response(),
+        Outcome::Conflict { cosigned } => {
+            return (StatusCode::CONFLICT, SIZE, size_body(cosigned)).into_response();
+        }
+        Outcome::Overloaded => return busy("too much waits to be written: send the same again"),
+        Outcome::Latched => return busy("a write failed: nothing is cosigned until the witness is restarted"),
+        Outcome::Malformed(error) => (StatusCode::BAD_REQUEST, format!("malformed request: {error}")),
+        Outcome::OldSizeAbove { old, size } => {
+            (StatusCode::BAD_REQUEST, format!("the old size {old} is greater than that of the checkpoint, {size}"))
+        }
+        Outcome::NotSigned(error) => (StatusCode::FORBIDDEN, error.to_string()),
+        Outcome::UnknownLog(origin) => (StatusCode::NOT_FOUND, format!("the log {origin} is not known here")),
+        Outcome::NoSubtreeKey => (StatusCode::NOT_FOUND, "this witness has no key that signs subtrees".into()),
+        Outcome::EmptyRoot => (StatusCode::UNPROCESSABLE_ENTITY, "not the root of the empty tree".into()),
+        Outcome::ProofFromNothing => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "from an old size of 0 there is nothing to prove: send no proof".into())
+        }
+        Outcome::OtherRoot { size } => {
+            (StatusCode::UNPROCESSABLE_ENTITY, format!("another root was cosigned at size {size}"))
+        }
+        Outcome::Inconsistent(error) => (StatusCode::UNPROCESSABLE_ENTITY, format!("the proof does not hold: {error}")),
+    };
+    text(status, &why)
+}
+
+const PLAIN: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+const SIZE: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, SIZE_CONTENT_TYPE)];
+
+fn text(status: StatusCode, why: &str) -> Response {
+    (status, PLAIN, format!("{why}\n")).into_response()
+}
+
+fn busy(why: &str) -> Response {
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, why);
+    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+    response
+}
+
+/// Reads a body, bounded in length and time.
+async fn body(request: Request) -> Result<Bytes, Response> {
+    let too_large =
+        || text(StatusCode::PAYLOAD_TOO_LARGE, &format!("a request has at most {MAX_WITNESS_REQUEST_LEN} bytes"));
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|len: u64| len > MAX_WITNESS_REQUEST_LEN as u64) {
+        return Err(too_large());
+    }
+    let timeout = request.extensions().get().map_or(BODY_TIMEOUT, |BodyTimeout(timeout)| *timeout);
+    match tokio::time::timeout(timeout, read(request.into_body())).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error)) if is_length(&error) => Err(too_large()),
+        Ok(Err(_)) => Err(text(StatusCode::BAD_REQUEST, "the body did not arrive whole")),
+        Err(_) => Err(text(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
+    }
+}
+
+async fn read(body: Body) -> Result<Bytes, axum::Error> {
+    to_bytes(body, MAX_WITNESS_REQUEST_LEN).await
+}
+
+fn is_length(error: &axum::Error) -> bool {
+    use std::error::Error as _;
+    // What the limit says of itself; its type is of a crate that is not named here.
+    error.source().is_some_and(|source| source.to_string() == "length limit exceeded")
+}
+
+/// Counts an answer, by a closed set of statuses.
+fn counted(route: &'static str, response: Response) -> Response {
+    let status = match response.status().as_u16() {
+        200 => "200",
+        400 => "400",
+        403 => "403",
+        404 => "404",
+        408 => "408",
+        409 => "409",
+        413 => "413",
+        422 => "422",
+        503 => "503",
+        _ => "other",
+    };
+    metrics::counter!(WITNESS_REQUESTS, "route" => route, "status" => status).increment(1);
+    response
+}

@@ -1,0 +1,265 @@
+//! The witness as a value: requests in, answers out, without a network and without a clock.
+//!
+//! What is checked in which order is tlog-witness's: the form (400), the log (404), its signature (403), old size against
+//! size (400), then, as one step with the change, against what is remembered: the old size (409), the root of the empty
+//! tree, the proof, the root (422). The cosignature is made in that step and leaves when the record is durable.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use arc_swap::ArcSwap;
+use tokio::sync::oneshot;
+
+use super::committer::Committer;
+use super::error::OpenError;
+use super::keys::WitnessKeys;
+use super::logs::LogList;
+use super::outcome::Outcome;
+use super::queue::{Full, Queue, QueueLimits};
+use super::record::Record;
+use super::request::{AddCheckpoint, Offered, SignSubtree};
+use super::slot::{LogState, Slot};
+use super::store::{Recovery, Store};
+use crate::hash::Hash;
+use crate::merkle::{EMPTY_ROOT, TreeSize, verify_consistency, verify_subtree_consistency};
+use crate::storage::Disk;
+use crate::tlog::{Checkpoint, LogSubtree, Origin, Timestamp, signature_lines};
+
+/// How a witness is opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WitnessOptions {
+    /// How much may wait to be written.
+    pub queue: QueueLimits,
+    /// Bytes of records after which a snapshot is written; `None` is 32 MiB.
+    pub snapshot_after: Option<usize>,
+}
+
+/// A witness of any number of logs. Clones are the same witness.
+#[derive(Clone)]
+pub struct Witness(Arc<Shared>);
+
+struct Shared {
+    keys: WitnessKeys,
+    logs: ArcSwap<LogList>,
+    /// By the hash of the origin. A log that was cosigned once stays, listed or not.
+    slots: RwLock<HashMap<[u8; 32], Arc<Slot>>>,
+    committer: Committer,
+}
+
+/// An answer, at once or when what it rests on is durable.
+#[derive(Debug)]
+pub enum Submitted {
+    /// At once.
+    Answered(Outcome),
+    /// After the next [`Witness::commit`].
+    Pending(Pending),
+}
+
+/// An answer that waits for the disk.
+#[derive(Debug)]
+pub struct Pending(oneshot::Receiver<Outcome>);
+
+impl Witness {
+    /// Opens the witness whose state is on this disk, made by [`super::create`].
+    ///
+    /// No thread is started: [`Witness::run`] is for one that commits, [`Witness::commit`] for whoever has none. One
+    /// process opens a disk at a time: `Directory` sees to that.
+    pub fn open(
+        disk: &Arc<dyn Disk>,
+        keys: WitnessKeys,
+        logs: LogList,
+        options: WitnessOptions,
+    ) -> Result<(Self, Recovery), OpenError> {
+        let (store, recovery) = Store::open(disk, keys.name(), options.snapshot_after)?;
+        let remembered = store.records().values();
+        let slots = remembered.map(|record| (record.origin.hash(), Arc::new(Slot::remembered(record)))).collect();
+        let shared = Shared {
+            keys,
+            logs: ArcSwap::from_pointee(logs),
+            slots: RwLock::new(slots),
+            committer: Committer::new(Queue::new(options.queue), store),
+        };
+        Ok((Self(Arc::new(shared)), recovery))
+    }
+
+    /// Answers `add-checkpoint`, and waits until the answer is durable.
+    pub fn add_checkpoint(&self, request: &[u8], now: Timestamp) -> Outcome {
+        match self.submit(request, now) {
+            Submitted::Answered(outcome) => outcome,
+            Submitted::Pending(pending) => {
+                self.commit();
+                pending.now().unwrap_or(Outcome::Overloaded)
+            }
+        }
+    }
+
+    /// Judges an `add-checkpoint` request. What is pending is answered by the next commit.
+    pub fn submit(&self, request: &[u8], now: Timestamp) -> Submitted {
+        self.judge(request, now).unwrap_or_else(Submitted::Answered)
+    }
+
+    /// Answers `sign-subtree`: the form (400), the proof (422), the log (404), the witness's own signature (403).
+    pub fn sign_subtree(&self, request: &[u8]) -> Outcome {
+        self.judge_subtree(request).map_or_else(|refusal| refusal, Outcome::Signed)
+    }
+
+    /// The newest cosigned checkpoint of the log whose origin has this hash: the note with the log's signatures that
+    /// were verified and the witness's own. `None` if none was ever cosigned.
+    pub fn checkpoint(&self, origin_hash: &[u8; 32]) -> Option<String> {
+        let slot = self.slots().get(origin_hash).map(Arc::clone)?;
+        let durable = slot.lock().durable.clone();
+        durable.map(|record| record.note.clone())
+    }
+
+    /// Makes durable, and answers, what is pending. False where there was no room on disk: it stays pending.
+    pub fn commit(&self) -> bool {
+        self.0.committer.commit()
+    }
+
+    /// Commits whatever comes until [`Witness::close`]; for a thread of its own.
+    pub fn run(&self) {
+        self.0.committer.run();
+    }
+
+    /// Takes no more requests; those that are pending are brought to their end.
+    pub fn close(&self) {
+        self.0.committer.queue.close();
+    }
+
+    /// The witness's keys.
+    pub fn keys(&self) -> &WitnessKeys {
+        &self.0.keys
+    }
+
+    /// Serves these logs from now on. What is remembered of others stays.
+    pub fn set_logs(&self, logs: LogList) {
+        self.0.logs.store(Arc::new(logs));
+    }
+
+    /// How many logs are listed.
+    pub fn logs(&self) -> usize {
+        self.0.logs.load().len()
+    }
+
+    /// Of how many logs something is remembered, listed or not.
+    pub fn remembered(&self) -> usize {
+        self.slots().len()
+    }
+
+    /// Why nothing is cosigned any more, if that is so.
+    pub fn latched(&self) -> Option<&str> {
+        self.0.committer.latched()
+    }
+
+    fn judge(&self, request: &[u8], now: Timestamp) -> Result<Submitted, Outcome> {
+        if self.latched().is_some() {
+            return Err(Outcome::Latched);
+        }
+        let AddCheckpoint { old, proof, checkpoint: offered } =
+            AddCheckpoint::parse(request).map_err(Outcome::Malformed)?;
+        let logs = self.0.logs.load();
+        let keys = logs.keys(offered.origin.as_str()).ok_or_else(|| Outcome::UnknownLog(offered.origin.clone()))?;
+        let by_log = offered.verify(keys).map_err(Outcome::NotSigned)?;
+        if old > offered.size {
+            return Err(Outcome::OldSizeAbove { old, size: offered.size });
+        }
+        let slot = self.slot(&offered.origin);
+        let mut state = slot.lock();
+        let checkpoint = match judge_growth(state.newest.as_deref(), old, &proof, &offered) {
+            Ok(checkpoint) => checkpoint,
+            Err(refusal) => return self.after(&state, refusal),
+        };
+        // The clock may have been set back; what was said before was said before.
+        let time = now.max(state.newest.as_ref().map_or(FIRST, |newest| newest.time));
+        let lines = signature_lines(&self.0.keys.cosign(&checkpoint, offered.extensions(), time));
+        let note = format!("{}\n{}{lines}", offered.text(), signature_lines(&by_log));
+        let Offered { origin, size, root, .. } = offered;
+        let record = Arc::new(Record { time, size, root, origin, note });
+        let waiting = Some((Arc::clone(&slot), Arc::clone(&record)));
+        let pushed = self.0.committer.queue.push(waiting, Outcome::Signed(lines));
+        let (number, answer) = pushed.map_err(|Full| Outcome::Overloaded)?;
+        (state.newest, state.number) = (Some(record), number);
+        Ok(Submitted::Pending(Pending(answer)))
+    }
+
+    /// A refusal by what is remembered of a log: it must not leave before that is durable.
+    fn after(&self, state: &LogState, refusal: Outcome) -> Result<Submitted, Outcome> {
+        if self.0.committer.is_durable(state.number) {
+            return Err(refusal);
+        }
+        let (_, answer) = self.0.committer.queue.push(None, refusal).map_err(|Full| Outcome::Overloaded)?;
+        Ok(Submitted::Pending(Pending(answer)))
+    }
+
+    fn judge_subtree(&self, request: &[u8]) -> Result<String, Outcome> {
+        if !self.0.keys.can_sign_subtrees() {
+            return Err(Outcome::NoSubtreeKey);
+        }
+        let SignSubtree { subtree, hash, proof, checkpoint } =
+            SignSubtree::parse(request).map_err(Outcome::Malformed)?;
+        verify_subtree_consistency(subtree, checkpoint.size, &hash, &checkpoint.root, &proof)
+            .map_err(Outcome::Inconsistent)?;
+        if self.0.logs.load().keys(checkpoint.origin.as_str()).is_none() {
+            return Err(Outcome::UnknownLog(checkpoint.origin));
+        }
+        // What bears our cosignature was held against all that came before it, and remembered, when it was made.
+        checkpoint.verify(self.0.keys.verifiers()).map_err(Outcome::NotSigned)?;
+        Ok(signature_lines(&self.0.keys.cosign_subtree(&LogSubtree { origin: checkpoint.origin, subtree, hash })))
+    }
+
+    fn slot(&self, origin: &Origin) -> Arc<Slot> {
+        let hash = origin.hash();
+        let found = self.slots().get(&hash).map(Arc::clone);
+        found.unwrap_or_else(|| {
+            let mut slots = self.0.slots.write().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(slots.entry(hash).or_default())
+        })
+    }
+
+    fn slots(&self) -> RwLockReadGuard<'_, HashMap<[u8; 32], Arc<Slot>>> {
+        self.0.slots.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pending {
+    /// The answer, if it is there.
+    pub fn now(mut self) -> Option<Outcome> {
+        match self.0.try_recv() {
+            Ok(outcome) => Some(outcome),
+            Err(oneshot::error::TryRecvError::Empty) => None,
+            // The witness was closed before it was written.
+            Err(oneshot::error::TryRecvError::Closed) => Some(Outcome::Overloaded),
+        }
+    }
+
+    /// Waits for the answer.
+    pub async fn answered(self) -> Outcome {
+        self.0.await.unwrap_or(Outcome::Overloaded)
+    }
+}
+
+/// The least time of a cosignature: 0 says nothing of when.
+const FIRST: Timestamp = Timestamp::new(1).expect("a second after the epoch is a time");
+
+/// Holds a checkpoint against the newest that was cosigned of its log.
+fn judge_growth(
+    newest: Option<&Record>,
+    old: TreeSize,
+    proof: &[Hash],
+    offered: &Offered,
+) -> Result<Checkpoint, Outcome> {
+    let (cosigned, old_root) = newest.map_or((TreeSize::ZERO, EMPTY_ROOT), |newest| (newest.size, newest.root));
+    let Offered { size, root, .. } = *offered;
+    if old != cosigned {
+        return Err(Outcome::Conflict { cosigned });
+    }
+    let checkpoint = Checkpoint::new(offered.origin.clone(), size, root).map_err(|_| Outcome::EmptyRoot)?;
+    if old == TreeSize::ZERO && !proof.is_empty() {
+        return Err(Outcome::ProofFromNothing);
+    }
+    if old == size && old_root != root {
+        return Err(Outcome::OtherRoot { size });
+    }
+    verify_consistency(old, size, &old_root, &root, proof).map_err(Outcome::Inconsistent)?;
+    Ok(checkpoint)
+}
