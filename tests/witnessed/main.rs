@@ -1,0 +1,164 @@
+//! A log and its witnesses as processes of their own on loopback: the real binary from outside.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod processes;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use soulchain::merkle::TreeSize;
+use soulchain::tlog::{AddCheckpointRequest, Policy, SignedCheckpoint};
+
+use self::processes::{Scene, get, post, until};
+
+/// How long to wait for what is to happen within seconds.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+fn published(scene: &Scene) -> SignedCheckpoint {
+    let (status, note) = get(&format!("{}/checkpoint", scene.node().url));
+    assert_eq!(status, 200, "{note}");
+    SignedCheckpoint::parse(note.as_bytes()).unwrap()
+}
+
+fn tree_size(scene: &Scene) -> u64 {
+    let (_, text) = get(&format!("{}/v1/log", scene.node().url));
+    serde_json::from_str::<serde_json::Value>(&text).unwrap()["tree_size"].as_u64().unwrap()
+}
+
+fn policy(scene: &Scene) -> Policy {
+    Policy::parse(scene.read("policy.txt").as_bytes()).unwrap()
+}
+
+/// Appends an action with a wait for the witnesses, and says whether they came in time.
+fn act(scene: &Scene) -> bool {
+    let printed = scene.stdout("soulchain agent act scout search --witnessed --json");
+    let json: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    json["witnessed"].as_bool().unwrap_or_else(|| panic!("{printed}"))
+}
+
+#[test]
+fn witnesses_go_and_come_back() {
+    let mut scene = Scene::start(3, 2);
+    scene.stdout("soulchain agent register scout --unencrypted");
+    assert!(act(&scene));
+    let first = published(&scene);
+    let accepted = policy(&scene).verify_checkpoint(&first).unwrap();
+    assert!(accepted.cosigned().len() >= 2);
+    // A proof under it holds offline, by a policy that asks for two of three.
+    scene.stdout("soulchain log proof --agent scout --seqno 1 --out act.tlog-proof --policy policy.txt");
+    scene.stdout("soulchain verify act.tlog-proof --policy policy.txt --max-age 60");
+
+    // One dies: the quorum is still met, and it is caught up when it is back.
+    scene.kill_witness(0);
+    assert!(act(&scene));
+    scene.start_witness(0);
+    until(PATIENCE, "the first witness cosigns again", || {
+        act(&scene);
+        let name = |n: usize| format!("w{n}");
+        let accepted = policy(&scene).verify_checkpoint(&published(&scene)).unwrap();
+        accepted.cosigned().iter().any(|cosigned| cosigned.witness.to_string() == name(1))
+    });
+
+    // Two die: appends go on, what is published stays.
+    scene.kill_witness(1);
+    scene.kill_witness(2);
+    std::thread::sleep(Duration::from_millis(2_500));
+    let stays = published(&scene);
+    assert!(!act(&scene), "nobody can have cosigned it");
+    assert!(tree_size(&scene) > stays.claim().size().get());
+    assert_eq!(published(&scene).claim().size(), stays.claim().size());
+    let (_, readiness) = get(&format!("{}/readyz", scene.node().url));
+    assert!(readiness.contains("\"trouble\""), "{readiness}");
+
+    // They return, and it catches up.
+    scene.start_witness(1);
+    scene.start_witness(2);
+    let size = tree_size(&scene);
+    until(PATIENCE, "the published checkpoint catches up", || published(&scene).claim().size().get() >= size);
+    assert!(policy(&scene).verify_checkpoint(&published(&scene)).is_ok());
+    assert!(act(&scene));
+}
+
+#[test]
+fn who_only_appends_cannot_feed_the_witnesses() {
+    let scene = Scene::start(3, 2);
+    scene.stdout("soulchain agent register scout --unencrypted");
+    // Every answer to an append bears a checkpoint by the instant key. Even one that the log never gave does no harm.
+    let (_, text) = get(&format!("{}/v1/log", scene.node().url));
+    let log: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let instant = fs::read(scene.path().join("node/keys/instant.key")).unwrap();
+    let key = serde_json::from_slice::<serde_json::Value>(&instant).unwrap();
+    let seed = soulchain::encoding::b64u_decode(key["seed"].as_str().unwrap()).unwrap();
+    let origin = soulchain::tlog::Origin::parse(log["origin"].as_str().unwrap()).unwrap();
+    let signer = soulchain::tlog::Ed25519Signer::from_seed(origin.key_name().clone(), &seed.try_into().unwrap());
+    let root = soulchain::hash::Hash::from_bytes([7; 32]);
+    let checkpoint = soulchain::tlog::Checkpoint::new(origin.clone(), TreeSize::new(1_000_000), root).unwrap();
+    let signed = soulchain::tlog::sign_checkpoint(&checkpoint, &signer).unwrap();
+    for witness in &scene.witnesses {
+        let request = AddCheckpointRequest::new(TreeSize::ZERO, Vec::new(), signed.clone()).unwrap();
+        let url = format!("{}/add-checkpoint", witness.as_ref().unwrap().url);
+        assert_eq!(post(&url, &request.to_string()).0, 403);
+    }
+    assert!(act(&scene), "the feeder goes on");
+}
+
+#[test]
+fn a_node_that_lost_what_was_witnessed_does_not_start() {
+    let mut scene = Scene::start(3, 2);
+    scene.stdout("soulchain agent register scout --unencrypted");
+    assert!(act(&scene));
+    scene.stop_node();
+    let kept = scene.path().join("kept");
+    copy(&scene.path().join("node"), &kept);
+    scene.start_node();
+    assert!(act(&scene));
+    scene.stop_node();
+    fs::remove_dir_all(scene.path().join("node")).unwrap();
+    fs::rename(&kept, scene.path().join("node")).unwrap();
+    // It serves reads while it asks, and ends when a witness has shown what it has.
+    let ended = scene.run_node_to_its_end(PATIENCE);
+    assert!(ended.contains("fork"), "{ended}");
+}
+
+#[test]
+fn with_too_few_witnesses_a_start_serves_reads_only() {
+    let mut scene = Scene::start(3, 2);
+    scene.stdout("soulchain agent register scout --unencrypted");
+    assert!(act(&scene));
+    scene.stop_node();
+    scene.kill_witness(0);
+    scene.kill_witness(1);
+    scene.start_node();
+    let failed = scene.shell("soulchain agent act scout search");
+    assert!(!failed.status.success());
+    let told = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert!(told.contains("reads only"), "{told}");
+    assert_eq!(get(&format!("{}/readyz", scene.node().url)).0, 503);
+    scene.stdout("soulchain agent show scout");
+    scene.start_witness(0);
+    until(PATIENCE, "writes are taken", || scene.shell("soulchain agent act scout search").status.success());
+}
+
+#[test]
+fn a_log_with_an_ml_dsa_key_signs_with_both() {
+    let scene = Scene::start_with(3, 2, &["--ml-dsa"]);
+    scene.stdout("soulchain agent register scout --unencrypted");
+    assert!(act(&scene));
+    let (_, text) = get(&format!("{}/v1/log", scene.node().url));
+    let view: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let policy = Policy::parse(view["policy"].as_str().unwrap().as_bytes()).unwrap();
+    assert_eq!(policy.logs().len(), 2);
+    let accepted = policy.verify_checkpoint(&published(&scene)).unwrap();
+    assert_eq!(accepted.verified().log_keys().len(), 2);
+    let began = Instant::now();
+    scene.stdout("soulchain audit $SOULCHAIN_NODE --policy policy.txt");
+    assert!(began.elapsed() < PATIENCE);
+}
+
+fn copy(from: &Path, to: &Path) {
+    let done = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(done.success());
+}
