@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_soulchain");
 /// How long a process may take to come up.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// A process that answers at a URL; it is killed when it is dropped.
 pub(crate) struct Server {
@@ -84,7 +84,7 @@ impl Scene {
         let mut command = Command::new(BINARY);
         command
             .args(["witness", "--json", "--keys"])
-            .arg(if at % 2 == 0 { "ed25519" } else { "ml-dsa-44" })
+            .arg(if at.is_multiple_of(2) { "ed25519" } else { "ml-dsa-44" })
             .args(["--name", &format!("witness.example/w{}", at + 1), "--listen", &self.addresses[at], "--data"])
             .arg(self.path().join(format!("w{}", at + 1)))
             .arg("--logs")
@@ -93,14 +93,14 @@ impl Scene {
             spawn(command.stdout(Stdio::piped()).stderr(Stdio::null()), |child| Box::new(child.stdout.take().unwrap()));
         let mut announced = String::new();
         while serde_json::from_str::<serde_json::Value>(&announced).is_err() {
-            match output.recv_timeout(START) {
-                Ok(line) => announced = format!("{announced}{line}\n"),
-                Err(_) => panic!("the witness does not come up: {announced:?}, {:?}", child.try_wait()),
-            }
+            let line = output.recv_timeout(START).ok();
+            let line =
+                line.unwrap_or_else(|| panic!("the witness does not come up: {announced:?}, {:?}", child.try_wait()));
+            announced = format!("{announced}{line}\n");
         }
         let json: serde_json::Value = serde_json::from_str(&announced).unwrap();
         let url = json["url"].as_str().unwrap().to_owned();
-        self.addresses[at] = url.trim_start_matches("http://").to_owned();
+        url.trim_start_matches("http://").clone_into(&mut self.addresses[at]);
         self.witnesses[at] = Some(Server { url, child });
         json["vkeys"][0].as_str().unwrap().to_owned()
     }
