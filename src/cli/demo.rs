@@ -172,8 +172,18 @@ async fn act(agent: &mut Agent, name: &str, command: &[&str], out: &Output) -> C
     Ok(logged)
 }
 
+/// The published checkpoint. A node that has just started publishes its first one within a moment.
 async fn checkpoint(client: &Client) -> CliResult<SignedCheckpoint> {
-    let note = client.checkpoint().await?;
+    const ATTEMPTS: usize = 250;
+    let mut note = client.checkpoint().await;
+    for _ in 0..ATTEMPTS {
+        match &note {
+            Err(error) if error.code() == "not_found" => tokio::time::sleep(Duration::from_millis(20)).await,
+            _ => break,
+        }
+        note = client.checkpoint().await;
+    }
+    let note = note?;
     SignedCheckpoint::parse(note.as_bytes()).map_err(|error| CliError::failed(error.to_string()))
 }
 
