@@ -1,7 +1,8 @@
-//! `soulchain demo`: a log from its founding to what becomes of its agents, in a temporary directory; proofs are checked
-//! offline.
+//! `soulchain demo`: a log from its founding to what becomes of its agents, in a temporary directory, with witnesses as
+//! processes of their own; proofs are checked offline.
 
 mod life;
+mod witnesses;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -10,6 +11,7 @@ use std::time::Duration;
 use clap::Args;
 
 use self::life::Owned;
+use self::witnesses::{Witnesses, settled};
 use super::error::{CliError, CliResult};
 use super::output::{GOOD, Output, QUIET};
 use super::serve::{self, Running, ServeError};
@@ -19,7 +21,7 @@ use crate::config::Settings;
 use crate::hash::sha256;
 use crate::keyfile::KeyFile;
 use crate::merkle::verify_consistency;
-use crate::node::{Node, NodeOptions};
+use crate::node::{Node, NodeOptions, WitnessPolicy};
 use crate::soul::{Outcome, next_commitment};
 use crate::tlog::{Policy, SignedCheckpoint};
 
@@ -58,9 +60,12 @@ struct Stage<'a> {
 pub(super) fn run(args: &DemoArgs, out: &Output) -> CliResult<ExitCode> {
     let directory = tempfile::tempdir().map_err(|error| CliError::failed(error.to_string()))?;
     let (node, settings) = found(directory.path(), args.keep).map_err(failed)?;
+    let mut witnesses = Witnesses::start(&directory.path().join("witnesses"), &node.log_vkeys())?;
+    let policy = WitnessPolicy::parse(witnesses.policy().as_bytes(), node.origin(), &node.log_vkeys());
+    let node = node.with_witnesses(policy.map_err(|error| CliError::failed(error.to_string()))?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| CliError::failed(error.to_string()))?;
-    let done = runtime.block_on(show(&node, &settings, directory.path(), args.keep, out));
+    let done = runtime.block_on(show(&node, &mut witnesses, &settings, directory.path(), args.keep, out));
     runtime.shutdown_timeout(Duration::from_secs(5));
     node.engine().close();
     done.map(|()| ExitCode::SUCCESS)
@@ -73,6 +78,7 @@ fn failed(error: ServeError) -> CliError {
 
 fn found(directory: &Path, keep: bool) -> Result<(Node, Settings), ServeError> {
     let mut settings = Settings { data: directory.join("log"), ..Settings::default() };
+    settings.witnesses.interval_ms = 200;
     if !keep {
         settings.listen.set_port(0);
     }
@@ -88,13 +94,21 @@ fn found(directory: &Path, keep: bool) -> Result<(Node, Settings), ServeError> {
     Ok((Node::open(options)?.0, settings))
 }
 
-async fn show(node: &Node, settings: &Settings, directory: &Path, keep: bool, out: &Output) -> CliResult<()> {
+async fn show(
+    node: &Node,
+    witnesses: &mut Witnesses,
+    settings: &Settings,
+    directory: &Path,
+    keep: bool,
+    out: &Output,
+) -> CliResult<()> {
     let running = serve::start(node.clone(), settings).await.map_err(failed)?;
     let client = Client::new(&running.url())?;
-    step(out, 1, "a node founds its log");
+    step(out, 1, "a node founds its log, with three witnesses of which two suffice");
     let log = KnownLog::ask(&client).await?;
     let view = client.log().await?;
     out.line(format_args!("  {} at {}, {} entries", view.origin, running.url(), view.tree_size));
+    out.line(format_args!("  witness.example/w1, w2 and w3 cosign what it publishes"));
     let before = checkpoint(&client).await?;
 
     step(out, 2, "two agents register their keys");
@@ -104,7 +118,7 @@ async fn show(node: &Node, settings: &Settings, directory: &Path, keep: bool, ou
     let mut logged = Vec::new();
     for (name, command) in COMMANDS {
         let owned = &mut agents[usize::from(name == "courier")];
-        logged.push(act(&mut owned.agent, name, command, out).await?);
+        logged.push(act(&mut owned.agent, (name, command), ProofWanted::Witnessed, out).await?);
     }
 
     step(out, 4, "a proof is kept, and checked offline with nothing but a policy file");
@@ -127,8 +141,11 @@ async fn show(node: &Node, settings: &Settings, directory: &Path, keep: bool, ou
     tell(out, &judged);
     expect(judged.result.is_err(), "the forged proof was accepted")?;
 
-    life::theft(&stage, &agents[1], &logged[1]).await?;
+    let new_key = life::theft(&stage, &agents[1], &logged[1]).await?;
     life::end(&stage, &agents[0]).await?;
+    let courier = AgentKeys { act: Some(new_key), admin: None };
+    let mut courier = Agent::open(&client, &log, "courier", courier).await?;
+    witnesses::fall_and_return(&stage, witnesses, &mut courier).await?;
 
     out.line(format_args!(
         "\n{GOOD}All of it holds.{GOOD:#} What each step rests on: README.md and docs/threat-model.md"
@@ -158,7 +175,12 @@ async fn register(client: &Client, log: &KnownLog, name: &'static str, out: &Out
     Ok(Owned { name, agent, keys })
 }
 
-async fn act(agent: &mut Agent, name: &str, command: &[&str], out: &Output) -> CliResult<Logged> {
+async fn act(
+    agent: &mut Agent,
+    (name, command): (&str, &[&str]),
+    wanted: ProofWanted,
+    out: &Output,
+) -> CliResult<Logged> {
     let done = Command::new(command[0]).args(&command[1..]).output();
     let done = done.map_err(|error| CliError::failed(format!("{}: {error}", command[0])))?;
     let outcome = if done.status.success() { Outcome::Success } else { Outcome::Failure };
@@ -167,7 +189,7 @@ async fn act(agent: &mut Agent, name: &str, command: &[&str], out: &Output) -> C
         .with("resource", command[0])
         .with("input", command.join(" "))
         .digest("output", sha256(&[&done.stdout]), done.stdout.len() as u64);
-    let logged = agent.act(&action, ProofWanted::Log, now()).await?;
+    let logged = agent.act(&action, wanted, now()).await?;
     out.line(format_args!("  {name:8} {:50} {outcome}, entry {}", command.join(" "), logged.index()));
     Ok(logged)
 }
@@ -189,12 +211,8 @@ async fn checkpoint(client: &Client) -> CliResult<SignedCheckpoint> {
 
 /// Checks the growth from an earlier checkpoint to one that holds everything since.
 async fn consistency(client: &Client, before: &SignedCheckpoint, out: &Output) -> CliResult<()> {
-    let newest = client.log().await?.tree_size;
-    let mut after = checkpoint(client).await?;
-    while after.claim().size().get() < newest {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        after = checkpoint(client).await?;
-    }
+    settled(client).await?;
+    let after = checkpoint(client).await?;
     let (old, new) = (before.claim(), after.claim());
     let answer = client.consistency(old.size().get(), Some(new.size().get())).await?;
     let path = answer.path.iter().map(|hash| {

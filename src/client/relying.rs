@@ -43,7 +43,7 @@ enum Question<'a> {
 
 /// How often a proof is asked for again because it rests on a checkpoint that the policy does not accept yet: the log
 /// signs what is newest with its instant key, and publishes it a moment later.
-const PATIENCE: u32 = 6;
+const PATIENCE: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(250);
 
 impl RelyingParty<'_> {

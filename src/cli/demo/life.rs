@@ -2,6 +2,7 @@
 //!
 //! Each verdict rests on a proof that is kept, and on the policy.
 
+use super::witnesses::settled;
 use super::{Stage, act, expect, step};
 use crate::cli::error::{CliError, CliResult};
 use crate::cli::output::mark;
@@ -23,8 +24,8 @@ pub(super) struct Owned {
 /// What whoever has the copy of a key does with it.
 const THEFTS: [&[&str]; 2] = [&["echo", "pay 900 to the bearer"], &["echo", "and 900 more"]];
 
-/// An act key is stolen. Its owner rotates it away, and disowns what the copy has signed.
-pub(super) async fn theft(stage: &Stage<'_>, owner: &Owned, honest: &Logged) -> CliResult<()> {
+/// An act key is stolen. Its owner rotates it away, and disowns what the copy has signed. Gives the new key.
+pub(super) async fn theft(stage: &Stage<'_>, owner: &Owned, honest: &Logged) -> CliResult<Signer> {
     let (out, name) = (stage.out, owner.name);
     step(out, 7, &format!("{name}'s act key is stolen; {name} rotates it away and disowns what the thief signed"));
     let before = stage.proof(owner, honest.link().header().seqno, "before").await?;
@@ -32,11 +33,12 @@ pub(super) async fn theft(stage: &Stage<'_>, owner: &Owned, honest: &Logged) -> 
     let mut thief = Agent::open(stage.client, stage.log, name, copy).await?;
     let mut stolen = Vec::new();
     for command in THEFTS {
-        stolen.push(act(&mut thief, "thief", command, out).await?);
+        stolen.push(act(&mut thief, ("thief", command), ProofWanted::Log, out).await?);
     }
     let first = stolen[0].link().header().seqno;
     let fresh = KeyFile::generate()?;
-    let new = AgentKeys { act: Some(Signer::from(&fresh)), admin: None };
+    let fresh = Signer::from(&fresh);
+    let new = AgentKeys { act: Some(fresh.clone()), admin: None };
     let rotated = stage.change(owner, KeyChange::Rotate { new, next: None, custodian: None }, Some(first)).await?;
     out.line(format_args!("  {name:8} rotates its act key, suspect_from {first}, entry {}", rotated.index()));
 
@@ -51,7 +53,8 @@ pub(super) async fn theft(stage: &Stage<'_>, owner: &Owned, honest: &Logged) -> 
     let judged = judge(stage.policy, &proof, None);
     tell(out, &judged);
     let disputed = judged.result.as_ref().is_err_and(|failure| failure.check == Check::Disputed);
-    expect(disputed, "what a thief signed was not disputed")
+    expect(disputed, "what a thief signed was not disputed")?;
+    Ok(fresh)
 }
 
 /// An agent ends, and whoever asks for its state sees that.
@@ -80,6 +83,7 @@ impl Stage<'_> {
 
     /// Keeps the proof of a link, with its signer's state as of now, before or after the theft.
     async fn proof(&self, owner: &Owned, seqno: Seqno, when: &str) -> CliResult<Vec<u8>> {
+        settled(self.client).await?;
         let proof = self.client.proof(&owner.agent.identity().to_hex(), seqno.get(), true).await?;
         self.keep(&format!("{}-{seqno}-{when}.tlog-proof", owner.name), &proof)?;
         Ok(proof)
