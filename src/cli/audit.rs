@@ -14,7 +14,7 @@ use super::progress::Bar;
 use super::time::readable;
 use super::trust::read_policy;
 use crate::audit::{
-    AuditError, Blind, DirSource, Event, FindingView, HttpSource, KEEP_EVERY, Report, Request, Source, SourceError,
+    AuditError, Blind, DirSource, Event, FindingView, HttpSource, KEEP_EVERY, Keep, Report, Request, Source, SourceError,
     State, audit,
 };
 use crate::client::now;
@@ -85,7 +85,7 @@ pub(super) fn run(args: &AuditArgs, out: &Output) -> CliResult<ExitCode> {
         policy: &trust.policy,
         origin: &trust.origin,
         resume,
-        keep: args.state.as_deref(),
+        keep: args.state.as_ref().map(|path| path as &dyn Keep),
         keep_every: KEEP_EVERY,
         now: now(),
         threads: args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
@@ -205,6 +205,7 @@ impl Teller<'_> {
         match event {
             Event::Found(finding) => self.tell(&finding.view(), false),
             Event::Known(known) => self.tell(known, true),
+            Event::Entry(..) => {}
             Event::Progress(entries, of) => self.bar.show(Progress { entries, of }),
         }
     }
