@@ -42,7 +42,7 @@ fn witnessed(proof: &[u8], policy: &str) -> (String, Policy) {
     for number in 1..=WITNESSES {
         let cosigner =
             Cosigner::from_seed(KeyName::parse(&format!("witness.example/w{number}")).unwrap(), &[number; 32]);
-        let signature = cosigner.cosign(checkpoint.note().text(), Timestamp::new(1_800_000_000).unwrap());
+        let signature = cosigner.cosign(checkpoint.claim(), Timestamp::new(1_800_000_000).unwrap());
         checkpoint.add_signature(signature).unwrap();
         lines.push(format!("witness w{number} {}", cosigner.vkey()));
     }

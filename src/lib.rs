@@ -9,11 +9,11 @@
 //!
 //! | layer | modules | what is there |
 //! |---|---|---|
-//! | L0 | [`hash`] [`encoding`] [`ed25519`] | SHA-256 and its newtypes; strict bytes and text; the one rule by which signatures count |
+//! | L0 | [`hash`] [`encoding`] [`ed25519`] [`ml_dsa`] | SHA-256 and its newtypes; strict bytes and text; the rules by which signatures count |
 //! | L1 | [`merkle`] [`map`] | RFC 6962 trees: plans and proofs; the state map, a prefix tree whose versions share |
 //! | L2 | [`tlog`] | one file for each C2SP document: notes, checkpoints, tiles, bundles, proofs, policies |
 //! | L3 | [`soul`] [`registry`] [`verify`] | links and bodies; the fold of a log's entries into its state; offline verification |
-//! | L4 | `storage` `log` `clock` `metrics` `keyfile` | blobs, journal, views; the engine; time; key files |
+//! | L4 | `storage` `log` `clock` `metrics` `keyfile` `ml_dsa_signer` | blobs, journal, views; the engine; time; key files; a fast signer |
 //! | L5 | `node` `wire` | the registry as the engine's machine; the JSON shapes |
 //! | L6 | `client` `audit` | talking to a node; replaying a log from outside |
 //! | L7 | `http` `config` `cli` | routes and error statuses; settings; one file for each subcommand |
@@ -31,6 +31,7 @@
 pub mod ed25519;
 pub mod encoding;
 pub mod hash;
+pub mod ml_dsa;
 
 pub mod map;
 pub mod merkle;
@@ -49,6 +50,8 @@ pub mod keyfile;
 pub mod log;
 #[cfg(feature = "node")]
 pub mod metrics;
+#[cfg(feature = "node")]
+pub mod ml_dsa_signer;
 #[cfg(feature = "node")]
 pub mod storage;
 

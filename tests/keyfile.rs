@@ -11,7 +11,9 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use soulchain::ed25519::SigningKey;
 use soulchain::encoding::{b64u_encode, hex_encode};
-use soulchain::keyfile::{KEY_FILE_EXTENSION, KeyFile, KeyFileError, KeyFileFault, MAX_KEY_FILE_LEN, OpenedKey};
+use soulchain::keyfile::{
+    AnyKeyFile, KEY_FILE_EXTENSION, KeyAlg, KeyFile, KeyFileError, KeyFileFault, MAX_KEY_FILE_LEN, OpenedKey,
+};
 
 /// Made with another implementation: Argon2id of OpenSSL, `HChaCha20` by hand, ChaCha20-Poly1305 of OpenSSL. The seed is
 /// the bytes 1 to 32.
@@ -240,6 +242,83 @@ fn nothing_that_is_shown_holds_the_seed() {
     ];
     for text in shown {
         assert!(!text.contains(&seed) && !text.contains("90, 90") && !text.contains("7, 7") && !text.contains("5a5a"));
+    }
+}
+
+#[test]
+fn ml_dsa_keys_read_back_in_both_forms() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = AnyKeyFile::generate(KeyAlg::MlDsa44).unwrap();
+    for (name, passphrase, expected) in [
+        ("sealed.key", Some(SecretString::from("sesame")), "v alg kid pk kdf t m p salt cipher nonce ct"),
+        ("plain.key", None, "v alg kid pk seed"),
+    ] {
+        let path = dir.path().join(name);
+        key.write(&path, passphrase.as_ref()).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(members(&text), expected);
+        assert!(text.contains("\"alg\":\"ml-dsa-44\"") && text.len() < 2_300);
+        let opened = AnyKeyFile::read(&path, passphrase.as_ref()).unwrap();
+        assert_eq!((opened.key.alg(), opened.key.seed()), (KeyAlg::MlDsa44, key.seed()));
+        assert_eq!((opened.key.pk(), opened.key.kid()), (key.pk(), key.kid()));
+        assert_eq!(opened.is_unencrypted, passphrase.is_none());
+        assert!(!format!("{:?}", opened.key).contains(&hex_encode(key.seed())));
+        // Where an Ed25519 key is wanted it is refused, and before the passphrase is tried.
+        let other = KeyFileFault::Algorithm { alg: KeyAlg::MlDsa44 };
+        assert_eq!(fault_of(KeyFile::read(&path, None)), other);
+        assert_eq!(any_fault(AnyKeyFile::read_of(KeyAlg::Ed25519, &path, None)), other);
+        assert!(AnyKeyFile::read_of(KeyAlg::MlDsa44, &path, passphrase.as_ref()).is_ok());
+    }
+    let sealed = dir.path().join("sealed.key");
+    assert_eq!(any_fault(AnyKeyFile::read(&sealed, Some(&"other".into()))), KeyFileFault::WrongPassphrase);
+}
+
+#[test]
+fn each_way_for_an_ml_dsa_key_to_be_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.key");
+    let key = AnyKeyFile::from_seed(KeyAlg::MlDsa44, &[7; 32]);
+    key.write(&path, None).unwrap();
+    let plain = fs::read_to_string(&path).unwrap();
+    let ed25519 = plain_text();
+    let of_ed25519: Value = serde_json::from_str(&ed25519).unwrap();
+    let pk = b64u_encode(AnyKeyFile::from_seed(KeyAlg::MlDsa44, &[8; 32]).pk());
+    let member = |name| KeyFileFault::Member { name };
+    for (why, text, fault) in [
+        ("another algorithm's name", with(&plain, "alg", json!("ML-DSA-44")), member("alg")),
+        ("said to be Ed25519", with(&plain, "alg", json!("ed25519")), member("pk")),
+        ("an Ed25519 key said to be ML-DSA", with(&ed25519, "alg", json!("ml-dsa-44")), member("pk")),
+        ("an Ed25519 key's kid", with(&plain, "kid", of_ed25519["kid"].clone()), KeyFileFault::Kid),
+        ("another public key", with(&plain, "pk", json!(pk)), KeyFileFault::Kid),
+        ("another seed", with(&plain, "seed", json!(b64u_encode(&[8; 32]))), KeyFileFault::PublicKey),
+        ("a short public key", with(&plain, "pk", json!(b64u_encode(&key.pk()[1..]))), member("pk")),
+    ] {
+        let file = dir.path().join("b.key");
+        write_private(&file, &text);
+        assert_eq!(any_fault(AnyKeyFile::read(&file, None)), fault, "{why}");
+        fs::remove_file(&file).unwrap();
+    }
+}
+
+/// What a key file gives to sign with is what the seed gives in the core.
+#[test]
+fn key_files_cosign() {
+    use soulchain::tlog::{Cosigner, KeyName};
+    let name = || KeyName::parse("witness.example/w1").unwrap();
+    for (alg, core) in [
+        (KeyAlg::Ed25519, Cosigner::from_seed(name(), &[7; 32])),
+        (KeyAlg::MlDsa44, Cosigner::ml_dsa_from_seed(name(), &[7; 32]).unwrap()),
+    ] {
+        assert_eq!(AnyKeyFile::from_seed(alg, &[7; 32]).cosigner(name()).unwrap().vkey(), core.vkey());
+    }
+    let key = AnyKeyFile::from(KeyFile::from_seed(&[7; 32]));
+    assert_eq!((key.alg(), key.pk()), (KeyAlg::Ed25519, &KeyFile::from_seed(&[7; 32]).pk()[..]));
+}
+
+fn any_fault(read: Result<OpenedKey<AnyKeyFile>, KeyFileError>) -> KeyFileFault {
+    match read.unwrap_err() {
+        KeyFileError::Refused { fault, .. } => fault,
+        other => panic!("{other:?}"),
     }
 }
 

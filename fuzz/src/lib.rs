@@ -7,6 +7,7 @@
 //! - `cargo run --bin smoke -- 60` drives all targets for a minute each with a mutator of its own, on any compiler.
 //! - `cargo +nightly fuzz run note --features libfuzzer` drives one with coverage, for as long as one likes.
 
+mod requests;
 mod soul;
 mod tlog;
 mod trees;
@@ -32,6 +33,13 @@ pub const TARGETS: &[Target] = &[
     Target { name: "policy", run: tlog::policy, seeds: tlog::policies },
     Target { name: "tile_path", run: tlog::tile_path, seeds: tlog::tile_paths },
     Target { name: "bundle", run: tlog::bundle, seeds: tlog::bundles },
+    Target { name: "add_checkpoint", run: requests::add_checkpoint, seeds: requests::add_checkpoints },
+    Target { name: "sign_subtree", run: requests::sign_subtree, seeds: requests::sign_subtrees },
+    Target { name: "signature_lines", run: requests::lines, seeds: requests::several_lines },
+    Target { name: "size_body", run: requests::size, seeds: requests::sizes },
+    Target { name: "add_entries", run: requests::add_entries, seeds: requests::several_entries },
+    Target { name: "package", run: requests::package, seeds: requests::packages },
+    Target { name: "mirror_info", run: requests::mirror_info, seeds: requests::mirror_infos },
     Target { name: "inclusion", run: trees::inclusion, seeds: trees::inclusions },
     Target { name: "consistency", run: trees::consistency, seeds: trees::consistencies },
     Target { name: "map_proof", run: trees::map_proof, seeds: trees::map_proofs },

@@ -133,7 +133,7 @@ pub fn bundles() -> Vec<Vec<u8>> {
     vec![b"\0\x01a".into(), b"\0\x02ab\0\x01c".into(), [0, 1, 7].repeat(256)]
 }
 
-fn name(text: &str) -> KeyName {
+pub(crate) fn name(text: &str) -> KeyName {
     KeyName::parse(text).expect("a key name")
 }
 
@@ -145,7 +145,7 @@ fn witness(n: u8) -> Cosigner {
     Cosigner::from_seed(name(&format!("witness.example/w{n}")), &[200 + n; 32])
 }
 
-fn signed(size: u64) -> SignedCheckpoint {
+pub(crate) fn signed(size: u64) -> SignedCheckpoint {
     let root = if size == 0 { soulchain::merkle::EMPTY_ROOT } else { Hash::from_bytes([size as u8; 32]) };
     let origin = Origin::parse(ORIGIN).expect("an origin");
     let checkpoint = Checkpoint::new(origin, TreeSize::new(size), root).expect("a checkpoint");
@@ -154,11 +154,11 @@ fn signed(size: u64) -> SignedCheckpoint {
     sign_checkpoint(&checkpoint, &signer).expect("a signed checkpoint")
 }
 
-fn cosigned() -> SignedCheckpoint {
+pub(crate) fn cosigned() -> SignedCheckpoint {
     let mut checkpoint = signed(41);
     for n in 1..=3 {
         let time = Timestamp::new(1_700_000_000 + u64::from(n)).expect("a time in bounds");
-        let cosignature = witness(n).cosign(checkpoint.note().text(), time);
+        let cosignature = witness(n).cosign(checkpoint.claim(), time);
         checkpoint.add_signature(cosignature).expect("room for a signature");
     }
     checkpoint

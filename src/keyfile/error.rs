@@ -4,6 +4,7 @@ use core::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::alg::KeyAlg;
 use super::members::VERSION;
 
 /// Why a key cannot be read, made or written.
@@ -60,6 +61,11 @@ pub enum KeyFileFault {
         /// Its name.
         name: &'static str,
     },
+    /// It holds a key of another algorithm than is wanted here.
+    Algorithm {
+        /// The algorithm that it says.
+        alg: KeyAlg,
+    },
     /// It has members of both forms, or not all of one.
     Form,
     /// Its kid is not that of its public key.
@@ -97,6 +103,7 @@ impl KeyFileFault {
             Self::TooLong | Self::Json { .. } | Self::Form | Self::Member { .. } => {
                 "this is no key file, or it was changed: restore it from a backup"
             }
+            Self::Algorithm { .. } => "name a key file of the other kind, or make one with `keygen --type`",
             Self::Version { .. } => "use the version of the program that wrote it, or a newer one",
             Self::Kid | Self::PublicKey => "do not use this file: it was damaged, or somebody put another key into it",
             Self::PassphraseNeeded => "give the passphrase that the key was written with",
@@ -126,6 +133,7 @@ impl fmt::Display for KeyFileFault {
             }
             Self::Version { v } => return write!(f, "key file of version {v}, not {VERSION}"),
             Self::Member { name } => return write!(f, "the member `{name}` does not have a value that it may have"),
+            Self::Algorithm { alg } => return write!(f, "a key for {} does not serve here", alg.name()),
             Self::TooLong => "too long for a key file",
             Self::Form => "neither the members of an encrypted key nor those of an unencrypted one",
             Self::Kid => "the kid is not that of the public key",

@@ -9,14 +9,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
+use super::alg::{KeyAlg, SEED_LEN, Seed};
 use super::error::{KeyFileError, KeyFileFault};
-use super::{KeyFile, MAX_KEY_FILE_LEN, Seed};
-use crate::ed25519::SEED_LEN;
+use super::{KeyPair, MAX_KEY_FILE_LEN};
 use crate::encoding::{b64u_decode, b64u_encode, hex_encode};
-use crate::soul::{Kid, kid};
+use crate::soul::Kid;
 
 pub(super) const VERSION: u64 = 1;
-const ALG: &str = "ed25519";
 const KDF: &str = "argon2id";
 const KDF_PASSES: u32 = 3;
 const KDF_MEMORY_KIB: u32 = 65_536;
@@ -76,14 +75,14 @@ impl Members {
     }
 
     /// The members of a key whose seed lies open.
-    pub(super) fn unencrypted(key: &KeyFile) -> Self {
+    pub(super) fn unencrypted(key: &KeyPair) -> Self {
         let mut members = Self::public(key);
         members.seed = Some(b64u_encode(&*key.seed));
         members
     }
 
     /// The members of a key whose seed is encrypted.
-    pub(super) fn sealed(key: &KeyFile, passphrase: &SecretString) -> Result<Self, KeyFileError> {
+    pub(super) fn sealed(key: &KeyPair, passphrase: &SecretString) -> Result<Self, KeyFileError> {
         if passphrase.expose_secret().is_empty() {
             return Err(KeyFileError::EmptyPassphrase);
         }
@@ -94,7 +93,7 @@ impl Members {
         ct.extend_from_slice(&*key.seed);
         let cipher = cipher(passphrase, &salt).ok_or(KeyFileError::OutOfMemory)?;
         cipher
-            .encrypt_in_place(&XNonce::from(nonce), &associated_data(key.kid()), &mut ct)
+            .encrypt_in_place(&XNonce::from(nonce), &associated_data(key.kid), &mut ct)
             .expect("32 bytes are not too long for the cipher");
         let mut members = Self::public(key);
         members.kdf = Some(KDF.into());
@@ -109,11 +108,11 @@ impl Members {
     }
 
     /// The members that both forms have.
-    fn public(key: &KeyFile) -> Self {
+    fn public(key: &KeyPair) -> Self {
         Self {
             v: VERSION,
-            alg: ALG.into(),
-            kid: hex_encode(key.kid().as_bytes()),
+            alg: key.alg.name().into(),
+            kid: hex_encode(key.kid.as_bytes()),
             pk: b64u_encode(&key.pk),
             kdf: None,
             t: None,
@@ -132,15 +131,19 @@ impl Members {
         self.seed.is_some()
     }
 
-    /// The key, if all members agree.
-    pub(super) fn key(&self, passphrase: Option<&SecretString>) -> Result<KeyFile, NoKey> {
+    /// The key, if all members agree, and it is of the algorithm that is wanted.
+    pub(super) fn key(&self, passphrase: Option<&SecretString>, wanted: Option<KeyAlg>) -> Result<KeyPair, NoKey> {
         if self.v != VERSION {
             return Err(KeyFileFault::Version { v: self.v }.into());
         }
-        literal("alg", self.alg.as_str(), ALG)?;
-        let pk = bytes("pk", &self.pk)?;
+        let alg = KeyAlg::from_name(&self.alg).ok_or(KeyFileFault::Member { name: "alg" })?;
+        if wanted.is_some_and(|wanted| wanted != alg) {
+            return Err(KeyFileFault::Algorithm { alg }.into());
+        }
+        let pk = b64u_decode(&self.pk).filter(|pk| pk.len() == alg.pk_len());
+        let pk = pk.ok_or(KeyFileFault::Member { name: "pk" })?;
         let named = Kid::from_hex(&self.kid).ok_or(KeyFileFault::Member { name: "kid" })?;
-        if named != kid(&pk) {
+        if named != alg.kid(&pk) {
             return Err(KeyFileFault::Kid.into());
         }
         let seed = match (&self.seed, self.sealed_form()?) {
@@ -148,8 +151,8 @@ impl Members {
             (None, Some(sealed)) => sealed.open(named, passphrase.ok_or(KeyFileFault::PassphraseNeeded)?)?,
             (Some(_), Some(_)) | (None, None) => return Err(KeyFileFault::Form.into()),
         };
-        let key = KeyFile::from_seed(&seed);
-        if key.pk == pk { Ok(key) } else { Err(KeyFileFault::PublicKey.into()) }
+        let key = KeyPair::from_seed(alg, &seed);
+        if *key.pk == *pk { Ok(key) } else { Err(KeyFileFault::PublicKey.into()) }
     }
 
     /// The members of an encrypted seed: all of them or none.

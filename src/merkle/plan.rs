@@ -90,7 +90,7 @@ impl Plan {
     }
 }
 
-/// The nodes of a root: the tree's [`peaks`].
+/// The nodes of a root: a tree's [`peaks`], or those of a subtree.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct RootPlan {
     nodes: Vec<NodeId>,
@@ -99,6 +99,11 @@ pub struct RootPlan {
 /// The root of a tree of `size`.
 pub fn root_plan(size: TreeSize) -> RootPlan {
     RootPlan { nodes: peaks(size) }
+}
+
+/// The root of a subtree.
+pub fn subtree_root_plan(subtree: Subtree) -> RootPlan {
+    RootPlan { nodes: perfect_nodes(subtree.start(), subtree.end().get()).collect() }
 }
 
 impl RootPlan {

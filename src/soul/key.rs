@@ -4,12 +4,16 @@ use super::body::RawKey;
 use super::ids::{Identity, Kid, LogId, Next, Seqno};
 use crate::encoding::Writer;
 use crate::hash::sha256;
+use crate::ml_dsa;
 
 /// The one suite that is admitted: Ed25519 and SHA-256.
 pub const SUITE: u8 = 1;
 
 /// Bytes of the message of a proof of possession.
 pub const POP_MESSAGE_LEN: usize = POP_MAGIC.len() + 32 + 32 + 8 + 32 + 32;
+
+/// The suite in the ids of ML-DSA-44 keys; no link is of it.
+const ML_DSA_SUITE: u8 = 2;
 
 const KID_MAGIC: &[u8] = b"soulchain/kid/v1\n";
 const NEXT_MAGIC: &[u8] = b"soulchain/next/v1\n";
@@ -18,6 +22,11 @@ const POP_MAGIC: &[u8] = b"soulchain/pop/v1\n";
 /// The id of a key.
 pub fn kid(pk: &RawKey) -> Kid {
     Kid::from_bytes(sha256(&[KID_MAGIC, &[SUITE], pk]))
+}
+
+/// The id of an ML-DSA-44 key, which signs notes and no links.
+pub fn ml_dsa_kid(pk: &[u8; ml_dsa::PUBLIC_KEY_LEN]) -> Kid {
+    Kid::from_bytes(sha256(&[KID_MAGIC, &[ML_DSA_SUITE], pk]))
 }
 
 /// The commitment that a recovery key is announced with.

@@ -33,7 +33,7 @@ pub use commit::{commit_inline, commit_salted};
 pub use draft::{ChainPosition, Draft, Unsigned};
 pub use header::{HEADER_LEN, Header, LinkType, MAX_BODY_LEN, MAX_INLINE_LEN, Outcome};
 pub use ids::{BodyCommit, Curr, Identity, Kid, LogId, Next, Salt, Seqno};
-pub use key::{POP_MESSAGE_LEN, SUITE, kid, next_commitment, pop_message};
+pub use key::{POP_MESSAGE_LEN, SUITE, kid, ml_dsa_kid, next_commitment, pop_message};
 pub use link::{Beside, LINK_ENTRY_KIND, Link};
 pub use link_error::LinkError;
 pub use trailer::{TRAILER_ENTRY_KIND, TRAILER_LEN, Trailer};

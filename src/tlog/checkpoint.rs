@@ -17,8 +17,8 @@ use super::origin::Origin;
 use super::signature::{NoteSigner, NoteVerifier, VerifiedSignature};
 use super::vkey::Vkey;
 use crate::encoding::{MAX_SAFE_INTEGER, b64_decode, b64_encode, parse_decimal};
-use crate::hash::{HASH_LEN, Hash, sha256};
-use crate::merkle::TreeSize;
+use crate::hash::{HASH_LEN, Hash};
+use crate::merkle::{EMPTY_ROOT, TreeSize};
 
 /// What a checkpoint says: of which log, how large its tree is, and its root.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,8 +57,8 @@ impl Checkpoint {
         if size.get() > MAX_SAFE_INTEGER {
             return Err(TlogError::TreeSize);
         }
-        if size == TreeSize::ZERO && root.as_bytes() != &sha256(&[]) {
-            return Err(TlogError::Root);
+        if size == TreeSize::ZERO && root != EMPTY_ROOT {
+            return Err(TlogError::EmptyRoot);
         }
         Ok(Self { origin, size, root })
     }

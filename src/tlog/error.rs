@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::vkey::{KeyId, KeyName};
+use crate::merkle::TreeSize;
 
 /// Bytes that are not what they should be.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,7 +24,12 @@ pub enum TlogError {
     },
     /// The key has a length that its type does not have, or is no key that could verify anything.
     VkeyKey,
-    /// Signatures of this type are not judged here.
+    /// The name of an ML-DSA-44 key is longer than 255 bytes, so that nothing can be signed under it.
+    CosignerName {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// Signatures of this type are not judged here, or not made by such a key.
     UnsupportedKey {
         /// The type's identifier byte.
         kind: u8,
@@ -43,8 +49,10 @@ pub enum TlogError {
     CheckpointLines,
     /// A tree size is no canonical decimal up to 2^53 − 1.
     TreeSize,
-    /// A root is not the base64 of 32 bytes, or a size of 0 comes with a root other than the empty tree's.
+    /// A root is not the base64 of 32 bytes.
     Root,
+    /// A size of 0 comes with a root other than the empty tree's.
+    EmptyRoot,
     /// The signer of a checkpoint does not bear the log's name.
     SignerName,
     /// A timestamp is greater than 2^63 − 1, or what follows it has the wrong length.
@@ -73,6 +81,32 @@ pub enum TlogError {
     ProofIndex,
     /// The path of a proof is too long or has a line that is no hash.
     ProofPath,
+    /// A request to a witness is too long, or not made of the lines that it should be.
+    Request,
+    /// The old size of a request is above its checkpoint's.
+    OldSize {
+        /// The old size.
+        old: TreeSize,
+        /// The checkpoint's.
+        new: TreeSize,
+    },
+    /// A range is no subtree, or ends beyond its checkpoint.
+    SubtreeRange,
+    /// A consistency proof has more than 63 hashes.
+    ConsistencyLen,
+    /// An upload starts beyond its end, or ends beyond 2^53 − 1.
+    UploadRange,
+    /// A ticket is too long, or no base64.
+    Ticket,
+    /// A package does not hold exactly the entries of its range.
+    PackageEntries {
+        /// How many it should hold.
+        expected: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// Where a mirror stands is not said in three lines.
+    MirrorInfo,
     /// A policy is too long, or does not end with a newline.
     PolicyFile,
     /// A line of a policy is wrong.
@@ -140,9 +174,16 @@ impl fmt::Display for TlogError {
                 return write!(f, "the verifier key says id {written}, its name and key have {computed}");
             }
             Self::UnsupportedKey { kind } => return write!(f, "signatures of type 0x{kind:02x} are not supported"),
+            Self::CosignerName { len } => {
+                return write!(f, "a name of {len} bytes is too long for an ML-DSA-44 key");
+            }
             Self::NoteLen { len } => return write!(f, "a note of {len} bytes is too long"),
             Self::TileLen { len } => return write!(f, "a tile of {len} bytes does not have the width of its path"),
             Self::EntryLen { len } => return write!(f, "an entry of {len} bytes is empty or too long"),
+            Self::OldSize { old, new } => return write!(f, "the old size {old} is above the checkpoint's, {new}"),
+            Self::PackageEntries { expected, found } => {
+                return write!(f, "a package of {found} entries where {expected} belong");
+            }
             Self::PolicyLine { line, fault } => return write!(f, "line {line} of the policy: {fault}"),
             Self::KeyName => "not a key name: it must not be empty nor hold spaces or `+`",
             Self::Origin => "not an origin: a key name of at most 255 bytes without a reserved beginning",
@@ -153,7 +194,8 @@ impl fmt::Display for TlogError {
             Self::TooManySignatures => "the note has too many signatures",
             Self::CheckpointLines => "a checkpoint is three lines: origin, size and root",
             Self::TreeSize => "not a tree size",
-            Self::Root => "not the root of a tree of that size",
+            Self::Root => "not the root of a tree",
+            Self::EmptyRoot => "not the root of the empty tree",
             Self::SignerName => "the signer does not bear the log's name",
             Self::TimestampedSignature => "not a timestamp and a signature",
             Self::TilePath => "not the path of a tile",
@@ -163,6 +205,12 @@ impl fmt::Display for TlogError {
             Self::ProofExtra => "the extra data of the proof is malformed or too long",
             Self::ProofIndex => "the index of the proof is malformed",
             Self::ProofPath => "the path of the proof is malformed or too long",
+            Self::Request => "not a request to a witness",
+            Self::SubtreeRange => "not a subtree of the checkpoint's tree",
+            Self::ConsistencyLen => "the consistency proof has more than 63 hashes",
+            Self::UploadRange => "the upload starts beyond its end",
+            Self::Ticket => "the ticket is too long or malformed",
+            Self::MirrorInfo => "not what a mirror says of where it stands",
             Self::PolicyFile => "the policy is too long or does not end with a newline",
             Self::NoQuorum => "the policy has no quorum line",
         };

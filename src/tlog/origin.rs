@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::error::TlogError;
 use super::vkey::KeyName;
+use crate::encoding::hex_encode;
 use crate::hash::sha256;
 
 /// The origin line of a log's checkpoints, which is also the name of its keys.
@@ -38,6 +39,11 @@ impl Origin {
     /// `H(origin)`, by which links name the log.
     pub fn hash(&self) -> [u8; 32] {
         sha256(&[self.as_str().as_bytes()])
+    }
+
+    /// That hash in hex: what witnesses and mirrors put into the paths of what they serve of the log.
+    pub fn hash_hex(&self) -> String {
+        hex_encode(&self.hash())
     }
 }
 

@@ -7,8 +7,9 @@
 //! quorum <name|none>
 //! ```
 //!
-//! Octets with the high bit are opaque. A log has keys of type 0x01, a witness of type 0x04; a key of a type that
-//! `signature` does not judge is refused, rather than be known and never looked at.
+//! Octets with the high bit are opaque. A log has keys of types 0x01 and 0x06, a witness of types 0x04 and 0x06; a key
+//! of a type that `signature` does not judge is refused, rather than be known and never looked at. One that is listed
+//! as a log's and as a witness's serves as both: that is for the policy's author to want.
 
 use core::fmt;
 use std::collections::BTreeMap;
@@ -83,15 +84,14 @@ impl Policy {
     ///
     /// All keys of the policy are known keys: one wrong signature by any of them, and the checkpoint is refused.
     pub fn verify_checkpoint(&self, checkpoint: &SignedCheckpoint) -> Result<AcceptedCheckpoint, VerifyError> {
-        let logs = self.logs.iter().map(|log| &log.verifier);
-        let witnesses = self.witnesses.iter().map(|witness| &witness.verifier);
-        let signatures = checkpoint.note().verify(logs.chain(witnesses))?;
         let is_by_log = |key: &NoteVerifier| self.logs.iter().any(|log| log.verifier == *key);
-        let (by_logs, by_witnesses): (Vec<_>, Vec<_>) =
-            signatures.into_iter().partition(|signature| is_by_log(signature.verifier()));
+        let logs = self.logs.iter().map(|log| &log.verifier);
+        let witnesses = self.witnesses.iter().map(|witness| &witness.verifier).filter(|key| !is_by_log(key));
+        let signatures = checkpoint.note().verify(logs.chain(witnesses))?;
+        let by_logs: Vec<_> = signatures.iter().copied().filter(|by| is_by_log(by.verifier())).collect();
         let verified = checkpoint.signed_by_log(&by_logs)?;
         let mut cosigned = Vec::new();
-        for signature in by_witnesses {
+        for signature in signatures {
             let witness = self.witnesses.iter().find(|witness| witness.verifier == *signature.verifier());
             if let (Some(witness), Some(time)) = (witness, signature.time()) {
                 cosigned.push(Cosigned { witness: witness.name.clone(), time });
@@ -222,7 +222,7 @@ impl Parser {
         if self.logs.len() == MAX_LOGS {
             return Err(PolicyFault::TooMany);
         }
-        let verifier = parse_key(key, VkeyType::Ed25519)?;
+        let verifier = parse_key(key, [VkeyType::Ed25519, VkeyType::MlDsa44])?;
         if self.logs.iter().any(|log| is_same_key(&log.verifier, &verifier)) {
             return Err(PolicyFault::DuplicateKey);
         }
@@ -234,7 +234,7 @@ impl Parser {
         if self.witnesses.len() == MAX_WITNESSES {
             return Err(PolicyFault::TooMany);
         }
-        let verifier = parse_key(key, VkeyType::CosignatureV1)?;
+        let verifier = parse_key(key, [VkeyType::CosignatureV1, VkeyType::MlDsa44])?;
         if self.witnesses.iter().any(|witness| is_same_key(&witness.verifier, &verifier)) {
             return Err(PolicyFault::DuplicateKey);
         }
@@ -286,10 +286,10 @@ impl Parser {
 /// The name of the quorum that asks for no witness; nothing else may bear it.
 const NONE: &[u8] = b"none";
 
-fn parse_key(text: &[u8], kind: VkeyType) -> Result<NoteVerifier, PolicyFault> {
+fn parse_key(text: &[u8], kinds: [VkeyType; 2]) -> Result<NoteVerifier, PolicyFault> {
     let text = core::str::from_utf8(text).map_err(|_| PolicyFault::Key(Box::new(TlogError::Vkey)))?;
     let verifier = Vkey::parse(text).and_then(NoteVerifier::new).map_err(|error| PolicyFault::Key(Box::new(error)))?;
-    if verifier.vkey().kind() == kind { Ok(verifier) } else { Err(PolicyFault::KeyType) }
+    if kinds.contains(&verifier.vkey().kind()) { Ok(verifier) } else { Err(PolicyFault::KeyType) }
 }
 
 /// Whether two keys are the same below their names and types.

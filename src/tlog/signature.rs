@@ -1,13 +1,18 @@
 //! The keys that sign notes, and those that judge the signatures.
 //!
-//! A type 0x01 signature is Ed25519 over the note's text; a type 0x04 one is `cosignature`'s. A type that is not
-//! judged makes no [`NoteVerifier`], so it cannot be a known key whose signatures nobody looks at.
+//! A type 0x01 signature is Ed25519 over the note's text; those of types 0x04 and 0x06 are `cosignature`'s. A type that
+//! is not judged makes no [`NoteVerifier`], so it cannot be a known key whose signatures nobody looks at.
 
-use super::cosignature::{Timestamp, TimestampedSignature, cosigned_message};
+use super::checkpoint::Checkpoint;
+use super::cosignature::{
+    LogSubtree, MAX_COSIGNER_NAME_LEN, Timestamp, TimestampedSignature, checkpoint_message, subtree_message,
+    text_message,
+};
 use super::error::TlogError;
 use super::note::NoteSignature;
 use super::vkey::{KeyId, KeyName, Vkey, VkeyType};
 use crate::ed25519::{PublicKey, SEED_LEN, SigningKey};
+use crate::ml_dsa;
 
 /// A key that signs the text of notes.
 pub trait NoteSigner {
@@ -30,11 +35,18 @@ pub struct Ed25519Signer {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NoteVerifier {
     vkey: Vkey,
-    key: PublicKey,
-    timestamped: bool,
+    judge: Judge,
 }
 
-/// A signature that is its key's: only [`NoteVerifier::verify`] makes one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Judge {
+    Ed25519(PublicKey),
+    CosignatureV1(PublicKey),
+    MlDsa44(ml_dsa::PublicKey),
+}
+
+/// A signature that is its key's: only [`NoteVerifier::verify`] and
+/// [`NoteVerifier::verify_subtree`] make one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct VerifiedSignature<'k> {
     verifier: &'k NoteVerifier,
@@ -44,16 +56,13 @@ pub struct VerifiedSignature<'k> {
 impl NoteVerifier {
     /// The judge of a verifier key's signatures, if the type is one that is judged and the key could have signed.
     pub fn new(vkey: Vkey) -> Result<Self, TlogError> {
-        let timestamped = match vkey.kind() {
-            VkeyType::Ed25519 => false,
-            VkeyType::CosignatureV1 => true,
-            kind @ (VkeyType::MlDsa44 | VkeyType::Other(_)) => {
-                return Err(TlogError::UnsupportedKey { kind: kind.byte() });
-            }
+        let judge = match vkey.kind() {
+            VkeyType::Ed25519 => Judge::Ed25519(ed25519_key(&vkey)?),
+            VkeyType::CosignatureV1 => Judge::CosignatureV1(ed25519_key(&vkey)?),
+            VkeyType::MlDsa44 => Judge::MlDsa44(ml_dsa_key(&vkey)?),
+            kind @ VkeyType::Other(_) => return Err(TlogError::UnsupportedKey { kind: kind.byte() }),
         };
-        let bytes = vkey.key_bytes().try_into().map_err(|_| TlogError::VkeyKey)?;
-        let key = PublicKey::from_bytes(bytes).ok_or(TlogError::VkeyKey)?;
-        Ok(Self { vkey, key, timestamped })
+        Ok(Self { vkey, judge })
     }
 
     /// The key in its written form.
@@ -67,18 +76,41 @@ impl NoteVerifier {
     }
 
     /// Judges a signature over a note's text; `None` if it is not this key's.
+    ///
+    /// An ML-DSA-44 key signs what a checkpoint says and not its text: under any other text it has signed nothing.
     pub fn verify(&self, text: &str, signature: &NoteSignature) -> Option<VerifiedSignature<'_>> {
         if !self.is_named_in(signature) {
             return None;
         }
-        let time = if self.timestamped {
-            let (time, sig) = TimestampedSignature::ed25519(signature.bytes()).ok()?;
-            self.key.verify(&cosigned_message(text, time), &sig).then_some(Some(time))
-        } else {
-            let sig = signature.bytes().try_into().ok()?;
-            self.key.verify(text.as_bytes(), sig).then_some(None)
+        let (is_valid, time) = match &self.judge {
+            Judge::Ed25519(key) => (key.verify(text.as_bytes(), signature.bytes().try_into().ok()?), None),
+            Judge::CosignatureV1(key) => {
+                let TimestampedSignature { time, signature } = self.timestamped(signature)?;
+                (key.verify(&text_message(text, time), signature.try_into().ok()?), Some(time))
+            }
+            Judge::MlDsa44(key) => {
+                let TimestampedSignature { time, signature } = self.timestamped(signature)?;
+                let message = checkpoint_message(self.vkey.name(), &Checkpoint::parse(text).ok()?, time);
+                (key.verify(&message, signature.try_into().ok()?), Some(time))
+            }
         };
-        time.map(|time| VerifiedSignature { verifier: self, time })
+        is_valid.then_some(VerifiedSignature { verifier: self, time })
+    }
+
+    /// Judges a cosignature of a subtree; `None` if it is not this key's, or bears a time that it must not bear.
+    pub fn verify_subtree(&self, subtree: &LogSubtree, signature: &NoteSignature) -> Option<VerifiedSignature<'_>> {
+        let Judge::MlDsa44(key) = &self.judge else { return None };
+        if !self.is_named_in(signature) {
+            return None;
+        }
+        let parsed = self.timestamped(signature)?;
+        let message = subtree_message(self.vkey.name(), subtree, parsed.time)?;
+        let is_valid = key.verify(&message, parsed.signature.try_into().ok()?);
+        is_valid.then_some(VerifiedSignature { verifier: self, time: Some(parsed.time) })
+    }
+
+    fn timestamped<'a>(&self, signature: &'a NoteSignature) -> Option<TimestampedSignature<'a>> {
+        TimestampedSignature::parse(self.vkey.kind(), signature.bytes()).ok()
     }
 }
 
@@ -125,4 +157,18 @@ impl NoteSigner for Ed25519Signer {
 /// The verifier key of an Ed25519 key pair, for notes or for cosignatures.
 pub(super) fn vkey_of(name: KeyName, kind: VkeyType, key: &SigningKey) -> Vkey {
     Vkey::new(name, kind, key.public().as_bytes()).expect("an Ed25519 key has the length of its type")
+}
+
+fn ed25519_key(vkey: &Vkey) -> Result<PublicKey, TlogError> {
+    let bytes = vkey.key_bytes().try_into().map_err(|_| TlogError::VkeyKey)?;
+    PublicKey::from_bytes(bytes).ok_or(TlogError::VkeyKey)
+}
+
+fn ml_dsa_key(vkey: &Vkey) -> Result<ml_dsa::PublicKey, TlogError> {
+    let len = vkey.name().as_str().len();
+    if len > MAX_COSIGNER_NAME_LEN {
+        return Err(TlogError::CosignerName { len });
+    }
+    let bytes = vkey.key_bytes().try_into().map_err(|_| TlogError::VkeyKey)?;
+    Ok(ml_dsa::PublicKey::from_bytes(bytes))
 }

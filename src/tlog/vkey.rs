@@ -6,14 +6,12 @@
 use core::fmt;
 
 use super::error::TlogError;
-use crate::ed25519::PUBLIC_KEY_LEN;
 use crate::encoding::{b64_decode, b64_encode, hex_decode};
 use crate::hash::sha256;
+use crate::{ed25519, ml_dsa};
 
 /// Longest verifier key that is read, in bytes.
 pub const MAX_VKEY_LEN: usize = 8 * 1024;
-/// Bytes of an ML-DSA-44 public key.
-pub const ML_DSA_44_KEY_LEN: usize = 1312;
 
 /// A verifier key: a name, an id, a signature type and a public key that belong together.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -135,8 +133,8 @@ impl VkeyType {
 
     const fn key_len(self) -> Option<usize> {
         match self {
-            Self::Ed25519 | Self::CosignatureV1 => Some(PUBLIC_KEY_LEN),
-            Self::MlDsa44 => Some(ML_DSA_44_KEY_LEN),
+            Self::Ed25519 | Self::CosignatureV1 => Some(ed25519::PUBLIC_KEY_LEN),
+            Self::MlDsa44 => Some(ml_dsa::PUBLIC_KEY_LEN),
             Self::Other(_) => None,
         }
     }

@@ -4,6 +4,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod subtrees;
 mod twin;
 mod vectors;
 
@@ -12,7 +13,8 @@ use soulchain::hash::{Hash, sha256};
 use soulchain::merkle::{
     EMPTY_ROOT, Frontier, LeafIndex, NodeId, ProofError, Subtree, TILE_HEIGHT, TILE_WIDTH, TreeSize, consistency_plan,
     inclusion_plan, leaf_hash, peaks, root_from_inclusion, root_of_perfect, root_plan, subtree_consistency_plan,
-    tile_of, verify_consistency, verify_inclusion, verify_subtree_consistency, verify_subtree_inclusion,
+    subtree_root_plan, tile_of, verify_consistency, verify_inclusion, verify_subtree_consistency,
+    verify_subtree_inclusion,
 };
 
 use self::twin::{Naive, entry};
@@ -357,49 +359,6 @@ fn the_empty_tree_has_one_root_and_no_path() {
     assert_eq!(check(0, root, EMPTY_ROOT, &[]), Err(ProofError::OldRoot { computed, claimed }));
     assert_eq!(check(1, root, root, &[]), Err(ProofError::OldRoot { computed, claimed }));
     assert_eq!(check(0, EMPTY_ROOT, root, &[]), Err(ProofError::Root { computed, claimed }));
-}
-
-// --- Subtrees ---
-
-#[test]
-fn subtrees_are_the_twins_and_hold() {
-    let (naive, log) = (Naive::default(), Log::new(70));
-    let mut seen = 0;
-    for end in 1..=70 {
-        for start in 0..end {
-            let Some(subtree) = Subtree::new(start, TreeSize::new(end)) else { continue };
-            let root = naive.root(start, end);
-            for index in start..end {
-                let (leaf, path) = (leaf_hash(&entry(index)), naive.path(index - start, start, end));
-                let check = |index| verify_subtree_inclusion(&leaf, LeafIndex::new(index), subtree, &path, &root);
-                assert_eq!(check(index), Ok(()), "{index} {start}..{end}");
-                for other in [start.wrapping_sub(1), end] {
-                    assert!(matches!(check(other), Err(ProofError::NoSuchLeaf { .. })), "{other} {start}..{end}");
-                }
-            }
-            for size in end..=70 {
-                seen += 1;
-                let tree = TreeSize::new(size);
-                let path = subtree_consistency_plan(subtree, tree).unwrap().path(|node| log.node(node).ok_or(node));
-                let path = path.unwrap();
-                assert_eq!(path, naive.subtree_proof((start, end), 0, size, true), "{start}..{end} {size}");
-                let check =
-                    |root: &Hash, all: &Hash, path: &[Hash]| verify_subtree_consistency(subtree, tree, root, all, path);
-                let all = naive.root(0, size);
-                assert_eq!(check(&root, &all, &path), Ok(()), "{start}..{end} {size}");
-                assert!(check(&flipped(root, 3), &all, &path).is_err());
-                assert!(check(&root, &flipped(all, 3), &path).is_err());
-                assert!(check(&root, &all, &[path.as_slice(), &[root]].concat()).is_err());
-                for at in 0..path.len() {
-                    let mut spoilt = path.clone();
-                    spoilt[at] = flipped(spoilt[at], 3);
-                    assert!(check(&root, &all, &spoilt).is_err(), "{at} {start}..{end} {size}");
-                }
-            }
-            assert_eq!(subtree_consistency_plan(subtree, TreeSize::new(end - 1)), None);
-        }
-    }
-    assert!(seen > 5_000, "{seen}");
 }
 
 // --- A second opinion ---

@@ -24,7 +24,7 @@ fn each_way_to_be_wrong() {
         ("space before the size", format!("o\n 5\n{ROOT}\n"), TlogError::TreeSize),
         ("size 2^53", format!("o\n9007199254740992\n{ROOT}\n"), TlogError::TreeSize),
         ("size 2^64", format!("o\n18446744073709551616\n{ROOT}\n"), TlogError::TreeSize),
-        ("size 0 with a root", format!("o\n0\n{ROOT}\n"), TlogError::Root),
+        ("size 0 with a root", format!("o\n0\n{ROOT}\n"), TlogError::EmptyRoot),
         ("no padding", ok.replace("I=", "I"), TlogError::Root),
         ("stray bits", ok.replace("I=", "J="), TlogError::Root),
         ("33 bytes", ok.replace("I=", "IA"), TlogError::Root),

@@ -10,12 +10,15 @@
 mod common;
 
 mod checkpoints;
+mod cosignatures;
 mod ed25519;
+mod mirror;
 mod notes;
 mod policies;
 mod proofs;
 mod vectors;
 mod vkeys;
+mod witness;
 
 use std::fs;
 use std::path::PathBuf;
@@ -24,11 +27,16 @@ use common::shared;
 use serde_json::Value;
 use soulchain::encoding::b64_decode;
 use soulchain::hash::{Hash, sha256};
-use soulchain::merkle::{LeafIndex, TreeSize};
+use soulchain::merkle::{
+    EMPTY_ROOT, LeafIndex, Subtree, TreeSize, leaf_hash, root_of_perfect, subtree_consistency_plan,
+};
 use soulchain::tlog::{
-    Checkpoint, Cosigned, Cosigner, Ed25519Signer, KeyId, KeyName, MAX_NOTE_LEN, MAX_SIGNATURES, Note, NoteSignature,
-    NoteSigner as _, NoteVerifier, Origin, Policy, PolicyFault, SignedCheckpoint, Timestamp, TimestampedSignature,
-    TlogError, TlogProof, VerifyError, Vkey, VkeyType, sign_checkpoint,
+    AddCheckpointRequest, AddEntriesHeader, Arrived, Checkpoint, Cosigned, Cosigner, Ed25519Signer, KeyId, KeyName,
+    LogSubtree, MAX_CONSISTENCY_LEN, MAX_NOTE_LEN, MAX_PACKAGE_LEN, MAX_SIGNATURES, MAX_TICKET_LEN,
+    MAX_WITNESS_REQUEST_LEN, MirrorInfo, Note, NoteSignature, NoteSigner as _, NoteVerifier, Origin, Package,
+    PackageRange, Policy, PolicyFault, SignSubtreeRequest, SignedCheckpoint, Timestamp, TimestampedSignature,
+    TlogError, TlogProof, VerifyError, Vkey, VkeyType, parse_signature_lines, parse_size_body, sign_checkpoint,
+    signature_lines, size_body,
 };
 
 const ORIGIN: &str = "log.example/soul1";
@@ -65,6 +73,10 @@ fn witness(number: u8) -> Cosigner {
     Cosigner::from_seed(name(&format!("witness.example/w{number}")), &[200 + number; 32])
 }
 
+fn ml_dsa(of: &str, number: u8) -> Cosigner {
+    Cosigner::ml_dsa_from_seed(name(of), &[number; 32]).unwrap()
+}
+
 fn seconds(time: u64) -> Timestamp {
     Timestamp::new(time).unwrap()
 }
@@ -77,11 +89,16 @@ fn signed() -> SignedCheckpoint {
     sign_checkpoint(&checkpoint(), &log_signer()).unwrap()
 }
 
+/// The signature of the log's Ed25519 key.
+fn log_line() -> NoteSignature {
+    signed().note().signatures()[0].clone()
+}
+
 /// The checkpoint with cosignatures of these witnesses at these times.
 fn cosigned(by: &[(u8, u64)]) -> SignedCheckpoint {
     let mut signed = signed();
     for (number, time) in by {
-        let signature = witness(*number).cosign(signed.note().text(), seconds(*time));
+        let signature = witness(*number).cosign(signed.claim(), seconds(*time));
         signed.add_signature(signature).unwrap();
     }
     signed

@@ -13,8 +13,9 @@ fn fault(text: &str) -> (usize, PolicyFault) {
 fn each_way_to_be_wrong() {
     use PolicyFault::*;
     let log = |seed| Ed25519Signer::from_seed(name("l"), &[seed; 32]).vkey().to_string();
-    let ml_dsa = Vkey::new(name("l"), VkeyType::MlDsa44, &[1; 1312]).unwrap().to_string();
-    let unsupported = || Key(Box::new(TlogError::UnsupportedKey { kind: 6 }));
+    let ecdsa = Vkey::new(name("l"), VkeyType::Other(2), &[1; 91]).unwrap().to_string();
+    let unsupported = || Key(Box::new(TlogError::UnsupportedKey { kind: 2 }));
+    let long_name = Vkey::new(name(&"l".repeat(256)), VkeyType::MlDsa44, &[1; 1312]).unwrap();
     let not_a_vkey = || Key(Box::new(TlogError::Vkey));
     for (why, rest, expected) in [
         ("unknown word", "mirror x\n".into(), Keyword),
@@ -33,8 +34,13 @@ fn each_way_to_be_wrong() {
         ("not a key", "log x\n".into(), not_a_vkey()),
         ("a witness's key as a log's", format!("log {}\n", witness(4).vkey()), KeyType),
         ("a log's key as a witness's", format!("witness w4 {}\n", log(1)), KeyType),
-        ("a type that is not judged, as a log's", format!("log {ml_dsa}\n"), unsupported()),
-        ("a type that is not judged, as a witness's", format!("witness w4 {ml_dsa}\n"), unsupported()),
+        ("a type that is not judged, as a log's", format!("log {ecdsa}\n"), unsupported()),
+        ("a type that is not judged, as a witness's", format!("witness w4 {ecdsa}\n"), unsupported()),
+        (
+            "a name that ML-DSA cannot sign",
+            format!("witness w4 {long_name}\n"),
+            Key(Box::new(TlogError::CosignerName { len: 256 })),
+        ),
         ("log key twice", format!("log {}\n", log_signer().vkey()), DuplicateKey),
         ("log key under another name", format!("log {}\n", log(200)), DuplicateKey),
         ("witness key twice", format!("witness w4 {}\n", witness(1).vkey()), DuplicateKey),
@@ -143,11 +149,44 @@ fn a_witness_is_no_log_and_a_log_speaks_for_its_origin_alone() {
     // A cosigner under the log's own name is still no key of the log.
     let named_as_log = Cosigner::from_seed(name(ORIGIN), &[9; 32]);
     let policy = format!("log {}\nwitness w {}\nquorum none\n", other.vkey(), named_as_log.vkey());
-    let signature = named_as_log.cosign(&checkpoint().to_string(), seconds(1));
+    let signature = named_as_log.cosign(&checkpoint(), seconds(1));
     let note = format!("{}\n{signature}\n", checkpoint());
     let signed = SignedCheckpoint::parse(note.as_bytes()).unwrap();
     let verdict = Policy::parse(policy.as_bytes()).unwrap().verify_checkpoint(&signed);
     assert_eq!(verdict, Err(VerifyError::NotSigned));
+}
+
+#[test]
+fn ml_dsa_keys_serve_logs_and_witnesses() {
+    let (log, w4) = (ml_dsa(ORIGIN, 200), ml_dsa("witness.example/w1", 4));
+    // The log and w1 have two keys each under one name.
+    let text = policy_text(&format!("log {}\nwitness w4 {}\ngroup g all w1 w4\nquorum g\n", log.vkey(), w4.vkey()));
+    let policy = Policy::parse(text.as_bytes()).unwrap();
+    let mut signed = log.sign_checkpoint(&checkpoint(), seconds(3)).unwrap();
+    signed.add_signature(w4.cosign(&checkpoint(), seconds(5))).unwrap();
+    assert_eq!(policy.verify_checkpoint(&signed), Err(VerifyError::QuorumNotMet));
+    signed.add_signature(witness(1).cosign(&checkpoint(), seconds(7))).unwrap();
+    let accepted = policy.verify_checkpoint(&signed).unwrap();
+    assert_eq!(accepted.verified().log_keys(), [log.vkey().clone()]);
+    let times: Vec<_> = accepted.cosigned().iter().map(|c| (c.witness.to_string(), c.time.get())).collect();
+    assert_eq!(times, [("w4".into(), 5), ("w1".into(), 7)]);
+
+    signed.add_signature(log_line()).unwrap();
+    let both = policy.verify_checkpoint(&signed).unwrap();
+    assert_eq!(both.verified().log_keys(), [log.vkey().clone(), log_signer().vkey().clone()]);
+    let wrong = NoteSignature::new(w4.vkey().name().clone(), w4.vkey().id(), vec![0; 2428]).unwrap();
+    signed.add_signature(wrong).unwrap();
+    assert!(matches!(policy.verify_checkpoint(&signed), Err(VerifyError::WrongSignature { .. })));
+}
+
+/// A key in both roles is what the policy's author wrote.
+#[test]
+fn a_log_that_is_its_own_witness_counts_as_both() {
+    let log = ml_dsa(ORIGIN, 200);
+    let text = format!("log {0}\nwitness w {0}\nquorum w\n", log.vkey());
+    let signed = log.sign_checkpoint(&checkpoint(), seconds(3)).unwrap();
+    let accepted = Policy::parse(text.as_bytes()).unwrap().verify_checkpoint(&signed).unwrap();
+    assert_eq!((accepted.verified().log_keys().len(), accepted.cosigned().len()), (1, 1));
 }
 
 /// The greatest time by trying every second.

@@ -73,26 +73,60 @@ fn policies() {
     assert_eq!(cases.len(), 28);
 }
 
-/// Keys are read, signatures framed; nothing is judged, so no such key can be a known one.
 #[test]
-fn ml_dsa() {
+fn ml_dsa_cosignatures() {
     let Some(file) = json("soulchain/ml_dsa.json") else { return };
-    for case in file["cases"].as_array().unwrap() {
-        let (why, text) = (str_of(case, "why"), str_of(case, "text"));
-        if str_of(case, "kind") == "vkey" {
-            assert_eq!(Some(judge("vkey", text.as_bytes(), &[]).is_ok()), case["accept"].as_bool(), "{why}");
-            continue;
-        }
-        let vkey = Vkey::parse(case["vkeys"][0].as_str().unwrap()).unwrap();
-        assert_eq!(NoteVerifier::new(vkey.clone()), Err(TlogError::UnsupportedKey { kind: 6 }));
-        let note = Note::parse(text.as_bytes()).unwrap();
-        let signature = note.signatures().iter().find(|signature| signature.key_id() == vkey.id()).unwrap();
-        let frame = TimestampedSignature::parse(vkey.kind(), signature.bytes());
-        assert_eq!(frame.is_ok(), !why.starts_with("signature one byte"), "{why}");
-        if let Some(time) = case["time"].as_u64() {
-            assert_eq!(frame.unwrap().time.get(), time);
+    let cases = file["cases"].as_array().unwrap();
+    for case in cases {
+        let keys = case["vkeys"].as_array().unwrap().iter().map(|key| key.as_str().unwrap());
+        let keys: Vec<_> = keys.map(|key| verifier(&Vkey::parse(key).unwrap())).collect();
+        let verdict = judge(str_of(case, "kind"), &bytes_of(case), &keys);
+        assert_eq!(Some(verdict.is_ok()), case["accept"].as_bool(), "{}", str_of(case, "why"));
+        assert_eq!(verdict.ok().flatten(), case["time"].as_u64());
+        // What is signed deterministically is signed the same.
+        if let (Some(true), Some(time)) = (case["accept"].as_bool(), case["time"].as_u64()) {
+            let signed = SignedCheckpoint::parse(&bytes_of(case)).unwrap();
+            let line = cosigner_of(&file, keys[0].vkey()).cosign(signed.claim(), seconds(time));
+            assert_eq!(signed.note().signatures().last(), Some(&line));
         }
     }
+    assert_eq!(cases.len(), 17);
+}
+
+#[test]
+fn ml_dsa_subtrees() {
+    let Some(file) = json("soulchain/ml_dsa.json") else { return };
+    let cases = file["subtrees"].as_array().unwrap();
+    for case in cases {
+        let line = NoteSignature::parse(str_of(case, "line").trim_end()).unwrap();
+        let key = file["keys"].as_array().unwrap().iter().find(|key| key["name"] == line.name().as_str()).unwrap();
+        let key = verifier(&Vkey::parse(str_of(key, "vkey")).unwrap());
+        let (start, end) = (case["start"].as_u64().unwrap(), TreeSize::new(case["end"].as_u64().unwrap()));
+        let subtree = LogSubtree {
+            origin: Origin::parse(str_of(case, "origin")).unwrap(),
+            subtree: Subtree::new(start, end).unwrap(),
+            hash: Hash::from_hex(str_of(case, "hash")).unwrap(),
+        };
+        let verdict = key.verify_subtree(&subtree, &line);
+        assert_eq!(Some(verdict.is_some()), case["accept"].as_bool(), "{}", str_of(case, "why"));
+        let frame = TimestampedSignature::parse(VkeyType::MlDsa44, line.bytes()).unwrap();
+        if frame.time == Timestamp::NONE {
+            assert_eq!(cosigner_of(&file, key.vkey()).cosign_subtree(&subtree), Ok(line.clone()));
+        }
+        // The signature is over these very bytes.
+        let public = soulchain::ml_dsa::PublicKey::from_bytes(key.vkey().key_bytes().try_into().unwrap());
+        let message = soulchain::encoding::hex_decode(str_of(case, "message")).unwrap();
+        assert!(public.verify(&message, frame.signature.try_into().unwrap()));
+    }
+    assert_eq!(cases.len(), 3);
+}
+
+/// The key of the vectors with this verifier key.
+fn cosigner_of(file: &Value, vkey: &Vkey) -> Cosigner {
+    let key = file["keys"].as_array().unwrap().iter().find(|key| key["vkey"] == vkey.to_string().as_str()).unwrap();
+    let cosigner = ml_dsa(str_of(key, "name"), key["seed"].as_u64().unwrap() as u8);
+    assert_eq!(cosigner.vkey(), vkey);
+    cosigner
 }
 
 #[test]
@@ -105,7 +139,7 @@ fn what_the_reference_signed_is_signed_the_same() {
     assert_eq!(signed.to_string(), text);
     let case = of("valid");
     let time = seconds(case["time"].as_u64().unwrap());
-    signed.add_signature(witness(1).cosign(signed.note().text(), time)).unwrap();
+    signed.add_signature(witness(1).cosign(signed.claim(), time)).unwrap();
     assert_eq!(signed.to_string(), str_of(case, "text"));
 }
 
