@@ -1,6 +1,5 @@
 //! The audit itself: checkpoint, what was seen before, entries in order, and what they come to.
 
-use core::fmt;
 use super::batch::Batch;
 use super::crew::Crew;
 use super::finding::{CheckpointFault, Finding, FindingView, TileFault};
@@ -13,6 +12,7 @@ use crate::merkle::{Frontier, LeafIndex, TreeSize};
 use crate::registry::{CLOCK_LEEWAY_MS, Prepared, Registry, Replay, Stop};
 use crate::soul::LogId;
 use crate::tlog::{Origin, Policy, SignedCheckpoint, TILE_WIDTH};
+use core::fmt;
 
 /// What to audit, and by whose keys.
 pub struct Request<'a> {

@@ -23,11 +23,15 @@ mod fsck;
 mod import;
 mod keygen;
 mod log;
+mod monitor;
+mod monitor_server;
+mod monitor_settings;
 mod registrar;
 mod resolve;
 mod run;
 mod serve;
 mod verify;
+mod verify_evidence;
 
 use std::process::ExitCode;
 
@@ -55,6 +59,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Replay everything that a log has published
     Audit(audit::AuditArgs),
+    /// Follow logs, replay them, and report what is wrong with them
+    Monitor(monitor::MonitorArgs),
     /// Check a data directory, and mend what can be proven
     Fsck(fsck::FsckArgs),
     /// Copy the data directory of a running node
@@ -112,6 +118,7 @@ fn dispatch(command: Command, out: &Output) -> CliResult<ExitCode> {
         Command::Demo(args) => demo::run(&args, out),
         Command::Serve(args) => serve::run(args).map(done).map_err(|error| CliError::failed(error.to_string())),
         Command::Audit(args) => audit::run(&args, out),
+        Command::Monitor(args) => monitor::run(&args, out),
         Command::Fsck(args) => fsck::run(&args, out),
         Command::Backup(args) => backup::run(&args, out),
         Command::Keygen(args) => keygen::run(&args, out).map(done),

@@ -85,6 +85,16 @@ pub(super) struct KnownFault {
     pub(super) what: String,
 }
 
+impl KnownFault {
+    pub(super) fn kind(&self) -> Kind {
+        if self.code.starts_with("trailer_") { Kind::BadTrailer } else { Kind::BadEntry }
+    }
+
+    pub(super) fn fact(&self) -> String {
+        format!("{} {}", self.index, self.code)
+    }
+}
+
 /// The memory, where it is kept, and what is told.
 pub(super) struct Ledger {
     pub(super) log: String,
@@ -99,10 +109,11 @@ impl Ledger {
         let saved = store.read(NAME)?;
         let memory = match &saved {
             None => Memory { v: 1, ..Memory::default() },
-            Some(bytes) => serde_json::from_slice(bytes)
-                .ok()
-                .filter(|memory: &Memory| memory.v == 1)
-                .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged", store.place(NAME))))?,
+            Some(bytes) => {
+                serde_json::from_slice(bytes).ok().filter(|memory: &Memory| memory.v == 1).ok_or_else(|| {
+                    io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged", store.place(NAME)))
+                })?
+            }
         };
         Ok(Self { log: log.into(), store, memory, now: UnixMillis::ZERO, saved: saved.unwrap_or_default() })
     }
@@ -191,6 +202,13 @@ impl Ledger {
         let claims = &mut self.memory.claims;
         if claims.iter().any(|claim| claim.by == by && claim.note == note) {
             return;
+        }
+        // A witness only appends: of what it showed the first tells since when, and the newest has all that is between.
+        let is_same = |claim: &Claim| by == By::Witness && claim.by == by && claim.name == name;
+        if claims.iter().filter(|claim| is_same(claim)).count() > 1
+            && let Some(newest) = claims.iter().rposition(is_same)
+        {
+            claims.remove(newest);
         }
         if claims.len() == MAX_CLAIMS {
             claims.remove(0);

@@ -14,9 +14,7 @@ use super::extra::{Extra, LinkExtra};
 use super::judge::{Request, verify};
 use super::verdict::Shown;
 use crate::hash::{Hash, sha256};
-use crate::merkle::{
-    Frontier, LeafIndex, ProofError, TreeSize, leaf_hash, verify_consistency, verify_inclusion,
-};
+use crate::merkle::{Frontier, LeafIndex, ProofError, TreeSize, leaf_hash, verify_consistency, verify_inclusion};
 use crate::registry::Replay;
 use crate::soul::{Body, LogId, Trailer};
 use crate::tlog::{NoteVerifier, Origin, Policy, VerifyError, Vkey, VkeyType};
@@ -294,7 +292,9 @@ impl fmt::Display for Conviction {
             Charge::Unsealed { last } => {
                 write!(f, "signed a tree whose last entry, {last}, is no trailer that covers what is before it")
             }
-            Charge::Entry { index, code, what, .. } => write!(f, "logged entry {index} against the rule `{code}`: {what}"),
+            Charge::Entry { index, code, what, .. } => {
+                write!(f, "logged entry {index} against the rule `{code}`: {what}")
+            }
         }
     }
 }

@@ -7,9 +7,7 @@ use super::evidence::Placed;
 use crate::ed25519::PublicKey;
 use crate::merkle::LeafIndex;
 use crate::registry::{LinkName, TrailerFault};
-use crate::soul::{
-    Body, Code, Link, LogId, ReadLink, Refusal, TRAILER_ENTRY_KIND, Trailer, check_link, newer_rules,
-};
+use crate::soul::{Body, Code, Link, LogId, ReadLink, Refusal, TRAILER_ENTRY_KIND, Trailer, check_link, newer_rules};
 
 /// A rule that is broken, and how.
 #[derive(Clone, PartialEq, Eq, Debug)]

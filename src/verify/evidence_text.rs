@@ -160,7 +160,8 @@ impl<'t> Lines<'t> {
     }
 
     fn code(&self, code: &str) -> Read<String> {
-        let is_code = (1..=MAX_CODE_LEN).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        let is_code =
+            (1..=MAX_CODE_LEN).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
         if is_code { Ok(code.into()) } else { Err(self.wrong("the word of a rule")) }
     }
 
