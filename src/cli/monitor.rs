@@ -156,7 +156,7 @@ fn rounds(
             })
         };
         let threads: Vec<_> = logs.into_iter().map(spawn).collect();
-        threads.into_iter().map(|thread| thread.join().expect("a round does not panic")).collect()
+        threads.into_iter().try_for_each(|thread| thread.join().expect("a round does not panic"))
     })
 }
 

@@ -55,7 +55,7 @@ impl Files<'_> {
         if let Some(broken) = broken_by_one(self.log_id, entry.index, &entry.entry) {
             return Ok(Some(self.bad_entry(broken.code, entry, None)));
         }
-        let mut before = self.earlier(&entry, replay);
+        let mut before = earlier(&entry, replay);
         if entry.entry.first() == Some(&TRAILER_ENTRY_KIND) {
             before.extend(self.trailers_before(entry.index)?);
         }
@@ -66,23 +66,6 @@ impl Files<'_> {
             }
         }
         self.bad_replay(fault)
-    }
-
-    /// Earlier entries beside which one may show to be wrong.
-    fn earlier(&self, entry: &Placed, replay: Option<&Replay>) -> Vec<LeafIndex> {
-        let Some(replay) = replay else { return Vec::new() };
-        let mut earlier: Vec<_> = entry.index.get().checked_sub(1).map(LeafIndex::new).into_iter().collect();
-        let Ok(link) = Link::parse_entry(&entry.entry) else { return earlier };
-        let name = LinkName::of(&link);
-        earlier.extend(replay.history().link_at(&name.identity, name.seqno).map(|link| link.index));
-        if let Some(Ok(Body::Genesis(genesis))) =
-            link.body().map(|body| Body::parse(link.header().link_type, Some(body)))
-            && let Some(holder) = genesis.name.as_deref().and_then(|name| replay.registry().name(name))
-            && let Some(state) = replay.registry().identity(&holder)
-        {
-            earlier.push(state.record.standing.genesis_index);
-        }
-        earlier
     }
 
     /// The trailers among the entries just before one.
@@ -164,6 +147,22 @@ impl Files<'_> {
         let proof = TlogProof::new(Some(extra), index, path, self.checkpoint.get().clone()).ok();
         Ok(proof.zip(genesis_path).map(|(proof, genesis_path)| NamedKey { vkey: vkey.clone(), proof, genesis_path }))
     }
+}
+
+/// Earlier entries beside which one may show to be wrong.
+fn earlier(entry: &Placed, replay: Option<&Replay>) -> Vec<LeafIndex> {
+    let Some(replay) = replay else { return Vec::new() };
+    let mut earlier: Vec<_> = entry.index.get().checked_sub(1).map(LeafIndex::new).into_iter().collect();
+    let Ok(link) = Link::parse_entry(&entry.entry) else { return earlier };
+    let name = LinkName::of(&link);
+    earlier.extend(replay.history().link_at(&name.identity, name.seqno).map(|link| link.index));
+    if let Some(Ok(Body::Genesis(genesis))) = link.body().map(|body| Body::parse(link.header().link_type, Some(body)))
+        && let Some(holder) = genesis.name.as_deref().and_then(|name| replay.registry().name(name))
+        && let Some(state) = replay.registry().identity(&holder)
+    {
+        earlier.push(state.record.standing.genesis_index);
+    }
+    earlier
 }
 
 /// Where the links of a chain are, in order.

@@ -20,7 +20,7 @@ use crate::encoding::UnixMillis;
 use crate::hash::Hash;
 use crate::merkle::TreeSize;
 use crate::soul::LogId;
-use crate::tlog::{NoteVerifier, Origin, Policy, SignedCheckpoint, TlogProof, VerifyError};
+use crate::tlog::{NoteVerifier, Origin, Policy, SignedCheckpoint, Timestamp, TlogProof, VerifyError};
 use crate::verify::{Evidence, Fork, MAX_AHEAD_SECONDS, NamedKey, OneSigned, log_keys, policy_of_keys};
 
 /// What there is to see in a round.
@@ -33,6 +33,14 @@ pub struct World<'a> {
     pub promises: Vec<(String, Vec<u8>)>,
     /// The clock.
     pub now: UnixMillis,
+}
+
+/// What a policy has against a checkpoint.
+#[derive(Default)]
+struct Verdict {
+    wrong: Option<String>,
+    quorum: Option<String>,
+    stale: Option<String>,
 }
 
 /// A log that is followed.
@@ -160,16 +168,24 @@ impl LogMonitor {
             }
         };
         self.ledger.condition(Kind::Unreachable, "", None);
-        let read = self.read(&note);
-        self.ledger.condition(Kind::BadCheckpoint, "", read.as_ref().err().cloned());
-        let Ok(served) = read else { return Ok(true) };
-        let Some(signed) = OneSigned::of(&served, &self.keys) else {
-            let text = "the log's keys did not sign the checkpoint that it shows".to_owned();
-            self.ledger.condition(Kind::BadCheckpoint, "", Some(text));
-            return Ok(true);
+        let served = self.read(&note).and_then(|served| {
+            let signed = OneSigned::of(&served, &self.keys);
+            let signed = signed.ok_or("the log's keys did not sign the checkpoint that it shows")?;
+            Ok((served, signed))
+        });
+        let judged = served.as_ref().map(|(served, _)| self.judge_policy(served, world.now));
+        let wrong = match judged {
+            Ok(verdict) => {
+                self.ledger.condition(Kind::Quorum, "", verdict.quorum);
+                self.ledger.condition(Kind::Stale, "", verdict.stale);
+                verdict.wrong
+            }
+            Err(error) => Some(error.clone()),
         };
-        self.judge_policy(&served, world.now);
-        self.compare(world, signed, true)?;
+        self.ledger.condition(Kind::BadCheckpoint, "", wrong);
+        if let Ok((_, signed)) = served {
+            self.compare(world, signed, true)?;
+        }
         Ok(true)
     }
 
@@ -182,32 +198,27 @@ impl LogMonitor {
     }
 
     /// Quorum and age.
-    fn judge_policy(&mut self, served: &SignedCheckpoint, now: UnixMillis) {
+    fn judge_policy(&self, served: &SignedCheckpoint, now: UnixMillis) -> Verdict {
         let policy = &self.settings.policy;
-        let (mut quorum, mut stale) = (None, None);
+        let (mut verdict, size) = (Verdict::default(), served.claim().size());
         match policy.verify_checkpoint(served) {
             Err(VerifyError::QuorumNotMet) => {
-                quorum = Some(format!("too few witnesses cosigned the tree of size {}", served.claim().size()));
+                verdict.quorum = Some(format!("too few witnesses cosigned the tree of size {size}"));
             }
-            Err(error) => {
-                let text = format!("the checkpoint does not hold: {error}");
-                self.ledger.condition(Kind::BadCheckpoint, "", Some(text));
-            }
+            Err(error) => verdict.wrong = Some(format!("the checkpoint does not hold: {error}")),
             Ok(accepted) if !policy.quorum().is_none() => {
                 let now = now.get() / 1000;
                 let oldest = now.saturating_sub(self.settings.stale_seconds);
                 let span = oldest..=now.saturating_add(MAX_AHEAD_SECONDS);
                 if !policy.quorum().is_met_within(accepted.cosigned(), &span) {
-                    let as_of = policy.quorum().as_of(accepted.cosigned()).map_or(0, |time| time.get());
+                    let as_of = policy.quorum().as_of(accepted.cosigned()).map_or(0, Timestamp::get);
                     let age = now.saturating_sub(as_of);
-                    let size = served.claim().size();
-                    stale = Some(format!("no quorum has cosigned for {age} seconds; the tree has {size} entries"));
+                    verdict.stale = Some(format!("no quorum has cosigned for {age} s; the tree has {size} entries"));
                 }
             }
             Ok(_) => {}
         }
-        self.ledger.condition(Kind::Quorum, "", quorum);
-        self.ledger.condition(Kind::Stale, "", stale);
+        verdict
     }
 
     /// Holds a tree that the log signed against the newest that was seen: it takes its place, or goes with it, or not.
@@ -390,7 +401,7 @@ impl LogMonitor {
             match signed {
                 Ok(signed) => self.ledger.claim(By::Promise, name, signed.to_string()),
                 Err(why) => {
-                    self.ledger.tell(Kind::BadPromise, name, format!("{name} is no proof of this log: {why}"), None)?
+                    self.ledger.tell(Kind::BadPromise, name, format!("{name} is no proof of this log: {why}"), None)?;
                 }
             }
         }

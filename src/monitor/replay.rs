@@ -129,8 +129,8 @@ impl LogMonitor {
         let Some(state) = &self.state else { return Ok(()) };
         let (size, grown) = (state.judged().get(), state.judged().get().saturating_sub(self.kept));
         if grown > 0 && (at_end || self.kept == 0 || grown >= KEEP_EVERY.max(size / 4)) {
-            state.keep(&Kept(&*self.ledger.store, REPLAY)).map_err(io::Error::other)?;
-            self.kept = size;
+            let is_kept = state.keep(&Kept(&*self.ledger.store, REPLAY)).map_err(io::Error::other)?;
+            self.kept = if is_kept { size } else { self.kept };
         }
         Ok(())
     }

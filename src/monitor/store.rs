@@ -37,7 +37,7 @@ pub trait Store: Send + Sync {
 pub struct DirStore {
     dir: PathBuf,
     /// It goes when the last clone is dropped.
-    _lock: Arc<File>,
+    lock: Arc<File>,
 }
 
 /// Values in memory, for simulations. Clones share them.
@@ -64,7 +64,7 @@ impl DirStore {
         fs::create_dir_all(dir).map_err(at)?;
         let lock = File::options().create(true).write(true).truncate(false).open(dir.join("lock")).map_err(at)?;
         match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { dir: dir.to_owned(), _lock: Arc::new(lock) }),
+            Ok(()) => Ok(Self { dir: dir.to_owned(), lock: Arc::new(lock) }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::InUse(dir.to_owned())),
             Err(error) => Err(at(error.into())),
         }
@@ -75,7 +75,7 @@ impl DirStore {
         let dir = self.dir.join(name);
         fs::create_dir_all(&dir)?;
         sync_dir(&self.dir)?;
-        Ok(Self { dir, _lock: Arc::clone(&self._lock) })
+        Ok(Self { dir, lock: Arc::clone(&self.lock) })
     }
 
     fn put(&self, name: &str, parts: &[&[u8]], durable: bool) -> io::Result<()> {

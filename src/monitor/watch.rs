@@ -200,7 +200,7 @@ impl<'a> Watcher<'a> {
         if self.list.names.is_empty() {
             return;
         }
-        for leaf in registry.committed().map().iter() {
+        for leaf in registry.committed().map() {
             let Leaf::Identity(state) = &leaf.payload else { continue };
             let standing = &state.record.standing;
             for name in standing.name.iter().chain(&standing.domains) {

@@ -17,7 +17,7 @@ use crate::hash::{Hash, sha256};
 use crate::merkle::{Frontier, LeafIndex, ProofError, TreeSize, leaf_hash, verify_consistency, verify_inclusion};
 use crate::registry::Replay;
 use crate::soul::{Body, LogId, Trailer};
-use crate::tlog::{NoteVerifier, Origin, Policy, VerifyError, Vkey, VkeyType};
+use crate::tlog::{NoteVerifier, Origin, Policy, PolicyLog, VerifyError, Vkey, VkeyType};
 
 /// The label under which a log's identity names its instant key (formats.md §1).
 pub const INSTANT_KEY_LABEL: &str = "instant-key";
@@ -100,14 +100,14 @@ pub fn convict(evidence: &Evidence, policy: &Policy) -> Result<Conviction, Doubt
 
 /// The keys of a log that a policy lists.
 pub fn log_keys(policy: &Policy, origin: &Origin) -> Vec<NoteVerifier> {
-    let keys = policy.logs().iter().map(|log| log.verifier());
+    let keys = policy.logs().iter().map(PolicyLog::verifier);
     keys.filter(|key| key.vkey().name() == origin.key_name()).cloned().collect()
 }
 
 /// A policy that believes these keys of logs, and asks for no witness.
 pub fn policy_of_keys(keys: &[NoteVerifier]) -> Policy {
-    let lines: String = keys.iter().map(|key| format!("log {}\n", key.vkey())).collect();
-    Policy::parse(format!("{lines}quorum none\n").as_bytes()).expect("keys of a policy make a policy")
+    let lines: Vec<_> = keys.iter().map(|key| format!("log {}\n", key.vkey())).collect();
+    Policy::parse(format!("{}quorum none\n", lines.concat()).as_bytes()).expect("keys of a policy make a policy")
 }
 
 struct Court<'p> {

@@ -21,13 +21,12 @@ pub struct Broken {
 /// What is wrong with an entry, whatever else the log holds.
 pub fn broken_by_one(log_id: LogId, index: LeafIndex, entry: &[u8]) -> Option<Broken> {
     match read(log_id, entry) {
-        Entry::LaterRules => None,
         Entry::Refused(refusal) => Some(Broken::link(&refusal)),
         Entry::NoTrailer => Some(Broken::trailer(TrailerFault::Malformed)),
         Entry::Trailer(trailer) if trailer.covers != index => {
             Some(Broken::trailer(TrailerFault::Covers(trailer.covers)))
         }
-        Entry::Trailer(_) => None,
+        Entry::LaterRules | Entry::Trailer(_) => None,
         Entry::Link(link) => check_read(&link, index).err().map(|refusal| Broken::link(&refusal)),
     }
 }

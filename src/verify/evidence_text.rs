@@ -121,7 +121,7 @@ impl<'t> Lines<'t> {
         // Not allocated ahead: the lines that are there bound it.
         let (mut entries, mut len) = (Vec::new(), 0);
         for _ in 0..count {
-            let entry = self.take("the base64 of an entry", |line| entry_bytes(line))?;
+            let entry = self.take("the base64 of an entry", entry_bytes)?;
             len += entry.len() + 2;
             if len > MAX_EVIDENCE_ENTRIES_LEN {
                 return Err(EvidenceError::Entries);

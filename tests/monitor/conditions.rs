@@ -106,7 +106,7 @@ fn a_stale_log() {
     assert_eq!(kinds(&sim.round(&files)), []);
     sim.now += 200_000;
     let report = only(sim.round(&files), Kind::Stale);
-    assert!(report.text.contains("for 3703 seconds"), "{}", report.text);
+    assert!(report.text.contains("for 3703 s;"), "{}", report.text);
     assert_eq!(kinds(&sim.round(&files)), []);
     let fresh = cosigned(&sim, &log);
     assert_eq!(kinds(&sim.round(&fresh)), [Kind::Resolved]);
@@ -154,6 +154,8 @@ fn a_witness_that_is_ahead_for_too_long() {
     let (mut log, mut alpha, _) = Log::with_agents();
     let mut sim = with_witness();
     let old = cosigned(&sim, &log);
+    // It is new when it is seen at last.
+    log.time += 650_000;
     log.act(&mut alpha);
     log.seal();
     let new = cosigned(&sim, &log);

@@ -120,7 +120,9 @@ fn add_checkpoint() {
     let lines = sim.desk.cosigned(&body).unwrap();
     let lines = parse_signature_lines(lines.as_bytes()).unwrap();
     let mut note = checkpoint(&log.files());
-    lines.into_iter().for_each(|line| note.add_signature(line).unwrap());
+    for line in lines {
+        note.add_signature(line).unwrap();
+    }
     assert!(is_cosigned(&note));
     assert_eq!(sim.desk.add_checkpoint(&body), Answer::Conflict(TreeSize::new(7)));
     let again = request(&log, 7);

@@ -33,7 +33,7 @@ fn signed(log: &Log, size: u64, signer: u8) -> OneSigned {
     OneSigned::parse(&note.to_string()).unwrap()
 }
 
-fn path(log: &Log, plan: soulchain::merkle::Plan) -> Vec<Hash> {
+fn path(log: &Log, plan: &soulchain::merkle::Plan) -> Vec<Hash> {
     let leaves = log.leaves();
     let node = |node: soulchain::merkle::NodeId| -> Result<Hash, ()> {
         let from = (node.index << node.level) as usize;
@@ -44,7 +44,7 @@ fn path(log: &Log, plan: soulchain::merkle::Plan) -> Vec<Hash> {
 
 fn placed(log: &Log, index: u64) -> Placed {
     let index = LeafIndex::new(index);
-    let path = path(log, inclusion_plan(index, TreeSize::new(log.next())).unwrap());
+    let path = path(log, &inclusion_plan(index, TreeSize::new(log.next())).unwrap());
     Placed { index, entry: log.entries[index.get() as usize].clone(), path }
 }
 
@@ -63,7 +63,7 @@ fn no_two_of_its_trees_are_a_fork() {
             old: signed(&log, old.get(), LOG_KEY),
             new: signed(&log, new.get(), LOG_KEY),
             prefix_root: root(&log.leaves()[..old.get() as usize]),
-            path: path(&log, consistency_plan(old, new).unwrap()),
+            path: path(&log, &consistency_plan(old, new).unwrap()),
             named: None,
         };
         assert_eq!(doubt(&Evidence::Fork(Box::new(fork.clone()))), Doubt::NoFork);
@@ -129,7 +129,7 @@ fn a_replay_of_it_finds_nothing() {
         index: LeafIndex::new(6),
         checkpoint: signed(&log, log.next(), LOG_KEY),
         size,
-        path: path(&log, consistency_plan(size, TreeSize::new(log.next())).unwrap()),
+        path: path(&log, &consistency_plan(size, TreeSize::new(log.next())).unwrap()),
         entries: Some(log.entries[..size.get() as usize].to_vec()),
     };
     assert_eq!(doubt(&Evidence::Replay(bad.clone())), Doubt::NotBroken);

@@ -125,7 +125,7 @@ impl Running {
     }
 
     fn next(&self) -> Value {
-        self.lines.recv_timeout(Duration::from_secs(60)).expect("a report")
+        self.lines.recv_timeout(Duration::from_mins(1)).expect("a report")
     }
 }
 
@@ -151,7 +151,7 @@ fn a_split_view_over_http() {
     let (reports, code) = once(&server.url, &state, &["--webhook", &server.url]);
     assert_eq!((kinds(&reports), code), (vec!["fork"], Some(1)));
     assert_eq!(reports[0]["severity"], "critical");
-    let posted: Value = serde_json::from_str(&server.posts.recv_timeout(Duration::from_secs(60)).unwrap()).unwrap();
+    let posted: Value = serde_json::from_str(&server.posts.recv_timeout(Duration::from_mins(1)).unwrap()).unwrap();
     assert_eq!(posted, reports[0]);
     let evidence = std::fs::read(reports[0]["evidence"].as_str().unwrap()).unwrap();
     check_under_log_key(&evidence);
