@@ -34,7 +34,8 @@ Examples:
 
 Reports are JSON, one a line, on standard output. Evidence lies in the state directory; `soulchain verify --evidence FILE
 --policy FILE` judges it, on any machine. The state remembers what the log has signed: keep it where its operator cannot
-change it. With --once the exit code is 1 where something is wrong that concerns the log.";
+change it. With --once the exit code is 1 where an alert, or worse, was
+reported.";
 
 /// Flags of `monitor`.
 #[derive(Debug, Args)]

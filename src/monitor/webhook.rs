@@ -4,7 +4,7 @@
 //! standard output are the ones that are not lost.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -25,6 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Webhook {
     queue: Option<SyncSender<Vec<u8>>>,
     dropped: Arc<AtomicU64>,
+    ending: Arc<AtomicBool>,
     worker: Option<JoinHandle<()>>,
 }
 
@@ -36,9 +37,11 @@ impl Webhook {
         let http = http.map_err(|error| error.to_string())?;
         let (queue, reports) = sync_channel(MAX_QUEUED);
         let dropped = Arc::new(AtomicU64::new(0));
-        let lost = Arc::clone(&dropped);
-        let worker = thread::Builder::new().name("webhook".into()).spawn(move || deliver(&http, &url, &reports, &lost));
-        Ok(Self { queue: Some(queue), dropped, worker: Some(worker.map_err(|error| error.to_string())?) })
+        let ending = Arc::new(AtomicBool::new(false));
+        let (lost, ends) = (Arc::clone(&dropped), Arc::clone(&ending));
+        let work = move || deliver(&http, &url, &reports, &lost, &ends);
+        let worker = thread::Builder::new().name("webhook".into()).spawn(work);
+        Ok(Self { queue: Some(queue), dropped, ending, worker: Some(worker.map_err(|error| error.to_string())?) })
     }
 
     /// Queues a report.
@@ -57,6 +60,7 @@ impl Webhook {
 
 impl Drop for Webhook {
     fn drop(&mut self) {
+        self.ending.store(true, Ordering::SeqCst);
         drop(self.queue.take());
         if let Some(worker) = self.worker.take() {
             let _ = worker.join();
@@ -64,18 +68,27 @@ impl Drop for Webhook {
     }
 }
 
-fn deliver(http: &reqwest::Client, url: &reqwest::Url, reports: &Receiver<Vec<u8>>, dropped: &AtomicU64) {
+fn deliver(
+    http: &reqwest::Client,
+    url: &reqwest::Url,
+    reports: &Receiver<Vec<u8>>,
+    dropped: &AtomicU64,
+    ending: &AtomicBool,
+) {
     let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return };
+    let mut is_away = false;
     while let Ok(report) = reports.recv() {
-        if !runtime.block_on(post(http, url, &report)) {
-            dropped.fetch_add(1, Ordering::Relaxed);
-        }
+        // At the end nobody waits for one who does not answer.
+        let is_ending = ending.load(Ordering::SeqCst);
+        let attempts = if is_ending { 1 } else { ATTEMPTS };
+        is_away = (is_ending && is_away) || !runtime.block_on(post(http, url, &report, attempts));
+        dropped.fetch_add(u64::from(is_away), Ordering::Relaxed);
     }
 }
 
-async fn post(http: &reqwest::Client, url: &reqwest::Url, report: &[u8]) -> bool {
+async fn post(http: &reqwest::Client, url: &reqwest::Url, report: &[u8], attempts: u32) -> bool {
     let mut pause = FIRST_PAUSE;
-    for attempt in 0..ATTEMPTS {
+    for attempt in 0..attempts {
         if attempt > 0 {
             tokio::time::sleep(pause).await;
             pause *= 2;

@@ -184,3 +184,19 @@ fn a_witness_that_is_down_is_not_one_that_disagrees() {
     sim.witnesses.0.insert(PREFIX.into(), files.0["checkpoint"].clone());
     assert_eq!(kinds(&sim.round(&files)), [Kind::Resolved]);
 }
+
+/// Of a log of another kind only that it appends is looked at.
+#[test]
+fn a_log_that_is_not_replayed() {
+    let kind = soulchain::monitor::LogKind::Plain;
+    let mut sim = Sim::of(soulchain::monitor::LogSettings { kind, ..settings() }, Desk::default());
+    let (mut log, _, _) = Log::with_agents();
+    for _ in 0..3 {
+        log.push_raw(b"anything".to_vec());
+        assert_eq!(kinds(&sim.round(&log.files())), []);
+    }
+    let (mut other, _, _) = Log::with_agents();
+    other.seal_after_acts(9);
+    let report = only(sim.round(&other.files()), Kind::Fork);
+    crate::check_under_log_key(&sim.evidence(&report));
+}

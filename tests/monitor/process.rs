@@ -278,3 +278,40 @@ fn evidence_that_needs_a_copy() {
     files.change("tile/entries/000.p/8", |bytes| *bytes.last_mut().unwrap() ^= 1);
     assert_eq!(judge(&files).1, Some(1));
 }
+
+/// Several logs in a settings file; of each its own reports.
+#[test]
+fn several_logs() {
+    let (mut log, mut alpha) = log_of_now();
+    let good = Server::start(&log);
+    log.push_raw(vec![7; 7]);
+    log.act(&mut alpha);
+    log.seal();
+    let bad = Server::start(&log);
+    bad.files.lock().unwrap().sign("log.example/other", LOG_KEY, log.next(), log.root());
+    let dir = tempfile::tempdir().unwrap();
+    let other = other_vkey();
+    let text = format!(
+        "state = {:?}\ninterval_seconds = 1\n[[log]]\nurl = {:?}\nvkey = {:?}\n[[log]]\nurl = {:?}\nvkey = {other:?}\n",
+        dir.path().join("state"),
+        good.url,
+        vkey(LOG_KEY),
+        bad.url,
+    );
+    let config = dir.path().join("monitor.toml");
+    std::fs::write(&config, text).unwrap();
+    let mut command = Command::new(BINARY);
+    let done = command.args(["monitor", "--once", "--config"]).arg(&config).output().unwrap();
+    let lines = String::from_utf8(done.stdout).unwrap();
+    let reports: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(!reports.is_empty(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert!(reports.iter().all(|report| report["log"] == "log.example/other"), "{lines}");
+    assert_eq!(done.status.code(), Some(1));
+}
+
+/// The log key's verifier key under another name.
+fn other_vkey() -> String {
+    use soulchain::tlog::Ed25519Signer;
+    let name = KeyName::parse("log.example/other").unwrap();
+    Ed25519Signer::from_seed(name, &[LOG_KEY; 32]).vkey().to_string()
+}
