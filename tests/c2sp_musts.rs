@@ -513,12 +513,12 @@ fn policy_names_are_octets() {
 /// 32 logs, witnesses and groups are supported at least.
 #[test]
 fn policy_limits() {
-    let mut text = String::new();
-    for n in 1..=32_u8 {
+    let lines = |n: u8| {
         let log = Ed25519Signer::from_seed(name("l"), &[n; 32]);
         let witness = Cosigner::ml_dsa_from_seed(name("w"), &[n; 32]).unwrap();
-        text += &format!("log {}\nwitness w{n} {}\ngroup g{n} any w{n}\n", log.vkey(), witness.vkey());
-    }
+        [format!("log {}\n", log.vkey()), format!("witness w{n} {}\ngroup g{n} any w{n}\n", witness.vkey())].concat()
+    };
+    let text: String = (1..=32).map(lines).collect();
     let policy = Policy::parse(format!("{text}quorum g32\n").as_bytes()).unwrap();
     assert_eq!((policy.logs().len(), policy.witnesses().len()), (32, 32));
 }

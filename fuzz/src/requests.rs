@@ -119,9 +119,9 @@ pub fn package(data: &[u8]) -> bool {
 pub fn packages() -> Vec<Vec<u8>> {
     let package = |entries: &[&[u8]], proof| {
         let package = Package::new(range(entries.len() as u64), entries.into(), vec![Hash::ZERO; proof]);
-        [&[entries.len() as u8 - 1], &*package.expect("a package in bounds").to_bytes()].concat()
+        [&[(entries.len() - 1) as u8], &*package.expect("a package in bounds").to_bytes()].concat()
     };
-    vec![package(&[b"a"], 0), package(&[b"ab", b"c", b"def"], 3), package(&[b"x"; 256], 63)]
+    vec![package(&[b"a"], 0), package(&[b"ab", b"c", b"def"], 3), package(&[&b"x"[..]; 256], 63)]
 }
 
 pub fn mirror_info(data: &[u8]) -> bool {

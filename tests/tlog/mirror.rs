@@ -187,7 +187,8 @@ fn packages_prove_their_entries() {
 
 #[test]
 fn mirrors_say_where_they_stand() {
-    for (size, next, ticket) in [(0, 0, &b""[..]), (20, 7, b"opaque"), ((1 << 53) - 1, 1, &[0xff; 65_535])] {
+    let longest = vec![0xff; MAX_TICKET_LEN];
+    for (size, next, ticket) in [(0, 0, &b""[..]), (20, 7, b"opaque"), ((1 << 53) - 1, 1, &longest)] {
         let info = MirrorInfo::new(TreeSize::new(size), LeafIndex::new(next), ticket.into()).unwrap();
         assert_eq!(MirrorInfo::parse(info.to_string().as_bytes()), Ok(info.clone()));
         assert_eq!((info.tree_size().get(), info.next_entry().get(), info.ticket()), (size, next, ticket));

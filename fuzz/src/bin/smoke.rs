@@ -60,7 +60,7 @@ fn drive(target: &Target, time: Duration) -> bool {
             }
         }
     }
-    println!("{:<12} {inputs:>10} inputs, {accepted:>8} accepted", target.name);
+    println!("{:<16} {inputs:>10} inputs, {accepted:>8} accepted", target.name);
     accepted > 0 || failure(target, "accepted no input but the seeds", &[])
 }
 
