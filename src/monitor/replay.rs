@@ -114,9 +114,9 @@ impl LogMonitor {
             let kept = State::read_kept(&Kept(&*self.ledger.store, REPLAY));
             self.state = match kept {
                 Ok(state) => state.filter(|state| *state.origin() == self.settings.origin),
-                // The log is replayed anew.
-                Err(StateError::Damaged(_)) => None,
-                Err(error) => return Err(io::Error::other(error)),
+                Err(error @ StateError::Io(..)) => return Err(io::Error::other(error)),
+                // Damaged, or not of this program: the log is replayed anew.
+                Err(_) => None,
             };
             self.kept = self.state.as_ref().map_or(0, |state| state.judged().get());
             self.replayed = TreeSize::new(self.kept);
