@@ -7,6 +7,7 @@
 //! - `cargo run --bin smoke -- 60` drives all targets for a minute each with a mutator of its own, on any compiler.
 //! - `cargo +nightly fuzz run note --features libfuzzer` drives one with coverage, for as long as one likes.
 
+mod evidence;
 mod requests;
 mod soul;
 mod tlog;
@@ -47,6 +48,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "body", run: soul::body, seeds: soul::bodies },
     Target { name: "jcs", run: soul::jcs, seeds: soul::values },
     Target { name: "trailer", run: soul::trailer, seeds: soul::trailers },
+    Target { name: "evidence", run: evidence::evidence, seeds: evidence::files },
     Target { name: "record", run: soul::record, seeds: soul::records },
 ];
 

@@ -75,7 +75,7 @@ impl Served {
     }
 
     /// The entries of a bundle, and what is wrong with it.
-    fn entries(&self) -> (Vec<&[u8]>, Option<TileFault>) {
+    pub(super) fn entries(&self) -> (Vec<&[u8]>, Option<TileFault>) {
         let mut rest = match self.bytes() {
             Ok(bytes) => Reader::new(bytes),
             Err(fault) => return (Vec::new(), Some(fault)),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::encoding::UnixMillis;
 use crate::hash::Hash;
 use crate::merkle::{LeafIndex, TreeSize};
-use crate::registry::{Fault, FaultReason, LinkName, TrailerFault};
+use crate::registry::{Fault, LinkName};
 use crate::tlog::{Origin, TileId, TileKind, TlogError, VerifyError};
 
 /// Something that an honest log would not show.
@@ -128,11 +128,7 @@ impl Finding {
         match self {
             Self::Checkpoint(fault) => fault.code(),
             Self::Tile { fault, .. } => fault.code(),
-            Self::Entry(fault) => match &fault.reason {
-                FaultReason::Link(refusal) => refusal.code().as_str(),
-                FaultReason::Late { .. } => "clock",
-                FaultReason::Trailer(fault) => trailer_code(fault),
-            },
+            Self::Entry(fault) => fault.reason.code(),
         }
     }
 
@@ -199,17 +195,6 @@ impl TileFault {
             Self::CutOff(_) => "bundle_cut_off",
             Self::Count { .. } => "bundle_count",
         }
-    }
-}
-
-const fn trailer_code(fault: &TrailerFault) -> &'static str {
-    match fault {
-        TrailerFault::Malformed => "trailer_malformed",
-        TrailerFault::FollowsTrailer => "trailer_follows_trailer",
-        TrailerFault::Covers(_) => "trailer_covers",
-        TrailerFault::LogTime(_) => "trailer_log_time",
-        TrailerFault::Identities(_) => "trailer_identities",
-        TrailerFault::MapRoot(_) => "trailer_map_root",
     }
 }
 

@@ -1,13 +1,10 @@
 //! The audit itself: checkpoint, what was seen before, entries in order, and what they come to.
 
-use core::fmt;
-use std::path::Path;
-
 use super::batch::Batch;
 use super::crew::Crew;
 use super::finding::{CheckpointFault, Finding, FindingView, TileFault};
 use super::source::{Source, SourceError};
-use super::state::{self, Noted, State, StateError};
+use super::state::{self, Keep, Noted, State, StateError};
 use super::tree::{Edge, continues};
 use crate::encoding::UnixMillis;
 use crate::hash::Hash;
@@ -15,6 +12,7 @@ use crate::merkle::{Frontier, LeafIndex, TreeSize};
 use crate::registry::{CLOCK_LEEWAY_MS, Prepared, Registry, Replay, Stop};
 use crate::soul::LogId;
 use crate::tlog::{Origin, Policy, SignedCheckpoint, TILE_WIDTH};
+use core::fmt;
 
 /// What to audit, and by whose keys.
 pub struct Request<'a> {
@@ -27,7 +25,7 @@ pub struct Request<'a> {
     /// Where an earlier audit of this log ended.
     pub resume: Option<State>,
     /// Where to keep what the next one needs.
-    pub keep: Option<&'a Path>,
+    pub keep: Option<&'a dyn Keep>,
     /// Entries after which that is done on the way; in a large log it is done less often.
     pub keep_every: u64,
     /// The auditor's clock.
@@ -43,6 +41,8 @@ pub enum Event<'e> {
     Found(&'e Finding),
     /// Something that an earlier audit had found.
     Known(&'e FindingView),
+    /// The next entry, before it is judged; what is found wrong with it is told after it.
+    Entry(LeafIndex, &'e Prepared),
     /// How many entries were taken, of how many.
     Progress(TreeSize, TreeSize),
 }
@@ -125,7 +125,15 @@ enum Tree {
 /// Audits a log: every hash, signature, rule and trailer that its checkpoint covers.
 ///
 /// An error says that the log could not be read to the end; what was found until then has been told.
-pub fn audit(mut request: Request<'_>, listen: &mut dyn FnMut(Event<'_>)) -> Result<Report, AuditError> {
+pub fn audit(request: Request<'_>, listen: &mut dyn FnMut(Event<'_>)) -> Result<Report, AuditError> {
+    follow(request, listen).map(|(report, _)| report)
+}
+
+/// The same, and hands back where it ended, if all that was judged is shown to be the tree of the checkpoint.
+pub fn follow(
+    mut request: Request<'_>,
+    listen: &mut dyn FnMut(Event<'_>),
+) -> Result<(Report, Option<State>), AuditError> {
     let note = request.source.checkpoint()?;
     let resume = request.resume.take();
     if let Some(state) = &resume {
@@ -137,7 +145,7 @@ pub fn audit(mut request: Request<'_>, listen: &mut dyn FnMut(Event<'_>)) -> Res
         Err(fault) => {
             listen(Event::Found(&Finding::Checkpoint(fault)));
             report.faults += 1;
-            return Ok(report);
+            return Ok((report, None));
         }
     };
     report.claim = Some((signed.claim().size(), signed.claim().root()));
@@ -151,8 +159,9 @@ pub fn audit(mut request: Request<'_>, listen: &mut dyn FnMut(Event<'_>)) -> Res
     if run.continues(seen)? {
         run.entries()?;
         run.finish()?;
+        return Ok(run.into_state());
     }
-    Ok(run.report)
+    Ok((run.report, None))
 }
 
 fn read_checkpoint(note: &[u8], origin: &Origin) -> Result<SignedCheckpoint, CheckpointFault> {
@@ -288,6 +297,7 @@ impl<'a, 'l> Run<'a, 'l> {
             return Ok(());
         }
         let is_trailer = entry.is_trailer();
+        (self.listen)(Event::Entry(self.replay.size().next_index(), &entry));
         match self.replay.push_prepared(entry) {
             Ok(sealed) => {
                 let count = if is_trailer { &mut self.report.trailers } else { &mut self.report.links };
@@ -372,13 +382,25 @@ impl<'a, 'l> Run<'a, 'l> {
         if is_proven && matches!(self.tree, Tree::Replayed) && self.write(path)? {
             return Ok(());
         }
-        let state = State::read(path)?;
+        let state = State::read_kept(path)?;
         let state = state.unwrap_or_else(|| State::new(self.request.origin.clone(), self.signed.clone()));
         state::write(path, &state.origin, &self.signed, &state.noted, &state.edge, &state.replay)?;
         Ok(())
     }
 
-    fn write(&self, path: &Path) -> Result<bool, AuditError> {
+    /// The state as of the checkpoint, where that is to be had.
+    fn into_state(self) -> (Report, Option<State>) {
+        let claimed = (self.size(), self.signed.claim().root());
+        let is_proven = matches!(self.tree, Tree::Replayed)
+            && (self.replay.size(), self.replay.root()) == claimed
+            && self.report.blind.is_none();
+        let edge = self.edge.with_leaves(self.leaves);
+        let (origin, seen, noted, replay) = (self.request.origin.clone(), self.signed, self.noted, self.replay);
+        let state = is_proven.then_some(State { origin, seen, noted, edge, replay });
+        (self.report, state)
+    }
+
+    fn write(&self, path: &dyn Keep) -> Result<bool, AuditError> {
         let edge = self.edge.with_leaves(self.leaves.clone());
         Ok(state::write(path, self.request.origin, &self.signed, &self.noted, &edge, &self.replay)?)
     }

@@ -49,6 +49,15 @@ pub(super) struct Noted {
     pub(super) findings: Vec<FindingView>,
 }
 
+/// Where a state is kept: one value, replaced whole or not at all, and durable once that is done.
+pub trait Keep: Sync {
+    /// What is kept; `None` where nothing is.
+    fn read(&self) -> Result<Option<Vec<u8>>, StateError>;
+
+    /// Keeps these bytes, one part after the other.
+    fn replace(&self, parts: &[&[u8]]) -> Result<(), StateError>;
+}
+
 /// Why there is no state.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -76,16 +85,25 @@ impl State {
 
     /// Reads a state; `None` where there is no such file.
     pub fn read(path: &Path) -> Result<Option<Self>, StateError> {
-        let bytes = match fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(StateError::Io(path.to_owned(), error)),
-        };
-        match Self::parse(&bytes) {
-            Ok(state) => Ok(Some(state)),
-            Err(Unread::Damaged) => Err(StateError::Damaged(path.to_owned())),
-            Err(Unread::Version(found)) => Err(StateError::Version(path.to_owned(), found)),
-        }
+        Self::read_kept(&path.to_owned()).map_err(|error| match error {
+            StateError::Damaged(_) => StateError::Damaged(path.to_owned()),
+            StateError::Version(_, found) => StateError::Version(path.to_owned(), found),
+            error => error,
+        })
+    }
+
+    /// Reads the state that is kept there; `None` where none is.
+    pub fn read_kept(keep: &dyn Keep) -> Result<Option<Self>, StateError> {
+        let Some(bytes) = keep.read()? else { return Ok(None) };
+        Self::parse(&bytes).map(Some).map_err(|unread| match unread {
+            Unread::Damaged => StateError::Damaged(PathBuf::new()),
+            Unread::Version(found) => StateError::Version(PathBuf::new(), found),
+        })
+    }
+
+    /// Keeps it; `false`, and nothing is done, while the replay is within a batch.
+    pub fn keep(&self, keep: &dyn Keep) -> Result<bool, StateError> {
+        write(keep, &self.origin, &self.seen, &self.noted, &self.edge, &self.replay)
     }
 
     /// The log.
@@ -96,6 +114,16 @@ impl State {
     /// The newest checkpoint that the log had signed.
     pub const fn seen(&self) -> &SignedCheckpoint {
         &self.seen
+    }
+
+    /// What was found so far, as it was told; more than [`MAX_NOTED`] are only counted.
+    pub const fn found(&self) -> u64 {
+        self.noted.count
+    }
+
+    /// The state of the log, and its past.
+    pub const fn replay(&self) -> &Replay {
+        &self.replay
     }
 
     /// How much of the log was judged.
@@ -147,7 +175,7 @@ fn version_of(bytes: &[u8]) -> Option<(u64, &[u8])> {
 
 /// Writes a state, whole or not at all; `false` while the replay is within a batch.
 pub(super) fn write(
-    path: &Path,
+    keep: &dyn Keep,
     origin: &Origin,
     seen: &SignedCheckpoint,
     noted: &Noted,
@@ -171,8 +199,23 @@ pub(super) fn write(
     w.raw(&replay);
     let bytes = w.into_bytes();
     let digest = sha256(&[&bytes]);
-    replace(path, &[&bytes, &digest]).map_err(|error| StateError::Io(path.to_owned(), error))?;
+    keep.replace(&[&bytes, &digest])?;
     Ok(true)
+}
+
+/// In a file.
+impl Keep for PathBuf {
+    fn read(&self) -> Result<Option<Vec<u8>>, StateError> {
+        match fs::read(self) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StateError::Io(self.clone(), error)),
+        }
+    }
+
+    fn replace(&self, parts: &[&[u8]]) -> Result<(), StateError> {
+        replace(self, parts).map_err(|error| StateError::Io(self.clone(), error))
+    }
 }
 
 fn replace(path: &Path, parts: &[&[u8]]) -> io::Result<()> {

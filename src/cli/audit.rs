@@ -12,10 +12,9 @@ use super::error::{CliError, CliResult};
 use super::output::{CARE, Output, mark};
 use super::progress::Bar;
 use super::time::readable;
-use super::trust::read_policy;
+use super::trust::{origin, policy_of, read_policy, source_of};
 use crate::audit::{
-    AuditError, Blind, DirSource, Event, FindingView, HttpSource, KEEP_EVERY, Report, Request, Source, SourceError,
-    State, audit,
+    AuditError, Blind, Event, FindingView, KEEP_EVERY, Keep, Report, Request, SourceError, State, audit,
 };
 use crate::client::now;
 use crate::log::{Directory, OriginFile, Progress};
@@ -78,14 +77,14 @@ pub(super) fn run(args: &AuditArgs, out: &Output) -> CliResult<ExitCode> {
     if trust.is_own_word {
         out.warn("the key is the one that the directory itself names: this shows no more than that it is consistent");
     }
-    let source = source(&args.log)?;
+    let source = source_of(&args.log)?;
     let resume = resume(args, &trust)?;
     let request = Request {
         source: &*source,
         policy: &trust.policy,
         origin: &trust.origin,
         resume,
-        keep: args.state.as_deref(),
+        keep: args.state.as_ref().map(|path| path as &dyn Keep),
         keep_every: KEEP_EVERY,
         now: now(),
         threads: args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
@@ -152,40 +151,6 @@ fn named_key(path: &Path) -> CliResult<String> {
     key.ok_or_else(|| CliError::usage(format!("{} names no key", path.display())))
 }
 
-fn policy_of(vkey: &str) -> CliResult<Policy> {
-    let policy = Policy::parse(format!("log {vkey}\nquorum none\n").as_bytes());
-    policy.map_err(|error| CliError::usage(format!("--vkey: {error}")))
-}
-
-/// The log that a policy means.
-fn origin(policy: &Policy, asked: Option<&str>) -> CliResult<Origin> {
-    let mut origins: Vec<&str> = policy.logs().iter().map(|log| log.verifier().vkey().name().as_str()).collect();
-    origins.sort_unstable();
-    origins.dedup();
-    let origin = match (asked, &origins[..]) {
-        (Some(asked), _) if origins.contains(&asked) => asked,
-        (Some(asked), _) => return Err(CliError::usage(format!("the policy has no key of the log {asked}"))),
-        (None, [only]) => only,
-        (None, []) => return Err(CliError::usage("the policy has no log")),
-        (None, _) => return Err(CliError::usage("the policy has several logs: say which with --origin")),
-    };
-    Origin::parse(origin).map_err(|error| CliError::usage(format!("{origin}: {error}")))
-}
-
-fn source(log: &str) -> CliResult<Box<dyn Source>> {
-    if log.contains("://") {
-        let source = HttpSource::new(log);
-        return Ok(Box::new(source.map_err(|error| CliError::usage(error.to_string()))?));
-    }
-    let path = Path::new(log);
-    if !path.is_dir() {
-        return Err(
-            CliError::usage(format!("{log}: no directory, and no URL")).hint("a URL begins with http:// or https://")
-        );
-    }
-    Ok(Box::new(DirSource::new(path)))
-}
-
 fn resume(args: &AuditArgs, trust: &Trust) -> CliResult<Option<State>> {
     let Some(path) = &args.state else { return Ok(None) };
     let state = State::read(path).map_err(|error| {
@@ -205,6 +170,7 @@ impl Teller<'_> {
         match event {
             Event::Found(finding) => self.tell(&finding.view(), false),
             Event::Known(known) => self.tell(known, true),
+            Event::Entry(..) => {}
             Event::Progress(entries, of) => self.bar.show(Progress { entries, of }),
         }
     }

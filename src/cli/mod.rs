@@ -24,11 +24,15 @@ mod fsck;
 mod import;
 mod keygen;
 mod log;
+mod monitor;
+mod monitor_server;
+mod monitor_settings;
 mod registrar;
 mod resolve;
 mod run;
 mod serve;
 mod verify;
+mod verify_evidence;
 mod witness;
 
 use std::process::ExitCode;
@@ -59,6 +63,8 @@ enum Command {
     Witness(witness::WitnessArgs),
     /// Replay everything that a log has published
     Audit(audit::AuditArgs),
+    /// Follow logs, replay them, and report what is wrong with them
+    Monitor(monitor::MonitorArgs),
     /// Check a data directory, and mend what can be proven
     Fsck(fsck::FsckArgs),
     /// Copy the data directory of a running node
@@ -117,6 +123,7 @@ fn dispatch(command: Command, out: &Output) -> CliResult<ExitCode> {
         Command::Serve(args) => serve::run(args).map(done).map_err(|error| CliError::failed(error.to_string())),
         Command::Witness(args) => witness::run(&args, out).map(done),
         Command::Audit(args) => audit::run(&args, out),
+        Command::Monitor(args) => monitor::run(&args, out),
         Command::Fsck(args) => fsck::run(&args, out),
         Command::Backup(args) => backup::run(&args, out),
         Command::Keygen(args) => keygen::run(&args, out).map(done),

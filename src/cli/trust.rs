@@ -7,8 +7,9 @@ use clap::Args;
 use super::args::{NodeArgs, read_file, write_file};
 use super::error::{CliError, CliResult};
 use super::output::Output;
+use crate::audit::{DirSource, HttpSource, Source};
 use crate::client::{Client, KnownLog, RelyingParty};
-use crate::tlog::{Policy, SignedCheckpoint};
+use crate::tlog::{Origin, Policy, SignedCheckpoint};
 use crate::wire::LogView;
 
 /// Which policy.
@@ -107,6 +108,42 @@ impl Trust {
 pub(super) fn read_policy(path: &Path) -> CliResult<Policy> {
     let policy = Policy::parse(&read_file(path)?);
     policy.map_err(|error| CliError::usage(format!("{}: {error}", path.display())))
+}
+
+/// A policy that believes one key of a log.
+pub(super) fn policy_of(vkey: &str) -> CliResult<Policy> {
+    let policy = Policy::parse(format!("log {vkey}\nquorum none\n").as_bytes());
+    policy.map_err(|error| CliError::usage(format!("--vkey: {error}")))
+}
+
+/// The log that a policy means.
+pub(super) fn origin(policy: &Policy, asked: Option<&str>) -> CliResult<Origin> {
+    let mut origins: Vec<&str> = policy.logs().iter().map(|log| log.verifier().vkey().name().as_str()).collect();
+    origins.sort_unstable();
+    origins.dedup();
+    let origin = match (asked, &origins[..]) {
+        (Some(asked), _) if origins.contains(&asked) => asked,
+        (Some(asked), _) => return Err(CliError::usage(format!("the policy has no key of the log {asked}"))),
+        (None, [only]) => only,
+        (None, []) => return Err(CliError::usage("the policy has no log")),
+        (None, _) => return Err(CliError::usage("the policy has several logs: say which with --origin")),
+    };
+    Origin::parse(origin).map_err(|error| CliError::usage(format!("{origin}: {error}")))
+}
+
+/// A log behind a URL, or in a directory.
+pub(super) fn source_of(log: &str) -> CliResult<Box<dyn Source>> {
+    if log.contains("://") {
+        let source = HttpSource::new(log);
+        return Ok(Box::new(source.map_err(|error| CliError::usage(error.to_string()))?));
+    }
+    let path = Path::new(log);
+    if !path.is_dir() {
+        return Err(
+            CliError::usage(format!("{log}: no directory, and no URL")).hint("a URL begins with http:// or https://")
+        );
+    }
+    Ok(Box::new(DirSource::new(path)))
 }
 
 /// A policy that believes the keys that a node names for itself, and asks for no witness.

@@ -12,6 +12,7 @@ use super::output::{CARE, Output, QUIET, mark};
 use super::record::{record_json, tell_record};
 use super::time::readable;
 use super::trust::read_policy;
+use super::verify_evidence;
 use crate::client::now;
 use crate::soul::Identity;
 use crate::tlog::{Policy, Timestamp};
@@ -22,6 +23,7 @@ Examples:
   soulchain verify act.tlog-proof --policy policy.txt
   soulchain verify *.tlog-proof --policy policy.txt --max-age 3600 --state
   soulchain verify scout.tlog-proof --policy policy.txt --name scout      a state, or that nobody has the name
+  soulchain verify --evidence fork.evidence --policy policy.txt           what a monitor found: does it convict the log?
 
 The policy says whom to believe: take it from elsewhere than from the log. Nothing is fetched.";
 
@@ -30,8 +32,14 @@ The policy says whom to believe: take it from elsewhere than from the log. Nothi
 #[command(after_help = EXAMPLES)]
 pub(super) struct VerifyArgs {
     /// Proof files; `-` is standard input
-    #[arg(required = true)]
+    #[arg(required_unless_present = "evidence")]
     files: Vec<PathBuf>,
+    /// Evidence against a log, to judge instead of proofs
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "max_age", "name", "identity", "origin", "state"])]
+    evidence: Option<PathBuf>,
+    /// A copy of the log, for evidence that needs one
+    #[arg(long, value_name = "DIR|URL", requires = "evidence")]
+    log: Option<String>,
     /// C2SP policy file
     #[arg(long, value_name = "FILE")]
     policy: PathBuf,
@@ -60,6 +68,9 @@ pub(super) struct Judged {
 
 pub(super) fn run(args: &VerifyArgs, out: &Output) -> CliResult<ExitCode> {
     let policy = read_policy(&args.policy)?;
+    if let Some(evidence) = &args.evidence {
+        return verify_evidence::run(evidence, &policy, args.log.as_deref(), out);
+    }
     let mut results = Vec::with_capacity(args.files.len());
     for file in &args.files {
         let proof = read_file(file)?;

@@ -102,6 +102,19 @@ impl Prepared {
         matches!(self.kind, PreparedKind::Trailer(_))
     }
 
+    /// The link as far as it was read; none where it is refused whatever the log holds, and of later rules.
+    pub fn link(&self) -> Option<&ReadLink> {
+        match &self.kind {
+            PreparedKind::Link(read) => read.as_ref().as_ref().ok().map(TriedLink::link),
+            _ => None,
+        }
+    }
+
+    /// The trailer, where it is one.
+    pub const fn trailer(&self) -> Option<&Trailer> {
+        if let PreparedKind::Trailer(Some(trailer)) = &self.kind { Some(trailer) } else { None }
+    }
+
     /// The link as it names itself, where it is one.
     pub const fn name(&self) -> Option<LinkName> {
         self.name

@@ -256,6 +256,17 @@ impl Replay {
     }
 }
 
+impl FaultReason {
+    /// The word for it: a code of formats.md §5 where a link breaks a rule, else one of a trailer's.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Link(refusal) => refusal.code().as_str(),
+            Self::Late { .. } => "clock",
+            Self::Trailer(fault) => fault.code(),
+        }
+    }
+}
+
 impl core::fmt::Display for FaultReason {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {

@@ -155,6 +155,20 @@ fn changes(identities: Vec<Arc<IdentityState>>, batch: Batch, office: &Arc<Offic
     changes
 }
 
+impl TrailerFault {
+    /// The word for it.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed => "trailer_malformed",
+            Self::FollowsTrailer => "trailer_follows_trailer",
+            Self::Covers(_) => "trailer_covers",
+            Self::LogTime(_) => "trailer_log_time",
+            Self::Identities(_) => "trailer_identities",
+            Self::MapRoot(_) => "trailer_map_root",
+        }
+    }
+}
+
 impl core::fmt::Display for TrailerFault {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {

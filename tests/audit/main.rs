@@ -11,7 +11,7 @@ mod log;
 mod resumed;
 mod twin;
 
-use soulchain::audit::{AuditError, Event, FindingView, Report, Request, Source, State, audit};
+use soulchain::audit::{AuditError, Event, FindingView, Keep, Report, Request, Source, State, audit};
 use soulchain::encoding::UnixMillis;
 use soulchain::tlog::{Origin, Policy};
 use std::path::Path;
@@ -46,12 +46,13 @@ pub(crate) fn audit_under(source: &dyn Source, policy: &Policy, state: Option<&P
 
 pub(crate) fn try_audit(source: &dyn Source, policy: &Policy, state: Option<&Path>) -> Result<Audited, AuditError> {
     let origin = Origin::parse(log::ORIGIN).unwrap();
+    let keep = state.map(Path::to_path_buf);
     let request = Request {
         source,
         policy,
         origin: &origin,
         resume: state.and_then(|path| State::read(path).unwrap()),
-        keep: state,
+        keep: keep.as_ref().map(|path| path as &dyn Keep),
         keep_every: 10,
         now: UnixMillis::new(log::START + 86_400_000),
         threads: 2,
@@ -60,6 +61,7 @@ pub(crate) fn try_audit(source: &dyn Source, policy: &Policy, state: Option<&Pat
     let report = audit(request, &mut |event| match event {
         Event::Found(finding) => found.push(finding.view()),
         Event::Known(finding) => known.push(finding.clone()),
+        Event::Entry(..) => {}
         Event::Progress(entries, of) => assert!(entries <= of),
     });
     let report = report?;

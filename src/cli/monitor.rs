@@ -1,0 +1,264 @@
+//! `soulchain monitor`: follows logs, and reports what is wrong with them.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::error::{CliError, CliResult};
+use super::key_dir::passphrase;
+use super::monitor_server::Server;
+use super::monitor_settings::{LogTable, MonitorSettings};
+use super::output::Output;
+use super::trust::{origin, policy_of, read_policy};
+use crate::audit::HttpSource;
+use crate::client::now;
+use crate::encoding::hex_encode;
+use crate::keyfile::KeyFile;
+use crate::monitor::{
+    Board, Desk, DirStore, Followed, HttpWitnesses, LogKind, LogMonitor, LogSettings, Report, Severity, Spool, Stop,
+    StoreError, WatchList, Webhook, run as follow,
+};
+use crate::tlog::{Cosigner, KeyName, NoteVerifier, Vkey};
+
+const EXAMPLES: &str = "\
+Examples:
+  soulchain monitor https://log.example --policy policy.txt --watch scout
+  soulchain monitor https://log.example --policy policy.txt --check act.tlog-proof --once
+  soulchain monitor --config monitor.toml --listen 127.0.0.1:9090 --webhook https://alerts.example/soulchain
+  soulchain monitor --config monitor.toml --cosign monitor.example/m1 --key monitor.key
+
+Reports are JSON, one a line, on standard output. Evidence lies in the state directory; `soulchain verify --evidence FILE
+--policy FILE` judges it, on any machine. The state remembers what the log has signed: keep it where its operator cannot
+change it. With --once the exit code is 1 where an alert, or worse, was
+reported.";
+
+/// Flags of `monitor`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct MonitorArgs {
+    /// URL that the log's routes begin with; further logs come from the settings file
+    #[arg(value_name = "URL", required_unless_present = "config")]
+    url: Option<String>,
+    /// Settings file: `[[log]]` tables, and the flags that are for all
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// State directory [default: ./soulchain-monitor]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// C2SP policy file: the log's key, and its witnesses with their URLs
+    #[arg(long, value_name = "FILE", conflicts_with = "vkey")]
+    policy: Option<PathBuf>,
+    /// The log's verifier key, where there is no policy
+    #[arg(long, value_name = "VKEY")]
+    vkey: Option<String>,
+    /// Which log, where the policy has several
+    #[arg(long, value_name = "NAME")]
+    origin: Option<String>,
+    /// The log's instant key, for proofs that are handed in
+    #[arg(long, value_name = "VKEY")]
+    instant_vkey: Option<String>,
+    /// Report on this name or identity; `*` is everybody
+    #[arg(long, value_name = "NAME|ID")]
+    watch: Vec<String>,
+    /// A proof that was given at once: report if the log does not keep to it
+    #[arg(long, value_name = "FILE")]
+    check: Vec<PathBuf>,
+    /// A directory where such proofs are handed in
+    #[arg(long, value_name = "DIR")]
+    spool: Option<PathBuf>,
+    /// Only watch that the log appends; entries are not read
+    #[arg(long)]
+    plain: bool,
+    /// Seconds between rounds [default: 10]
+    #[arg(long, value_name = "SECONDS")]
+    interval: Option<u64>,
+    /// Greatest age of the quorum's cosignatures, in seconds [default: 3600]
+    #[arg(long, value_name = "SECONDS")]
+    stale: Option<u64>,
+    /// Seconds within which the log shows what it promised, and what its witnesses have seen [default: 600]
+    #[arg(long, value_name = "SECONDS")]
+    patience: Option<u64>,
+    /// Post each report there
+    #[arg(long, value_name = "URL")]
+    webhook: Option<String>,
+    /// Serve `/metrics`, `/healthz`, and what is cosigned
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Cosign what was replayed without a fault, under this name
+    #[arg(long, value_name = "NAME", requires = "key")]
+    cosign: Option<String>,
+    /// The key file to cosign with (`soulchain keygen`)
+    #[arg(long, value_name = "FILE", requires = "cosign")]
+    key: Option<PathBuf>,
+    /// One round
+    #[arg(long)]
+    once: bool,
+    /// Threads that check entries [default: all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+pub(super) fn run(args: &MonitorArgs, out: &Output) -> CliResult<ExitCode> {
+    let settings = settings(args)?;
+    let store = DirStore::open(&settings.state).map_err(|error| match &error {
+        StoreError::InUse(_) => CliError::unavailable(error.to_string()).hint("stop that one first"),
+        _ => CliError::usage(error.to_string()),
+    })?;
+    let desk = Arc::new(Desk::new(cosigner(&settings, out)?));
+    let board = Arc::new(Board::default());
+    let webhook = settings.webhook.as_deref().map(Webhook::start).transpose();
+    let webhook = webhook.map_err(|error| CliError::usage(format!("--webhook: {error}")))?.map(Arc::new);
+    let logs: Vec<Followed> =
+        settings.log.iter().map(|table| followed(table, &settings, &store, &desk)).collect::<CliResult<_>>()?;
+    let stop = Stop::default();
+    let server = settings.listen.map(|listen| {
+        let dropped = webhook.clone().map(|webhook| move || webhook.dropped());
+        Server::start(listen, board.clone(), desk.clone(), Box::new(move || dropped.as_ref().map_or(0, |of| of())))
+    });
+    let server = server.transpose()?;
+    if let Some(server) = &server {
+        out.note(format_args!("listening at http://{}", server.address()));
+    }
+    stop_on_signal(&stop)?;
+    let sink = |report: &Report| {
+        out.line(serde_json::to_string(report).expect("a report is a map with text keys"));
+        if let Some(webhook) = &webhook {
+            webhook.send(report);
+        }
+    };
+    let done = rounds(logs, &sink, &board, &stop, args.once);
+    drop(server);
+    done.map_err(|error| CliError::unavailable(format!("the state cannot be kept: {error}")))?;
+    let is_bad = args.once && board.worst().is_some_and(|worst| worst >= Severity::Alert);
+    Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// A thread for each log; where one cannot go on, none does.
+fn rounds(
+    logs: Vec<Followed>,
+    sink: &(dyn Fn(&Report) + Sync),
+    board: &Board,
+    stop: &Stop,
+    is_once: bool,
+) -> std::io::Result<()> {
+    thread::scope(|scope| {
+        let spawn = |log| {
+            scope.spawn(move || {
+                let done = follow(log, &|report| sink(report), board, stop, is_once, &now);
+                if done.is_err() {
+                    stop.set();
+                }
+                done
+            })
+        };
+        let threads: Vec<_> = logs.into_iter().map(spawn).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().expect("a round does not panic"))
+    })
+}
+
+/// Settings from the file, overridden by flags.
+fn settings(args: &MonitorArgs) -> CliResult<MonitorSettings> {
+    let mut settings = args.config.as_deref().map_or_else(|| Ok(MonitorSettings::default()), MonitorSettings::load)?;
+    if let Some(url) = &args.url {
+        settings.log.push(LogTable {
+            url: url.clone(),
+            policy: args.policy.clone(),
+            vkey: args.vkey.clone(),
+            origin: args.origin.clone(),
+            instant_vkey: args.instant_vkey.clone(),
+            plain: args.plain,
+            watch: args.watch.clone(),
+            check: args.check.clone(),
+            spool: args.spool.clone(),
+        });
+    }
+    if settings.log.is_empty() {
+        return Err(CliError::usage("no log to follow").hint("name its URL, or a settings file with a [[log]] table"));
+    }
+    let set = |to: &mut u64, flag: Option<u64>| *to = flag.unwrap_or(*to);
+    set(&mut settings.interval_seconds, args.interval);
+    set(&mut settings.stale_seconds, args.stale);
+    set(&mut settings.patience_seconds, args.patience);
+    if let Some(state) = &args.state {
+        settings.state.clone_from(state);
+    }
+    settings.webhook = args.webhook.clone().or(settings.webhook);
+    settings.listen = args.listen.or(settings.listen);
+    settings.cosign = args.cosign.clone().or(settings.cosign);
+    settings.key = args.key.clone().or(settings.key);
+    settings.threads = args.threads.or(settings.threads);
+    Ok(settings)
+}
+
+fn followed(table: &LogTable, settings: &MonitorSettings, store: &DirStore, desk: &Arc<Desk>) -> CliResult<Followed> {
+    let policy = match (&table.policy, &table.vkey) {
+        (Some(path), _) => read_policy(path)?,
+        (None, Some(vkey)) => policy_of(vkey)?,
+        (None, None) => {
+            return Err(CliError::usage(format!("{}: say by whose key: a policy or a vkey", table.url))
+                .hint("take the log's key from elsewhere than from the log"));
+        }
+    };
+    let origin = origin(&policy, table.origin.as_deref())?;
+    let instant_keys = table.instant_vkey.iter().map(|text| instant_key(text)).collect::<CliResult<_>>()?;
+    let own = hex_encode(&origin.hash());
+    let store = store.under(&own).map_err(|error| CliError::file(&settings.state, error))?;
+    let log = LogSettings {
+        origin,
+        policy,
+        instant_keys,
+        kind: if table.plain { LogKind::Plain } else { LogKind::Soulchain },
+        stale_seconds: settings.stale_seconds,
+        patience_seconds: settings.patience_seconds,
+        watch: WatchList::of(table.watch.iter().map(String::as_str)),
+        threads: settings.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)),
+    };
+    let monitor = LogMonitor::open(log, Arc::new(store), desk.clone());
+    Ok(Followed {
+        monitor: monitor.map_err(|error| CliError::usage(format!("{}: {error}", table.url)))?,
+        source: Box::new(HttpSource::new(&table.url).map_err(|error| CliError::usage(error.to_string()))?),
+        witnesses: Box::new(HttpWitnesses::new().map_err(CliError::unavailable)?),
+        spool: Spool { files: table.check.clone(), dir: table.spool.clone() },
+        interval: Duration::from_secs(settings.interval_seconds),
+        desk: desk.clone(),
+    })
+}
+
+fn instant_key(text: &str) -> CliResult<NoteVerifier> {
+    let key = Vkey::parse(text).and_then(NoteVerifier::new);
+    key.map_err(|error| CliError::usage(format!("the instant key {text}: {error}")))
+}
+
+/// The key that cosigns, where that is asked for.
+fn cosigner(settings: &MonitorSettings, out: &Output) -> CliResult<Option<Cosigner>> {
+    let (Some(name), Some(path)) = (&settings.cosign, &settings.key) else { return Ok(None) };
+    let name = KeyName::parse(name).map_err(|error| CliError::usage(format!("{name}: {error}")))?;
+    let cosigner = Cosigner::from_seed(name, read_key(path)?.seed());
+    out.note(format_args!("cosigning as {}", cosigner.vkey()));
+    Ok(Some(cosigner))
+}
+
+fn read_key(path: &Path) -> CliResult<KeyFile> {
+    Ok(KeyFile::read(path, passphrase().as_ref())?.key)
+}
+
+/// SIGTERM and SIGINT end the rounds; one that is under way comes to its end.
+fn stop_on_signal(stop: &Stop) -> CliResult<()> {
+    let stop = stop.clone();
+    let (ready, is_ready) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+        runtime.block_on(async {
+            let Ok(stopped) = super::serve::stopped() else { return };
+            let _ = ready.send(());
+            stopped.await;
+            stop.set();
+        });
+    });
+    is_ready.recv().map_err(|_| CliError::unavailable("signals cannot be waited for"))
+}

@@ -1,0 +1,176 @@
+//! Cosigning what was replayed without a fault, and answering for it as a witness does (tlog-witness).
+//!
+//! The [`Desk`] is between those who ask and the rounds: it has what was cosigned, and takes checkpoints that a log offers
+//! before it publishes them. A cosignature is made by a round alone, after it has replayed to that size and has made it
+//! durable; of one log the sizes only grow, and each tree begins with the one before.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::log::{LogMonitor, World};
+use crate::encoding::hex_encode;
+use crate::hash::Hash;
+use crate::merkle::TreeSize;
+use crate::tlog::{AddCheckpointRequest, Cosigner, NoteVerifier, Origin, SignedCheckpoint, Timestamp, signature_lines};
+use crate::verify::OneSigned;
+
+/// Most checkpoints of one log that wait for a round.
+const MAX_OFFERS: usize = 4;
+
+/// What is cosigned, for all logs.
+#[derive(Default)]
+pub struct Desk {
+    cosigner: Option<Cosigner>,
+    logs: Mutex<BTreeMap<String, Cosigned>>,
+    offered: Condvar,
+}
+
+#[derive(Default)]
+struct Cosigned {
+    keys: Vec<NoteVerifier>,
+    /// With the log's signature and ours.
+    note: Option<SignedCheckpoint>,
+    offers: VecDeque<SignedCheckpoint>,
+}
+
+/// What `add-checkpoint` is answered with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// 200: signature lines.
+    Cosigned(String),
+    /// 409: the size that was cosigned last.
+    Conflict(TreeSize),
+    /// 503: it is replayed first.
+    NotYet,
+    /// 400, 403, 404 or 422.
+    Refused(u16, &'static str),
+}
+
+impl Desk {
+    /// A desk; without a cosigner it shows nothing and takes nothing.
+    pub fn new(cosigner: Option<Cosigner>) -> Self {
+        Self { cosigner, ..Self::default() }
+    }
+
+    /// What is shown at `<origin hash>/checkpoint`.
+    pub fn checkpoint(&self, origin_hash: &str) -> Option<String> {
+        self.logs().get(origin_hash)?.note.as_ref().map(ToString::to_string)
+    }
+
+    /// Judges an `add-checkpoint`; a checkpoint that is not replayed yet is taken up for the next round.
+    pub fn add_checkpoint(&self, body: &[u8]) -> Answer {
+        if self.cosigner.is_none() {
+            return Answer::Refused(404, "this monitor cosigns nothing");
+        }
+        let Ok(request) = AddCheckpointRequest::parse(body) else { return Answer::Refused(400, "not a request") };
+        let claim = request.checkpoint().claim();
+        let mut logs = self.logs();
+        let Some(log) = logs.get_mut(&hex_encode(&claim.origin().hash())) else {
+            return Answer::Refused(404, "this log is not followed");
+        };
+        if request.checkpoint().verify(&log.keys).is_err() {
+            return Answer::Refused(403, "not signed by a key of the log");
+        }
+        let (size, root) = log.tree();
+        if request.old_size() != size {
+            return Answer::Conflict(size);
+        }
+        if request.verify_consistency(&root).is_err() {
+            return Answer::Refused(422, "the proof does not hold");
+        }
+        if log.note.as_ref().is_some_and(|note| note.claim() == claim) {
+            drop(logs);
+            return self.cosigned(body).map_or(Answer::NotYet, Answer::Cosigned);
+        }
+        if !log.offers.contains(request.checkpoint()) {
+            if log.offers.len() == MAX_OFFERS {
+                log.offers.pop_front();
+            }
+            log.offers.push_back(request.checkpoint().clone());
+            self.offered.notify_all();
+        }
+        Answer::NotYet
+    }
+
+    /// The cosignature on the checkpoint of a request, once it was made.
+    pub fn cosigned(&self, body: &[u8]) -> Option<String> {
+        let (request, cosigner) = (AddCheckpointRequest::parse(body).ok()?, self.cosigner.as_ref()?);
+        let claim = request.checkpoint().claim();
+        let logs = self.logs();
+        let note = logs.get(&hex_encode(&claim.origin().hash()))?.note.as_ref().filter(|note| note.claim() == claim)?;
+        let ours = note.note().signatures().iter().filter(|line| line.key_id() == cosigner.vkey().id());
+        Some(signature_lines(&ours.cloned().collect::<Vec<_>>()))
+    }
+
+    /// Waits for the time of the next round, or until a log offers something.
+    pub fn wait(&self, origin: &Origin, timeout: Duration, is_over: impl Fn() -> bool) {
+        const SLICE: Duration = Duration::from_millis(100);
+        let (hash, mut waited) = (hex_encode(&origin.hash()), Duration::ZERO);
+        let mut logs = self.logs();
+        while waited < timeout && !is_over() && logs.get(&hash).is_none_or(|log| log.offers.is_empty()) {
+            let slice = SLICE.min(timeout.saturating_sub(waited));
+            logs = self.offered.wait_timeout(logs, slice).unwrap_or_else(PoisonError::into_inner).0;
+            waited += slice;
+        }
+    }
+
+    pub(super) fn restore(&self, origin: &Origin, keys: &[NoteVerifier], note: Option<&str>) {
+        let note = note.and_then(|note| SignedCheckpoint::parse(note.as_bytes()).ok());
+        let log = Cosigned { keys: keys.to_vec(), note, offers: VecDeque::new() };
+        if self.cosigner.is_some() {
+            self.logs().insert(hex_encode(&origin.hash()), log);
+        }
+    }
+
+    fn offers(&self, origin: &Origin) -> Vec<SignedCheckpoint> {
+        let mut logs = self.logs();
+        logs.get_mut(&hex_encode(&origin.hash())).map_or_else(Vec::new, |log| log.offers.drain(..).collect())
+    }
+
+    fn show(&self, origin: &Origin, note: SignedCheckpoint) {
+        if let Some(log) = self.logs().get_mut(&hex_encode(&origin.hash())) {
+            log.note = Some(note);
+        }
+    }
+
+    fn logs(&self) -> MutexGuard<'_, BTreeMap<String, Cosigned>> {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Cosigned {
+    fn tree(&self) -> (TreeSize, Hash) {
+        let none = (TreeSize::ZERO, crate::merkle::EMPTY_ROOT);
+        self.note.as_ref().map_or(none, |note| (note.claim().size(), note.claim().root()))
+    }
+}
+
+impl LogMonitor {
+    /// Checkpoints that the log offers before it publishes them: it signed them, so they count.
+    pub(super) fn take_offers(&mut self, world: &World<'_>) -> io::Result<()> {
+        for offer in self.desk.offers(&self.settings.origin) {
+            if let Some(signed) = OneSigned::of(&offer, &self.keys) {
+                self.compare(world, signed, false)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Cosigns the tree that was seen, if all of it was replayed and nothing was ever found.
+    pub(super) fn cosign(&mut self) -> io::Result<()> {
+        let desk = self.desk.clone();
+        let (Some(cosigner), Some(seen)) = (&desk.cosigner, &self.seen) else { return Ok(()) };
+        if !self.is_replayed || self.ledger.memory.is_guilty || !self.is_fresh() {
+            return Ok(());
+        }
+        let Some(time) = Timestamp::new(self.ledger.now.get() / 1000) else { return Ok(()) };
+        let mut note = seen.get().clone();
+        note.add_signature(cosigner.cosign(note.claim(), time)).map_err(io::Error::other)?;
+        self.ledger.memory.cosigned = Some(note.to_string());
+        self.ledger.save()?;
+        desk.show(&self.settings.origin, note);
+        Ok(())
+    }
+}

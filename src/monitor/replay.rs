@@ -1,0 +1,236 @@
+//! The part of a round that replays what the log has added, and what comes of it.
+
+use std::io;
+
+use super::copies::Copying;
+use super::log::{LogMonitor, World};
+use super::memory::KnownFault;
+use super::report::Kind;
+use super::store::Kept;
+use super::watch::Watcher;
+use crate::audit::{
+    AtCheckpoint, AuditError, Blind, CheckpointFault, Event, Finding, FindingView, KEEP_EVERY, Keep, Report, Request,
+    State, StateError, TileFault, follow,
+};
+use crate::encoding::UnixMillis;
+use crate::merkle::{LeafIndex, TreeSize};
+use crate::registry::{CLOCK_LEEWAY_MS, FaultReason, Replay};
+use crate::verify::OneSigned;
+
+const REPLAY: &str = "replay";
+
+/// What a replay found, to be sorted once it is known whether its entries are those of the checkpoint.
+#[derive(Default)]
+struct Found {
+    faults: Vec<KnownFault>,
+    missing: Option<String>,
+    wrong: Option<String>,
+    unsealed: Option<LeafIndex>,
+    clock: Option<String>,
+}
+
+impl LogMonitor {
+    /// Replays up to the tree that was seen.
+    pub(super) fn replay(&mut self, world: &World<'_>, read_before: u64) -> io::Result<()> {
+        let Some(seen) = self.seen.clone() else { return Ok(()) };
+        self.restore()?;
+        if self.state.as_ref().is_some_and(|state| state.judged() == seen.tree().0) {
+            self.is_replayed = true;
+            return self.tell_faults(world, &seen);
+        }
+        let list = self.settings.watch.clone();
+        let registry = self.state.as_ref().map(|state| state.replay().registry());
+        let mut watcher = Watcher::new(&list, registry);
+        let first = self.ledger.memory.judged.is_none();
+        let mut found = Found::default();
+        let followed = self.follow(world, &seen, first, &mut |event| match event {
+            Event::Entry(index, entry) => watcher.see(index, entry),
+            Event::Found(finding) => {
+                if let Finding::Entry(fault) = finding
+                    && matches!(fault.reason, FaultReason::Link(_))
+                {
+                    watcher.refused(fault.index);
+                }
+                found.take(finding, seen.tree().0);
+            }
+            Event::Known(view) => found.take_known(view, seen.tree().0),
+            Event::Progress(..) => {}
+        });
+        let (report, state) = match followed {
+            Ok(followed) => followed,
+            Err(AuditError::Source(error)) => {
+                self.unreadable(&error);
+                return Ok(());
+            }
+            Err(error) => return Err(io::Error::other(error)),
+        };
+        self.tell_files(&found, &report);
+        let Some(state) = state else { return self.stopped(&report, found) };
+        self.tell_clock(&found, &state, world.now, read_before, first);
+        if first {
+            watcher.tell_all_lookalikes(state.replay().registry(), &mut self.ledger);
+        } else if let Some(told) = self.ledger.memory.judged {
+            watcher.tell(told, state.replay(), &mut self.ledger);
+        }
+        self.ledger.memory.judged = Some(self.ledger.memory.judged.unwrap_or(0).max(state.judged().get()));
+        self.replayed = state.judged();
+        self.state = Some(state);
+        self.is_replayed = true;
+        if found.unsealed.is_some() {
+            self.tell_unsealed(world, &seen)?;
+        }
+        found.faults.into_iter().for_each(|fault| self.note_fault(fault));
+        self.tell_faults(world, &seen)
+    }
+
+    fn follow(
+        &mut self,
+        world: &World<'_>,
+        seen: &OneSigned,
+        first: bool,
+        listen: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(Report, Option<State>), AuditError> {
+        let store = self.ledger.store.clone();
+        let at = AtCheckpoint { source: world.source, note: seen.to_string().into_bytes() };
+        let source = Copying { source: &at, store: &*store };
+        let keep = Kept(&*store, REPLAY);
+        let request = Request {
+            source: &source,
+            policy: &self.own_policy,
+            origin: &self.settings.origin,
+            resume: self.state.take(),
+            // On the way only what nobody waits for is kept: later, events would be lost with a kill.
+            keep: first.then_some(&keep as &dyn Keep),
+            keep_every: KEEP_EVERY,
+            now: world.now,
+            threads: self.settings.threads,
+        };
+        follow(request, listen)
+    }
+
+    /// The audit as it was kept, where this monitor has none at hand.
+    fn restore(&mut self) -> io::Result<()> {
+        if self.state.is_none() {
+            let kept = State::read_kept(&Kept(&*self.ledger.store, REPLAY));
+            self.state = match kept {
+                Ok(state) => state.filter(|state| *state.origin() == self.settings.origin),
+                Err(error @ StateError::Io(..)) => return Err(io::Error::other(error)),
+                // Damaged, or not of this program: the log is replayed anew.
+                Err(_) => None,
+            };
+            self.kept = self.state.as_ref().map_or(0, |state| state.judged().get());
+            self.replayed = TreeSize::new(self.kept);
+        }
+        Ok(())
+    }
+
+    /// Keeps the audit where much was added since, or at the end.
+    pub(super) fn keep_replay(&mut self, at_end: bool) -> io::Result<()> {
+        let Some(state) = &self.state else { return Ok(()) };
+        let (size, grown) = (state.judged().get(), state.judged().get().saturating_sub(self.kept));
+        if grown > 0 && (at_end || self.kept == 0 || grown >= KEEP_EVERY.max(size / 4)) {
+            let is_kept = state.keep(&Kept(&*self.ledger.store, REPLAY)).map_err(io::Error::other)?;
+            self.kept = if is_kept { size } else { self.kept };
+        }
+        Ok(())
+    }
+
+    /// The replay did not come to the signed tree: nothing of it counts, and it begins again where it was kept.
+    fn stopped(&mut self, report: &Report, found: Found) -> io::Result<()> {
+        if let Some(Blind::Rules(stop)) = report.blind {
+            self.ledger.memory.is_guilty = true;
+            let text = format!("{}: from there on this monitor cannot judge", Blind::Rules(stop));
+            self.ledger.tell(Kind::LaterRules, &stop.index.to_string(), text, None)?;
+            // What stands before the policy is as wrong as it was.
+            if found.wrong.is_none() {
+                found.faults.into_iter().for_each(|fault| self.note_fault(fault));
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_files(&mut self, found: &Found, report: &Report) {
+        let missing = found.missing.clone();
+        let withheld = missing.map(|what| format!("{what}; {} entries could be judged", report.judged));
+        self.ledger.condition(Kind::Withheld, "files", withheld);
+        self.ledger.condition(Kind::BadFiles, "", found.wrong.clone());
+    }
+
+    fn tell_clock(&mut self, found: &Found, state: &State, now: UnixMillis, read_before: u64, first: bool) {
+        let log_time = state.replay().registry().log_time();
+        let is_behind = !first && log_time.saturating_add(CLOCK_LEEWAY_MS).get() < read_before;
+        let behind = is_behind.then(|| {
+            format!(
+                "a trailer that was not there at the last look bears the time {log_time}; the clock here says {now}"
+            )
+        });
+        self.ledger.condition(Kind::LogClock, "", found.clock.clone().or(behind));
+    }
+
+    fn tell_unsealed(&mut self, world: &World<'_>, seen: &OneSigned) -> io::Result<()> {
+        self.ledger.memory.is_guilty = true;
+        let (size, root) = seen.tree();
+        let evidence = self.files(world, seen).unsealed().ok().flatten();
+        let text = format!("the log signed a tree of size {size} that does not end with a trailer");
+        self.ledger.tell(Kind::Unsealed, &format!("{size} {root}"), text, evidence.as_ref())
+    }
+
+    /// Makes evidence of the faults that wait for it, and tells them.
+    fn tell_faults(&mut self, world: &World<'_>, seen: &OneSigned) -> io::Result<()> {
+        for fault in core::mem::take(&mut self.ledger.memory.faults) {
+            let replay: Option<&Replay> = self.state.as_ref().map(State::replay);
+            match self.files(world, seen).fault(&fault, replay) {
+                Err(_) => self.ledger.memory.faults.push(fault),
+                Ok(evidence) => {
+                    let text = format!("entry {} breaks the rule `{}`: {}", fault.index, fault.code, fault.what);
+                    self.ledger.tell(fault.kind(), &fault.fact(), text, evidence.as_ref())?;
+                }
+            }
+        }
+        let count = self.ledger.memory.fault_count;
+        if count > super::memory::MAX_FAULTS {
+            let text =
+                format!("more than {} entries break rules; no more are told one by one", super::memory::MAX_FAULTS);
+            self.ledger.tell(Kind::MoreFaults, "", text, None)?;
+        }
+        Ok(())
+    }
+}
+
+impl Found {
+    fn take(&mut self, finding: &Finding, size: TreeSize) {
+        match finding {
+            Finding::Entry(fault) => self.faults.push(KnownFault {
+                index: fault.index.get(),
+                size: match fault.reason {
+                    // It shows with the trailer after it.
+                    FaultReason::Late { .. } => size.get(),
+                    _ => fault.index.size_with().get(),
+                },
+                code: fault.reason.code().into(),
+                what: fault.reason.to_string(),
+            }),
+            Finding::Tile { tile, fault: TileFault::Missing } => {
+                self.missing.get_or_insert_with(|| format!("{tile} is not served"));
+            }
+            Finding::Tile { tile, fault } => {
+                self.wrong.get_or_insert_with(|| format!("{tile}: {fault}"));
+            }
+            Finding::Checkpoint(CheckpointFault::NotSealed(index)) => self.unsealed = Some(*index),
+            Finding::Checkpoint(fault @ CheckpointFault::Clock { .. }) => self.clock = Some(fault.to_string()),
+            Finding::Checkpoint(fault) => {
+                self.wrong.get_or_insert_with(|| fault.to_string());
+            }
+        }
+    }
+
+    /// A fault that an earlier run had found and that may not have been told.
+    fn take_known(&mut self, view: &FindingView, size: TreeSize) {
+        if let (Some(index), None) = (view.index, &view.tile)
+            && !view.code.starts_with("checkpoint_")
+        {
+            let size = if view.code == "clock" { size.get() } else { index + 1 };
+            self.faults.push(KnownFault { index, size, code: view.code.clone(), what: view.what.clone() });
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What is wrong for a while, and what witnesses show.
+
+use soulchain::encoding::UnixMillis;
+use soulchain::monitor::{Desk, Kind, World};
+use soulchain::tlog::{Cosigner, KeyName, Policy, SignedCheckpoint, Timestamp};
+
+use crate::forks::Gone;
+use crate::log::{Files, LOG_KEY, Log, ORIGIN, vkey};
+use crate::{Sim, check_evidence, kinds, only, settings, two_histories};
+
+const PREFIX: &str = "http://w.example";
+
+fn witness() -> Cosigner {
+    Cosigner::from_seed(KeyName::parse("w.example").unwrap(), &[50; 32])
+}
+
+fn policy_text() -> String {
+    format!("log {}\nwitness w {} {PREFIX}\nquorum w\n", vkey(LOG_KEY), witness().vkey())
+}
+
+fn with_witness() -> Sim {
+    let policy = Policy::parse(policy_text().as_bytes()).unwrap();
+    Sim::of(soulchain::monitor::LogSettings { policy, ..settings() }, Desk::default())
+}
+
+/// Cosigns what a log shows.
+fn cosign(files: &mut Files, seconds: u64) -> Vec<u8> {
+    files.change("checkpoint", |note| {
+        let mut signed = SignedCheckpoint::parse(note).unwrap();
+        signed.add_signature(witness().cosign(signed.claim(), Timestamp::new(seconds).unwrap())).unwrap();
+        *note = signed.to_string().into_bytes();
+    });
+    files.0["checkpoint"].clone()
+}
+
+/// A log that its witness has cosigned now.
+fn cosigned(sim: &Sim, log: &Log) -> Files {
+    let mut files = log.files();
+    cosign(&mut files, sim.now / 1000);
+    files
+}
+
+#[test]
+fn a_log_that_does_not_answer() {
+    let (log, _, _) = Log::with_agents();
+    let mut sim = Sim::new();
+    let world = World { source: &Gone, witnesses: &sim.witnesses, promises: Vec::new(), now: UnixMillis::new(sim.now) };
+    sim.monitor.round(&world).unwrap();
+    assert_eq!(kinds(sim.monitor.reports()), [Kind::Unreachable]);
+    sim.monitor.told().unwrap();
+    sim.restart();
+    assert_eq!(kinds(&sim.round(&log.files())), [Kind::Resolved]);
+}
+
+#[test]
+fn entries_that_are_withheld() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    let mut sim = Sim::new();
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+    log.act(&mut alpha);
+    log.seal();
+    let mut files = log.files();
+    files.0.retain(|path, _| !path.starts_with("tile/entries"));
+    let report = only(sim.round(&files), Kind::Withheld);
+    assert_eq!(report.evidence, None, "that something was not sent cannot be shown");
+    assert_eq!(kinds(&sim.round(&files)), []);
+    assert_eq!(sim.monitor.sizes().1.get(), 5);
+    sim.restart();
+    assert_eq!(kinds(&sim.round(&files)), []);
+    assert_eq!(kinds(&sim.round(&log.files())), [Kind::Resolved]);
+    assert_eq!(sim.monitor.sizes().1.get(), 7);
+}
+
+#[test]
+fn entries_that_are_not_those_of_the_tree() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    let mut sim = Sim::new();
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+    log.act(&mut alpha);
+    log.seal();
+    let mut files = log.files();
+    files.change("tile/entries/000.p/7", |bytes| *bytes.last_mut().unwrap() ^= 1);
+    let report = only(sim.round(&files), Kind::BadFiles);
+    assert_eq!(report.evidence, None, "files are not signed");
+    assert_eq!(kinds(&sim.round(&log.files())), [Kind::Resolved], "nothing of it was taken for the log's");
+}
+
+#[test]
+fn a_quorum_that_is_not_met() {
+    let (log, _, _) = Log::with_agents();
+    let mut sim = with_witness();
+    let good = cosigned(&sim, &log);
+    sim.witnesses.0.insert(PREFIX.into(), good.0["checkpoint"].clone());
+    assert_eq!(kinds(&sim.round(&log.files())), [Kind::Quorum]);
+    assert_eq!(kinds(&sim.round(&good)), [Kind::Resolved]);
+}
+
+#[test]
+fn a_stale_log() {
+    let (log, _, _) = Log::with_agents();
+    let mut sim = with_witness();
+    let files = cosigned(&sim, &log);
+    sim.witnesses.0.insert(PREFIX.into(), files.0["checkpoint"].clone());
+    assert_eq!(kinds(&sim.round(&files)), []);
+    sim.now += 3_500_000;
+    assert_eq!(kinds(&sim.round(&files)), []);
+    sim.now += 200_000;
+    let report = only(sim.round(&files), Kind::Stale);
+    assert!(report.text.contains("for 3703 s;"), "{}", report.text);
+    assert_eq!(kinds(&sim.round(&files)), []);
+    let fresh = cosigned(&sim, &log);
+    assert_eq!(kinds(&sim.round(&fresh)), [Kind::Resolved]);
+}
+
+#[test]
+fn a_clock_that_is_fast_or_slow() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    let mut sim = Sim::new();
+    log.act(&mut alpha);
+    log.time = sim.now + 400_000;
+    log.seal();
+    assert_eq!(kinds(&sim.round(&log.files())), [Kind::LogClock]);
+    sim.now += 10_000_000;
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+    log.act(&mut alpha);
+    log.seal();
+    assert_eq!(kinds(&sim.round(&log.files())), [], "told, and still so: what is new is hours old");
+    log.time = sim.now;
+    log.act(&mut alpha);
+    log.seal();
+    assert_eq!(kinds(&sim.round(&log.files())), [Kind::Resolved]);
+}
+
+#[test]
+fn a_witness_that_shows_another_tree() {
+    let (one, other) = two_histories();
+    let mut sim = with_witness();
+    let shown = cosigned(&sim, &one);
+    let mut hidden = other.files();
+    let note = cosign(&mut hidden, sim.now / 1000);
+    sim.witnesses.0.insert(PREFIX.into(), note);
+    // It is larger than what the log shows: it could be that the log is behind.
+    assert_eq!(kinds(&sim.round(&shown)), []);
+    let mut one = one;
+    one.seal_after_acts(3);
+    let grown = cosigned(&sim, &one);
+    let report = only(sim.round(&grown), Kind::WitnessDisagrees);
+    check_evidence(&sim.evidence(&report), &sim.settings.policy, &policy_text());
+    assert_eq!(kinds(&sim.round(&grown)), []);
+}
+
+#[test]
+fn a_witness_that_is_ahead_for_too_long() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    let mut sim = with_witness();
+    let old = cosigned(&sim, &log);
+    // It is new when it is seen at last.
+    log.time += 650_000;
+    log.act(&mut alpha);
+    log.seal();
+    let new = cosigned(&sim, &log);
+    sim.witnesses.0.insert(PREFIX.into(), new.0["checkpoint"].clone());
+    assert_eq!(kinds(&sim.round(&old)), []);
+    sim.now += 700_000;
+    let report = only(sim.round(&old), Kind::WitnessAhead);
+    assert_eq!(report.evidence, None);
+    assert_eq!(kinds(&sim.round(&old)), []);
+    assert_eq!(kinds(&sim.round(&new)), [Kind::Resolved]);
+}
+
+#[test]
+fn a_witness_that_is_down_is_not_one_that_disagrees() {
+    let (log, _, _) = Log::with_agents();
+    let mut sim = with_witness();
+    let files = cosigned(&sim, &log);
+    assert_eq!(kinds(&sim.round(&files)), [Kind::WitnessDown]);
+    sim.witnesses.0.insert(PREFIX.into(), log.files().0["checkpoint"].clone());
+    assert_eq!(kinds(&sim.round(&files)), [Kind::Resolved, Kind::WitnessBad], "its cosignature is missing");
+    let mut stranger = log.files();
+    stranger.sign(ORIGIN, LOG_KEY + 1, 5, log.root());
+    let note = cosign(&mut stranger, sim.now / 1000);
+    sim.witnesses.0.insert(PREFIX.into(), note);
+    assert_eq!(kinds(&sim.round(&files)), [], "the log's signature is missing");
+    sim.witnesses.0.insert(PREFIX.into(), files.0["checkpoint"].clone());
+    assert_eq!(kinds(&sim.round(&files)), [Kind::Resolved]);
+}
+
+/// Of a log of another kind only that it appends is looked at.
+#[test]
+fn a_log_that_is_not_replayed() {
+    let kind = soulchain::monitor::LogKind::Plain;
+    let mut sim = Sim::of(soulchain::monitor::LogSettings { kind, ..settings() }, Desk::default());
+    let (mut log, _, _) = Log::with_agents();
+    for _ in 0..3 {
+        log.push_raw(b"anything".to_vec());
+        assert_eq!(kinds(&sim.round(&log.files())), []);
+    }
+    let (mut other, _, _) = Log::with_agents();
+    other.seal_after_acts(9);
+    let report = only(sim.round(&other.files()), Kind::Fork);
+    crate::check_under_log_key(&sim.evidence(&report));
+}

@@ -1,0 +1,204 @@
+//! Entries and trailers that an honest log would not have.
+
+use soulchain::encoding::UnixMillis;
+use soulchain::merkle::LeafIndex;
+use soulchain::monitor::{Kind, Report};
+use soulchain::soul::{Body, LinkType, Seqno};
+use soulchain::verify::{Charge, Evidence};
+
+use crate::log::{Agent, BOTH, Log};
+use crate::{Sim, check_under_log_key, kinds, only};
+
+/// A log that does one thing wrong, and goes on; the report of it, and the kind of its evidence.
+fn check(kind: Kind, evidence: &str, code: &str, wrong: impl FnOnce(&mut Log, &mut Agent, &mut Agent)) -> Report {
+    let (mut log, mut alpha, mut beta) = Log::with_agents();
+    let mut sim = Sim::new();
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+    log.act(&mut alpha);
+    wrong(&mut log, &mut alpha, &mut beta);
+    log.act(&mut beta);
+    log.seal();
+    let report = only(sim.round(&log.files()), kind);
+    let file = sim.evidence(&report);
+    assert_eq!(Evidence::parse(&file).unwrap().kind(), evidence);
+    let conviction = check_under_log_key(&file);
+    assert!(conviction.to_string().contains(&format!("`{code}`")), "{conviction}");
+    assert_eq!(conviction.caveat().is_none(), evidence == "replay");
+    let Charge::Entry { index, .. } = conviction.charge() else { panic!("{conviction}") };
+    assert!(report.text.starts_with(&format!("entry {index} breaks the rule `{code}`")), "{}", report.text);
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+    sim.restart();
+    assert_eq!(kinds(&sim.round(&log.files())), [], "after a restart it is known");
+    report
+}
+
+#[test]
+fn a_rewritten_trailer() {
+    check(Kind::BadTrailer, "replay", "trailer_map_root", |log, _, _| {
+        let mut trailer = log.true_trailer();
+        trailer.map_root[0] ^= 1;
+        log.push_raw(trailer.to_bytes().into());
+    });
+}
+
+#[test]
+fn a_trailer_that_counts_wrong() {
+    check(Kind::BadTrailer, "replay", "trailer_identities", |log, _, _| {
+        let mut trailer = log.true_trailer();
+        trailer.identities += 1;
+        log.push_raw(trailer.to_bytes().into());
+    });
+}
+
+#[test]
+fn a_trailer_whose_time_runs_backwards() {
+    check(Kind::BadTrailer, "entry", "trailer_log_time", |log, _, _| {
+        let mut trailer = log.true_trailer();
+        trailer.log_time = UnixMillis::new(trailer.log_time.get() - 1000);
+        log.push_raw(trailer.to_bytes().into());
+    });
+}
+
+#[test]
+fn a_trailer_that_covers_something_else() {
+    check(Kind::BadTrailer, "entry", "trailer_covers", |log, _, _| {
+        let mut trailer = log.true_trailer();
+        trailer.covers = LeafIndex::new(trailer.covers.get() + 1);
+        log.push_raw(trailer.to_bytes().into());
+    });
+}
+
+#[test]
+fn two_trailers_in_a_row() {
+    check(Kind::BadTrailer, "entry", "trailer_follows_trailer", |log, _, _| {
+        log.seal();
+        let trailer = log.true_trailer();
+        log.push_raw(trailer.to_bytes().into());
+    });
+}
+
+#[test]
+fn an_entry_that_is_none() {
+    check(Kind::BadEntry, "entry", "malformed", |log, _, _| {
+        log.push_raw(vec![0x7b; 9]);
+    });
+    check(Kind::BadEntry, "entry", "malformed", |log, _, _| {
+        log.push_raw(Vec::new());
+    });
+}
+
+#[test]
+fn a_link_that_was_logged_twice() {
+    check(Kind::BadEntry, "entry", "conflict", |log, alpha, _| {
+        let link = log.link(alpha, 1, &Body::Action(None));
+        log.push(&link);
+        alpha.advance(&link);
+        log.push_raw(link.entry().to_vec());
+    });
+}
+
+#[test]
+fn a_second_link_of_a_seqno() {
+    check(Kind::BadEntry, "entry", "conflict", |log, alpha, _| {
+        let (one, mut before) = (log.link(alpha, 1, &Body::Action(None)), *alpha);
+        log.push(&one);
+        before.key = 2;
+        let two = log.link(&before, 2, &Body::Action(None));
+        log.push_raw(two.entry().to_vec());
+        alpha.advance(&one);
+    });
+}
+
+#[test]
+fn a_link_beyond_the_end_of_its_chain() {
+    check(Kind::BadEntry, "replay", "conflict", |log, _, beta| {
+        let link = log.link_with(beta, 3, &Body::Action(None), |header| header.seqno = Seqno::new(77));
+        log.push_raw(link.entry().to_vec());
+    });
+}
+
+#[test]
+fn a_name_given_twice() {
+    check(Kind::BadEntry, "entry", "name_taken", |log, _, _| {
+        let link = log.genesis(5, Some("alpha"), &[(5, BOTH)]);
+        log.push_raw(link.entry().to_vec());
+    });
+}
+
+#[test]
+fn a_link_by_a_key_of_somebody_else() {
+    check(Kind::BadEntry, "replay", "unauthorised", |log, alpha, _| {
+        let link = log.link(alpha, 3, &Body::Action(None));
+        log.push_raw(link.entry().to_vec());
+    });
+}
+
+#[test]
+fn a_genesis_with_a_wrong_signature() {
+    check(Kind::BadEntry, "entry", "bad_signature", |log, _, _| {
+        let mut entry = log.genesis(5, None, &[(5, BOTH)]).into_entry();
+        entry[280] ^= 1;
+        log.push_raw(entry);
+    });
+}
+
+#[test]
+fn a_late_link() {
+    check(Kind::BadEntry, "replay", "clock", |log, alpha, _| {
+        let link = log.link_with(alpha, 1, &Body::Action(None), |header| {
+            header.ctime = UnixMillis::new(header.ctime.get() + 3_600_000);
+        });
+        // It has its effect all the same.
+        log.push(&link);
+        alpha.advance(&link);
+    });
+}
+
+#[test]
+fn a_tree_without_a_trailer() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    let mut sim = Sim::new();
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+    log.act(&mut alpha);
+    let report = only(sim.round(&log.files()), Kind::Unsealed);
+    let conviction = check_under_log_key(&sim.evidence(&report));
+    assert!(conviction.caveat().is_some());
+    // Another such tree is another fact; a sealed one ends it.
+    log.act(&mut alpha);
+    assert_eq!(kinds(&sim.round(&log.files())), [Kind::Unsealed]);
+    log.seal();
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+}
+
+#[test]
+fn later_rules_are_not_judged() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    let registrar = log.registry.office().registrar.unwrap();
+    let curr = log.registry.identity(&registrar).unwrap().record.head.curr;
+    let registrar = Agent { identity: registrar, seqno: Seqno::FIRST, prev: curr, auth: curr, key: 10 };
+    let link = log.link_of(&registrar, 10, LinkType::Policy, br#"{"rules":2,"v":1}"#, |_| {});
+    log.push_raw(link.into_entry());
+    log.act(&mut alpha);
+    log.seal();
+    let mut sim = Sim::new();
+    let report = only(sim.round(&log.files()), Kind::LaterRules);
+    assert_eq!(report.evidence, None);
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+}
+
+/// A log that is all wrong is not a report an entry.
+#[test]
+fn many_faults() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    for _ in 0..80 {
+        log.push_raw(vec![9; 3]);
+    }
+    log.act(&mut alpha);
+    log.seal();
+    let mut sim = Sim::new();
+    let reports = sim.round(&log.files());
+    assert_eq!(reports.len() as u64, soulchain::monitor::MAX_FAULTS + 1);
+    assert_eq!(reports.last().unwrap().kind, Kind::MoreFaults);
+    sim.restart();
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+}

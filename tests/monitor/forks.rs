@@ -1,0 +1,169 @@
+//! Trees that do not go together.
+
+use soulchain::audit::{Source as _, SourceError, TileBytes};
+use soulchain::monitor::Kind;
+use soulchain::tlog::TileId;
+
+use crate::log::{LOG_KEY, Log, ORIGIN};
+use crate::{Sim, check_under_log_key, kinds, only, settings, two_histories};
+
+#[test]
+fn a_log_that_grows_is_nothing_to_tell() {
+    let mut sim = Sim::new();
+    let (mut log, mut alpha, _) = Log::with_agents();
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+    for _ in 0..3 {
+        log.act(&mut alpha);
+        log.seal();
+        assert_eq!(kinds(&sim.round(&log.files())), []);
+    }
+    assert_eq!(sim.monitor.sizes().1.get(), log.next());
+}
+
+#[test]
+fn a_split_view() {
+    let (one, other) = two_histories();
+    let mut sim = Sim::new();
+    assert_eq!(kinds(&sim.round(&one.files())), []);
+    let report = only(sim.round(&other.files()), Kind::Fork);
+    let conviction = check_under_log_key(&sim.evidence(&report));
+    assert!(conviction.to_string().contains("forked: it signed a tree of size 7"), "{conviction}");
+    assert_eq!(conviction.caveat(), None);
+    // It is told once, here and after a restart.
+    assert_eq!(kinds(&sim.round(&other.files())), []);
+    sim.restart();
+    assert_eq!(kinds(&sim.round(&other.files())), []);
+    assert_eq!(kinds(&sim.round(&one.files())), []);
+}
+
+#[test]
+fn another_root_at_the_same_size() {
+    let (one, mut beta) = {
+        let (mut one, mut alpha, beta) = Log::with_agents();
+        one.act(&mut alpha);
+        one.seal();
+        (one, beta)
+    };
+    let (mut other, _, _) = Log::with_agents();
+    other.act(&mut beta);
+    other.seal();
+    let mut sim = Sim::new();
+    assert_eq!(kinds(&sim.round(&one.files())), []);
+    let report = only(sim.round(&other.files()), Kind::Fork);
+    let conviction = check_under_log_key(&sim.evidence(&report));
+    assert!(conviction.to_string().contains("signed two trees of size 7"), "{conviction}");
+}
+
+/// It cannot be told from a copy that is behind, and an honest log may have one: so it is reported, and convicts nobody.
+#[test]
+fn an_older_checkpoint() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    let old = log.files();
+    log.act(&mut alpha);
+    log.seal();
+    let mut sim = Sim::new();
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+    let report = only(sim.round(&old), Kind::RolledBack);
+    assert_eq!(report.evidence, None);
+    assert_eq!(kinds(&sim.round(&old)), [], "it is told once");
+    sim.restart();
+    assert_eq!(kinds(&sim.round(&old)), []);
+    assert_eq!(kinds(&sim.round(&log.files())), [Kind::Resolved]);
+    assert_eq!(sim.monitor.conditions().count(), 0);
+}
+
+/// The tiles that show it are those of the tree before, which such a log no longer serves: the monitor has copies.
+#[test]
+fn an_older_checkpoint_of_another_history() {
+    let (one, mut other) = two_histories();
+    let mut larger = one;
+    larger.seal_after_acts(6);
+    let mut sim = Sim::new();
+    assert_eq!(kinds(&sim.round(&larger.files())), []);
+    let reports = sim.round(&other.files());
+    assert_eq!(kinds(&reports), [Kind::RolledBack, Kind::Fork], "{reports:#?}");
+    check_under_log_key(&sim.evidence(&reports[1]));
+    other.seal_after_acts(1);
+    assert_eq!(kinds(&sim.round(&other.files())), [Kind::Fork], "another tree is another fact");
+}
+
+/// A log of three bundles: tiles of more than one level, and a fork within a full one.
+#[test]
+fn a_split_of_a_larger_log() {
+    let grow = |first: usize| {
+        let (mut log, mut alpha, mut beta) = Log::with_agents();
+        for at in 0..300 {
+            log.act(if at < first { &mut alpha } else { &mut beta });
+        }
+        log.seal();
+        log
+    };
+    let (one, mut other) = (grow(300), grow(200));
+    other.seal_after_acts(400);
+    let mut sim = Sim::new();
+    assert_eq!(kinds(&sim.round(&one.files())), []);
+    let report = only(sim.round(&other.files()), Kind::Fork);
+    let evidence = sim.evidence(&report);
+    let parsed = soulchain::verify::Evidence::parse(&evidence).unwrap();
+    assert!(soulchain::verify::convict(&parsed, &settings().policy).is_ok());
+}
+
+/// A log that shows the new checkpoint and none of the tiles that would convict it.
+#[test]
+fn a_split_view_without_its_tiles() {
+    let (one, other) = two_histories();
+    let mut sim = Sim::new();
+    assert_eq!(kinds(&sim.round(&one.files())), []);
+    let mut files = one.files();
+    files.0.insert("checkpoint".into(), other.files().checkpoint().unwrap());
+    let report = only(sim.round(&files), Kind::Withheld);
+    assert_eq!(report.evidence, None);
+    // Once it shows them, or somebody else does, it is convicted.
+    let report = only(sim.round(&other.files()), Kind::Fork);
+    check_under_log_key(&sim.evidence(&report));
+}
+
+#[test]
+fn a_checkpoint_that_the_log_did_not_sign() {
+    let (one, other) = two_histories();
+    let mut sim = Sim::new();
+    assert_eq!(kinds(&sim.round(&one.files())), []);
+    let mut files = other.files();
+    files.sign(ORIGIN, LOG_KEY + 1, other.next(), other.root());
+    let report = only(sim.round(&files), Kind::BadCheckpoint);
+    assert_eq!(report.evidence, None);
+    files.0.insert("checkpoint".into(), b"nothing".to_vec());
+    assert_eq!(kinds(&sim.round(&files)), []);
+    files.sign("log.example/other", LOG_KEY, other.next(), other.root());
+    assert_eq!(kinds(&sim.round(&files)), []);
+    assert_eq!(kinds(&sim.round(&one.files())), [Kind::Resolved]);
+}
+
+/// What the tests of the audit do not need.
+impl Log {
+    pub(crate) fn seal_after_acts(&mut self, acts: usize) {
+        let mut agent =
+            self.found(60 + (self.next() % 50) as u8, None, &[(60 + (self.next() % 50) as u8, crate::log::BOTH)]);
+        for _ in 1..acts {
+            self.act(&mut agent);
+        }
+        self.seal();
+    }
+}
+
+/// A log that does not answer.
+pub(crate) struct Gone;
+
+impl soulchain::audit::Source for Gone {
+    fn checkpoint(&self) -> Result<Vec<u8>, SourceError> {
+        Err(SourceError::Io("log".into(), std::io::ErrorKind::NotConnected.into()))
+    }
+
+    fn tile(&self, _: TileId) -> Result<TileBytes, SourceError> {
+        Err(SourceError::Io("log".into(), std::io::ErrorKind::NotConnected.into()))
+    }
+
+    fn fetches_at_once(&self) -> usize {
+        1
+    }
+}
