@@ -24,17 +24,42 @@ use crate::storage::StorageError;
 /// Signs a checkpoint of this size and root; gives the note.
 pub type Sign = Arc<dyn Fn(TreeSize, &Hash) -> Vec<u8> + Send + Sync>;
 
-/// A log that is open. Cloning gives another handle on the same log.
+/// A log that is open. Cloning gives another handle on the same log. With the last handle it is closed.
 pub struct Engine<M: Machine> {
     shared: Arc<Shared<M>>,
-    threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
-    /// What has to live as long as the log is open: the lock of its directory.
-    kept: Arc<OnceLock<Box<dyn Any + Send + Sync>>>,
+    open: Arc<Open<M>>,
 }
 
 impl<M: Machine> Clone for Engine<M> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), threads: Arc::clone(&self.threads), kept: Arc::clone(&self.kept) }
+        Self { shared: Arc::clone(&self.shared), open: Arc::clone(&self.open) }
+    }
+}
+
+/// The threads of an open log.
+struct Open<M: Machine> {
+    shared: Arc<Shared<M>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// What has to live as long as the log is open: the lock of its directory.
+    kept: OnceLock<Box<dyn Any + Send + Sync>>,
+}
+
+impl<M: Machine> Open<M> {
+    fn close(&self) {
+        self.shared.pool.close();
+        // Whoever else closes it waits here.
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
+            // A thread that panicked has latched the engine; there is nothing left to wait for.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Else its threads would hold the files for ever, and the lock would be gone before them.
+impl<M: Machine> Drop for Open<M> {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -55,13 +80,14 @@ impl<M: Machine> Pending<M> {
 
 impl<M: Machine> Engine<M> {
     pub(crate) fn new(shared: Arc<Shared<M>>, threads: Vec<JoinHandle<()>>) -> Self {
-        Self { shared, threads: Arc::new(Mutex::new(threads)), kept: Arc::default() }
+        let open = Open { shared: Arc::clone(&shared), threads: Mutex::new(threads), kept: OnceLock::new() };
+        Self { shared, open: Arc::new(open) }
     }
 
     /// Keeps a value until the last handle is gone.
     pub fn keep(&self, value: Box<dyn Any + Send + Sync>) {
         // A second value would be a second directory, and there is one.
-        let _ = self.kept.set(value);
+        let _ = self.open.kept.set(value);
     }
 
     /// Queues a group of entries; at once an error if the pool is full.
@@ -193,13 +219,7 @@ impl<M: Machine> Engine<M> {
 
     /// Sequences what is queued, flushes, and stops. Returns when everything is on disk.
     pub fn close(&self) {
-        self.shared.pool.close();
-        // Whoever else closes it waits here.
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        for thread in threads.drain(..) {
-            // A thread that panicked has latched the engine; there is nothing left to wait for.
-            let _ = thread.join();
-        }
+        self.open.close();
     }
 }
 
