@@ -1,6 +1,5 @@
 //! A node's log and its witnesses, put together: what the feeder of `serve` works on.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,11 +95,13 @@ pub(super) fn feed(
     pace: Pace,
 ) -> Result<(Feeder<NodeLog>, watch::Receiver<Feeding>), Box<dyn std::error::Error + Send + Sync>> {
     node.engine().hold();
-    let mut places: BTreeMap<&str, Vec<(PolicyName, NoteVerifier)>> = BTreeMap::new();
+    let mut places: Vec<(&str, Vec<(PolicyName, NoteVerifier)>)> = Vec::new();
     for witness in witnesses.policy().witnesses() {
-        if let Some(url) = witness.url() {
-            let key = (witness.name().clone(), witness.verifier().clone());
-            places.entry(std::str::from_utf8(url)?).or_default().push(key);
+        let Some(url) = witness.url() else { continue };
+        let (url, key) = (std::str::from_utf8(url)?, (witness.name().clone(), witness.verifier().clone()));
+        match places.iter_mut().find(|(place, _)| *place == url) {
+            Some((_, keys)) => keys.push(key),
+            None => places.push((url, vec![key])),
         }
     }
     let reached: Result<Vec<_>, _> =
