@@ -17,6 +17,8 @@ use soulchain::witness::{Feeder, Feeding, Head, NoReply, Pace, Reply, Source, Tr
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+/// When everything begins.
+const EPOCH: u64 = 1_700_000_000;
 const ORIGIN: &str = "log.example/feeder";
 const PACE: Pace = Pace {
     interval: Duration::from_secs(1),
@@ -69,6 +71,7 @@ struct Log {
     origin: Origin,
     keys: Arc<[NoteVerifier]>,
     began: Instant,
+    was_witnessed: bool,
 }
 
 fn log_signer() -> Ed25519Signer {
@@ -89,6 +92,7 @@ impl Log {
             origin: Origin::parse(ORIGIN).unwrap(),
             keys: [key].into(),
             began: Instant::now(),
+            was_witnessed: false,
         }
     }
 
@@ -114,6 +118,12 @@ impl Source for Log {
     }
     fn log_keys(&self) -> &[NoteVerifier] {
         &self.keys
+    }
+    fn now_seconds(&self) -> u64 {
+        EPOCH + self.began.elapsed().as_secs()
+    }
+    fn was_witnessed(&self) -> bool {
+        self.was_witnessed
     }
     fn newest(&self) -> At {
         At(self.sizes.borrow().get())
@@ -157,6 +167,8 @@ enum Mood {
     Status(u16),
     /// Says that it is at this size, and shows what it has cosigned.
     Ahead(u64),
+    /// Gives a cosignature that it made an hour ago.
+    Old,
     WrongSignature,
     OthersSignature,
     Junk,
@@ -208,7 +220,7 @@ impl Double {
             media_type: media_type.into(),
             body: body.into_bytes(),
         };
-        let now = Timestamp::new(1_700_000_000 + self.began.elapsed().as_secs()).unwrap();
+        let now = Timestamp::new(EPOCH + self.began.elapsed().as_secs()).unwrap();
         let other = Cosigner::from_seed(self.cosigner.vkey().name().clone(), &[99; 32]);
         match state.mood {
             Mood::Status(status) => return reply(status, "text/plain", "no\n".into()),
@@ -216,6 +228,10 @@ impl Double {
             Mood::Junk => return reply(200, "text/plain", "hello\n".into()),
             Mood::OthersSignature => {
                 return reply(200, "text/plain", format!("{}\n", other.cosign(checkpoint.claim(), now)));
+            }
+            Mood::Old => {
+                let then = Timestamp::new(now.get() - 3_600).unwrap();
+                return reply(200, "text/plain", format!("{}\n", self.cosigner.cosign(checkpoint.claim(), then)));
             }
             Mood::WrongSignature => {
                 let line = self.cosigner.cosign(signed(3, 0).claim(), now);
@@ -274,9 +290,12 @@ struct Scene {
 
 /// A log of this size that is fed to three witnesses, two of which suffice.
 fn scene(size: u64, prepare: impl FnOnce(&[Double])) -> Scene {
+    scene_of(Log::of(size), prepare)
+}
+
+fn scene_of(log: Log, prepare: impl FnOnce(&[Double])) -> Scene {
     let witnesses: Vec<_> = (1..=3).map(Double::new).collect();
     prepare(&witnesses);
-    let log = Log::of(size);
     let mut text = format!("log {}\n", log_signer().vkey());
     for (n, witness) in (1..).zip(&witnesses) {
         text = format!("{text}witness w{n} {}\n", witness.cosigner.vkey());
@@ -343,10 +362,16 @@ async fn the_grace_waits_for_more_than_the_quorum_and_not_for_ever() {
         witnesses[0].set(Mood::Slow(100));
         witnesses[2].set(Mood::Slow(3_000));
     });
-    sleep(Duration::from_millis(900)).await;
+    // Before the first write all who can be reached are heard: here the slow one answers 409, and then cosigns.
+    sleep(Duration::from_millis(2_900)).await;
+    assert!(scene.log.state().published.is_empty() && !scene.log.state().admits);
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(cosigners(&scene.log.state().published[0].1, &scene.policy), ["w1", "w2", "w3"]);
+    // From then on the quorum and a moment suffice.
+    scene.log.grow(9);
+    sleep(Duration::from_millis(2_500)).await;
     let published = scene.log.state().published.clone();
-    assert_eq!(cosigners(&published[0].1, &scene.policy), ["w1", "w2"]);
-    assert_eq!(published[0].0, Duration::from_millis(300));
+    assert_eq!(cosigners(&published[1].1, &scene.policy), ["w1", "w2"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -414,6 +439,41 @@ async fn writes_are_taken_once_those_who_are_silent_could_not_have_cosigned_a_la
     sleep(Duration::from_mins(1)).await;
     assert!(scene.log.state().admits, "a witness that does not know the log has not cosigned it");
     assert!(scene.log.state().published.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_was_witnessed_is_not_cleared_by_those_who_do_not_list_it() {
+    let unlisted = |witnesses: &[Double]| {
+        witnesses[0].set(Mood::Status(404));
+        witnesses[1].set(Mood::Status(404));
+    };
+    let never = scene(7, unlisted);
+    sleep(Duration::from_secs(30)).await;
+    assert!(never.log.state().admits);
+    let before = scene_of(Log { was_witnessed: true, ..Log::of(7) }, unlisted);
+    sleep(Duration::from_secs(30)).await;
+    assert!(!before.log.state().admits);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_witness_that_does_not_list_the_log_is_asked_what_it_remembers() {
+    let scene = scene(7, |witnesses| {
+        witnesses[1].set(Mood::Status(404));
+        witnesses[1].state.lock().unwrap().cosigned = Some(signed(12, 0));
+    });
+    assert_eq!(scene.feeder.await.unwrap().unwrap_err().witness.to_string(), "w2");
+    assert!(!scene.log.state().admits);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cosignature_of_long_ago_says_nothing_of_now() {
+    let scene = scene(7, |witnesses| {
+        for witness in &witnesses[..2] {
+            witness.set(Mood::Old);
+        }
+    });
+    sleep(Duration::from_secs(30)).await;
+    assert!(scene.log.state().published.is_empty() && !scene.log.state().admits);
 }
 
 #[tokio::test(start_paused = true)]

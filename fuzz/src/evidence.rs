@@ -5,9 +5,7 @@ use soulchain::merkle::{LeafIndex, TreeSize};
 use soulchain::tlog::{
     Checkpoint, Ed25519Signer, KeyName, NoteSigner as _, Origin, Policy, TlogProof, Vkey, sign_checkpoint,
 };
-use soulchain::verify::{
-    BadEntry, BadReplay, Evidence, Fork, NamedKey, OneSigned, Placed, Unsealed, convict,
-};
+use soulchain::verify::{BadEntry, BadReplay, Evidence, Fork, NamedKey, OneSigned, Placed, Unsealed, convict};
 
 const ORIGIN: &str = "log.example/soul1";
 

@@ -19,13 +19,15 @@ const WITNESS_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct NodeLog {
     node: Node,
     keys: Arc<[NoteVerifier]>,
+    was_witnessed: bool,
 }
 
 impl NodeLog {
     fn new(node: Node) -> Self {
         let logs = node.witnesses().into_iter().flat_map(|witnesses| witnesses.policy().logs());
         let keys = logs.map(|log| log.verifier().clone()).collect();
-        Self { node, keys }
+        let was_witnessed = node.published().is_some_and(|published| node.is_witnessed(&published));
+        Self { node, keys, was_witnessed }
     }
 }
 
@@ -49,6 +51,14 @@ impl Source for NodeLog {
 
     fn log_keys(&self) -> &[NoteVerifier] {
         &self.keys
+    }
+
+    fn now_seconds(&self) -> u64 {
+        crate::clock::now().get() / 1_000
+    }
+
+    fn was_witnessed(&self) -> bool {
+        self.was_witnessed
     }
 
     fn newest(&self) -> Arc<View> {

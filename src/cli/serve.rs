@@ -81,7 +81,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), ServeError> {
         views: settings.view_store()?,
     };
     let (node, recovery) = Node::open(options)?;
-    let node = with_witnesses(node, settings.policy.as_deref())?;
+    let node = with_witnesses(node, &settings.data, settings.policy.as_deref())?;
     announce(&node, &recovery);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(serve_node(node.clone(), &settings));
@@ -93,8 +93,18 @@ pub(super) fn run(args: ServeArgs) -> Result<(), ServeError> {
 }
 
 /// The node with the witnesses of its policy file, if it has one.
-fn with_witnesses(node: Node, policy: Option<&Path>) -> Result<Node, ServeError> {
+fn with_witnesses(node: Node, data: &Path, policy: Option<&Path>) -> Result<Node, ServeError> {
     let Some(path) = policy else { return Ok(node) };
+    let contradiction = data.join(CONTRADICTION);
+    if contradiction.exists() {
+        return Err(format!(
+            "{} holds a checkpoint that this log's key has signed and that this directory did not have: another copy of \
+             the log is running, or this one is an old one. Restore the newer directory. Delete the file only if you know \
+             that this directory has what it says",
+            contradiction.display()
+        )
+        .into());
+    }
     let in_file = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let file = read_file(path).map_err(|error| in_file(&error))?;
     let witnesses = WitnessPolicy::parse(&file, node.origin(), &node.log_vkeys()).map_err(|error| in_file(&error))?;
@@ -151,8 +161,36 @@ async fn serve_node(node: Node, settings: &Settings) -> Result<(), ServeError> {
     let ended = running.until(stopped).await;
     tracing::info!("stopping: requests are brought to their end");
     running.stop().await?;
+    if let Err(Ended::Contradicted(contradiction)) = &ended {
+        let path = settings.data.join(CONTRADICTION);
+        std::fs::write(&path, contradiction.checkpoint.note().as_str())?;
+        tracing::error!(path = %path.display(), "what the witness shows is kept: while it is there the node does not start");
+    }
     Ok(ended?)
 }
+
+/// Where the checkpoint of another log of this name is kept that a witness has shown.
+const CONTRADICTION: &str = "contradiction";
+
+/// Why a node ends by itself.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// A witness has shown a checkpoint that this log has signed and does not have.
+    Contradicted(Contradiction),
+    /// What publishes has ended without saying why.
+    Broken,
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Contradicted(contradiction) => contradiction.fmt(f),
+            Self::Broken => f.write_str("publishing has ended unexpectedly: the lines above say why"),
+        }
+    }
+}
+
+impl std::error::Error for Ended {}
 
 /// A node that answers requests.
 pub(super) struct Running {
@@ -192,13 +230,15 @@ impl Running {
     }
 
     /// Waits until it is told to stop, or until a witness shows that the log must not go on.
-    pub(super) async fn until(&mut self, stopped: impl Future<Output = ()>) -> Result<(), Contradiction> {
+    pub(super) async fn until(&mut self, stopped: impl Future<Output = ()>) -> Result<(), Ended> {
         tokio::pin!(stopped);
         tokio::select! {
             () = &mut stopped => Ok(()),
             ended = &mut self.publisher => {
-                if let Ok(Err(contradiction)) = ended {
-                    return Err(contradiction);
+                match ended {
+                    Ok(Ok(())) => {}
+                    Ok(Err(contradiction)) => return Err(Ended::Contradicted(contradiction)),
+                    Err(_) => return Err(Ended::Broken),
                 }
                 // It ended with the engine, which serves reads as long as it is let.
                 stopped.await;

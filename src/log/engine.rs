@@ -50,8 +50,11 @@ impl<M: Machine> Open<M> {
         // Whoever else closes it waits here.
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         for thread in threads.drain(..) {
-            // A thread that panicked has latched the engine; there is nothing left to wait for.
-            let _ = thread.join();
+            // Whoever drops the last handle from a waker may be one of them: it ends by itself.
+            if thread.thread().id() != std::thread::current().id() {
+                // A thread that panicked has latched the engine; there is nothing left to wait for.
+                let _ = thread.join();
+            }
         }
     }
 }

@@ -141,15 +141,13 @@ pub fn open<M: Machine>(
         last_batch: None,
     };
     let flush_shared = Arc::clone(&shared);
-    let threads = [
-        std::thread::Builder::new().name("soulchain-sequencer".into()).spawn(move || sequencer.run()),
-        std::thread::Builder::new()
-            .name("soulchain-flush".into())
-            .spawn(move || run_flushes(&flush_shared, flusher, &inbox)),
-    ];
-    let threads: Result<Vec<_>, _> = threads.into_iter().collect();
-    let threads = threads.map_err(|e| StorageError::io("start", "a thread", e))?;
-    Ok((Engine::new(shared, threads), recovery))
+    let failed = |e| StorageError::io("start", "a thread", e);
+    let thread = |name: &str| std::thread::Builder::new().name(name.into());
+    let flushing = thread("soulchain-flush").spawn(move || run_flushes(&flush_shared, flusher, &inbox));
+    // The first one ends when the second one does not begin: nobody is left to send it work.
+    let flushing = flushing.map_err(failed)?;
+    let sequencing = thread("soulchain-sequencer").spawn(move || sequencer.run()).map_err(failed)?;
+    Ok((Engine::new(shared, vec![sequencing, flushing]), recovery))
 }
 
 pub(crate) fn read_manifest(blobs: &dyn Blobs) -> Result<Manifest, OpenError> {

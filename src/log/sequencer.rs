@@ -64,6 +64,8 @@ pub(crate) struct FlushQueue {
     first_unflushed: Option<Instant>,
     /// Who waits for a flush up to the frame of this number.
     waiting: Vec<(u64, oneshot::Sender<Result<(), StorageError>>)>,
+    /// A flush has ended without its end: what it took with it is in the journal, and no later one may pass it.
+    given_up: bool,
 }
 
 impl FlushQueue {
@@ -75,6 +77,7 @@ impl FlushQueue {
             in_flight_bytes: 0,
             first_unflushed: None,
             waiting: Vec::new(),
+            given_up: false,
         }
     }
 
@@ -82,11 +85,15 @@ impl FlushQueue {
     fn is_due(&self, awaited: bool) -> bool {
         let old = self.first_unflushed.is_some_and(|at| at.elapsed() >= FLUSH_AFTER);
         let awaited = self.first_unflushed.is_some() && (awaited || !self.waiting.is_empty());
-        !self.in_flight && (old || awaited || self.unflushed_bytes >= FLUSH_AT_BYTES)
+        self.may_start() && (old || awaited || self.unflushed_bytes >= FLUSH_AT_BYTES)
+    }
+
+    fn may_start(&self) -> bool {
+        !self.in_flight && !self.given_up
     }
 
     fn deadline(&self) -> Option<Instant> {
-        if self.in_flight { None } else { self.first_unflushed.map(|at| at + FLUSH_AFTER) }
+        if self.may_start() { self.first_unflushed.map(|at| at + FLUSH_AFTER) } else { None }
     }
 
     fn bytes(&self) -> usize {
@@ -134,7 +141,8 @@ impl<M: Machine> Sequencer<M> {
             if is_latched && !self.flushes.in_flight {
                 self.give_up_waiting();
             }
-            let idle = !self.flushes.in_flight && self.flushes.first_unflushed.is_none();
+            let nothing_to_flush = self.flushes.first_unflushed.is_none() || self.flushes.given_up;
+            let idle = !self.flushes.in_flight && nothing_to_flush;
             if work.closed && (idle || is_latched) {
                 break;
             }
@@ -170,6 +178,7 @@ impl<M: Machine> Sequencer<M> {
             }
             Control::FlushFailed => {
                 self.flushes.ended();
+                self.flushes.given_up = true;
                 self.give_up_waiting();
             }
             Control::Flush(answer) if self.flushes.in_flight || self.flushes.first_unflushed.is_some() => {
@@ -346,7 +355,7 @@ impl<M: Machine> Sequencer<M> {
 
     /// Hands everything up to this frame boundary to the flusher.
     fn start_flush(&mut self) {
-        if self.flushes.in_flight || self.shared.latch.is_set() {
+        if !self.flushes.may_start() || self.shared.latch.is_set() {
             return;
         }
         let mut changes = self.machine.changes();

@@ -10,7 +10,7 @@ use super::Node;
 use super::machine::NodeState;
 use crate::log::Published;
 use crate::merkle::LeafIndex;
-use crate::tlog::{Origin, Policy, PolicyName, SignedCheckpoint, TlogError, Vkey};
+use crate::tlog::{MAX_SIGNATURES, Origin, Policy, PolicyName, SignedCheckpoint, TlogError, Vkey};
 
 /// Longest wait for a witnessed proof, from the request on.
 pub const MAX_WITNESS_WAIT: Duration = Duration::from_secs(10);
@@ -37,6 +37,8 @@ pub enum WitnessPolicyError {
     NoWitness,
     /// The witnesses that have a URL cannot meet the quorum.
     OutOfReach,
+    /// A note has no room for so many cosignatures.
+    TooMany,
 }
 
 impl WitnessPolicy {
@@ -53,6 +55,9 @@ impl WitnessPolicy {
         };
         if !given.witnesses().iter().any(|witness| witness.url().is_some()) {
             return Err(WitnessPolicyError::NoWitness);
+        }
+        if given.witnesses().len() + keys.len() > MAX_SIGNATURES {
+            return Err(WitnessPolicyError::TooMany);
         }
         if !given.quorum().is_met(has_url) {
             return Err(WitnessPolicyError::OutOfReach);
@@ -94,14 +99,21 @@ impl Node {
         self.witnesses.as_deref()
     }
 
+    /// Whether a published checkpoint meets the policy. What was published before the log had witnesses does not.
+    pub fn is_witnessed(&self, published: &Published<NodeState>) -> bool {
+        let checkpoint = SignedCheckpoint::parse(&published.note).ok();
+        let policy = self.witnesses().map(WitnessPolicy::policy);
+        checkpoint.zip(policy).is_some_and(|(checkpoint, policy)| policy.verify_checkpoint(&checkpoint).is_ok())
+    }
+
     /// The published checkpoint, as soon as it covers an entry and its witnesses suffice.
     pub async fn witnessed(&self, index: LeafIndex, patience: Duration) -> Option<Arc<Published<NodeState>>> {
-        let witnesses = self.witnesses()?;
+        self.witnesses()?;
         let until = Instant::now() + patience;
         let mut changes = self.engine().changes();
         loop {
             let published = self.published().filter(|published| index.get() < published.size.get());
-            if let Some(published) = published.filter(|published| is_accepted(witnesses.policy(), &published.note)) {
+            if let Some(published) = published.filter(|published| self.is_witnessed(published)) {
                 return Some(published);
             }
             match timeout_at(until, changes.changed()).await {
@@ -110,11 +122,6 @@ impl Node {
             }
         }
     }
-}
-
-/// Whether a note is a checkpoint that meets a policy. What was published before the log had witnesses does not.
-fn is_accepted(policy: &Policy, note: &[u8]) -> bool {
-    SignedCheckpoint::parse(note).is_ok_and(|checkpoint| policy.verify_checkpoint(&checkpoint).is_ok())
 }
 
 impl fmt::Display for WitnessPolicyError {
@@ -126,6 +133,7 @@ impl fmt::Display for WitnessPolicyError {
             Self::NoWitness => f.write_str(
                 "the policy file has no witness with a URL: `witness NAME VKEY URL`; without witnesses leave `policy` out",
             ),
+            Self::TooMany => write!(f, "the policy file has more witnesses than a note has room for: {MAX_SIGNATURES}"),
             Self::OutOfReach => f.write_str("the witnesses that have a URL in the policy file cannot meet its quorum"),
         }
     }

@@ -127,6 +127,8 @@ impl KeyDir {
                     return Err(CliError::file(&aside, error)
                         .hint("nothing is overwritten: move that file to another place, and run the command again"));
                 }
+                // The attempt that made it may have ended before its name was durable.
+                self.sync()?;
             }
             Err(error) => return Err(CliError::file(&aside, error)),
         }
@@ -166,6 +168,10 @@ fn copy_aside(path: &Path, aside: &Path) -> io::Result<()> {
 /// Whether both are names of one file, or hold the same key in the same bytes.
 fn is_same(one: &Path, other: &Path) -> bool {
     let id = |path: &Path| fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()));
+    // A link to the other file would go with it.
+    if !fs::symlink_metadata(other).is_ok_and(|found| found.is_file()) {
+        return false;
+    }
     let is_one = matches!((id(one), id(other)), (Ok(one), Ok(other)) if one == other);
     is_one || matches!((read_whole(one), read_whole(other)), (Ok(one), Ok(other)) if *one == *other)
 }

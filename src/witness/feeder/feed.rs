@@ -121,21 +121,48 @@ impl<S: Source> Feeder<S> {
                 && head.size() <= size
                 && at.elapsed() < self.pace.refresh
             {
-                match timeout_at(at + self.pace.refresh, changes.changed()).await {
-                    Ok(Err(_)) => return Ok(()),
-                    Ok(Ok(())) | Err(_) => continue,
+                if self.listen_until(at + self.pace.refresh, Some(&mut changes)).await?.is_none() {
+                    return Ok(());
                 }
+                continue;
             }
             let started = Instant::now();
             if self.round(number, head.clone()).await? {
                 published = Some((head.size(), Instant::now()));
             }
-            sleep_until(started + self.pace.interval).await;
+            self.listen_until(started + self.pace.interval, None).await?;
             if changes.has_changed().is_err() {
                 return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// Waits until then, or until the log may have grown, and hears meanwhile what slow witnesses say. `None` if the log
+    /// has ended.
+    async fn listen_until(
+        &mut self,
+        until: Instant,
+        mut changes: Option<&mut watch::Receiver<TreeSize>>,
+    ) -> Result<Option<()>, Contradiction> {
+        loop {
+            let changed = async {
+                match &mut changes {
+                    Some(changes) => changes.changed().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                heard = self.heard.recv() => {
+                    // Every witness's task lives as long as this feeder.
+                    let Some(heard) = heard else { return Ok(None) };
+                    self.hear(heard)?;
+                }
+                ended = changed => return Ok(ended.is_ok().then_some(())),
+                () = sleep_until(until) => return Ok(Some(())),
+            }
+        }
     }
 
     /// Whether the quorum was met, and its checkpoint published.
@@ -149,20 +176,23 @@ impl<S: Source> Feeder<S> {
         };
         let round = Arc::new(Round { number, head, checkpoint });
         self.rounds.send_replace(Some(Arc::clone(&round)));
-        let cosignatures = self.gather(&round).await?;
+        let mut cosignatures = self.gather(&round).await?;
+        self.clear();
         self.tell();
-        if !self.quorum.is_met(|name| cosignatures.contains_key(name)) {
-            tracing::warn!(
-                size = round.head.size().get(),
-                "too few witnesses have cosigned: /checkpoint stays as it is"
-            );
-            return Ok(false);
-        }
         let mut cosigned = round.checkpoint.clone();
-        for signature in self.names.iter().filter_map(|name| cosignatures.get(name)) {
-            if let Err(error) = cosigned.add_signature(signature.clone()) {
-                tracing::warn!(%error, "a cosignature finds no room under the checkpoint");
+        for name in &self.names {
+            if let Some(signature) = cosignatures.get(name)
+                && let Err(error) = cosigned.add_signature(signature.clone())
+            {
+                tracing::warn!(%error, witness = %name, "a cosignature finds no room under the checkpoint");
+                cosignatures.remove(name);
             }
+        }
+        // Of what stands under it, not of what was said.
+        if !self.quorum.is_met(|name| cosignatures.contains_key(name)) {
+            let size = round.head.size().get();
+            tracing::warn!(size, "too few witnesses have cosigned: /checkpoint stays as it is");
+            return Ok(false);
         }
         match self.source.publish(&round.head, &cosigned).await {
             Ok(()) => {
@@ -191,7 +221,8 @@ impl<S: Source> Feeder<S> {
             if is_of_this_round {
                 gathered.extend(cosigned);
             }
-            if !is_met && self.quorum.is_met(|name| gathered.contains_key(name)) {
+            // Before the log takes its first write, all who can be reached are heard.
+            if !is_met && self.is_cleared && self.quorum.is_met(|name| gathered.contains_key(name)) {
                 is_met = true;
                 until = until.min(Instant::now() + self.pace.grace);
             }
@@ -212,15 +243,15 @@ impl<S: Source> Feeder<S> {
                         status.failed("it did not sign with this key".into());
                     }
                 }
-                self.clear();
                 Ok(signatures)
             }
             Outcome::Spared => Ok(Vec::new()),
             Outcome::UnknownLog => {
+                // A log that was witnessed has been on enough lists: who has lost it may have lost what it cosigned.
+                let rules_out = !self.source.was_witnessed();
                 for name in names {
-                    self.statuses.entry(name.clone()).or_default().knows_no_such_log();
+                    self.statuses.entry(name.clone()).or_default().knows_no_such_log(rules_out);
                 }
-                self.clear();
                 Ok(Vec::new())
             }
             Outcome::Failed(why) => {

@@ -23,6 +23,8 @@ const ATTEMPTS: usize = 3;
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// Pause after the first failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// How far the time of a cosignature may be from this log's clock: one that was made long ago says nothing of now.
+const MAX_SKEW_SECONDS: u64 = 300;
 /// Longest text of a witness that is shown.
 const MAX_SHOWN: usize = 200;
 
@@ -61,7 +63,7 @@ pub(super) enum Outcome {
     Cosigned(Vec<(PolicyName, NoteSignature)>),
     /// It was not asked, since it has failed of late.
     Spared,
-    /// It does not know this log, so it has never cosigned it.
+    /// It does not list this log, and shows nothing of it.
     UnknownLog,
     /// It gave no cosignature that counts, and why.
     Failed(String),
@@ -131,7 +133,7 @@ impl<S: Source, T: Transport> Member<S, T> {
                     _ => return failed(&reply),
                 },
                 422 => return self.compare("it refuses the consistency proof").await,
-                404 => return Outcome::UnknownLog,
+                404 => return self.unknown().await,
                 _ => return failed(&reply),
             }
         }
@@ -149,12 +151,14 @@ impl<S: Source, T: Transport> Member<S, T> {
         for (name, key) in &self.keys {
             let mut of_key = lines.iter().filter(|line| key.is_named_in(line)).peekable();
             let Some(line) = of_key.peek().copied() else { continue };
-            // A cosignature without a time says nothing about how fresh the checkpoint is.
-            let is_sound = |line| {
-                key.verify(text, line).is_some_and(|verified| verified.time().is_some_and(|time| time.get() > 0))
-            };
-            if !of_key.all(is_sound) {
+            let mut times = of_key.map(|line| key.verify(text, line).and_then(|verified| verified.time()));
+            let Some(Some(time)) = times.next().filter(|_| times.all(|time| time.is_some())) else {
                 return Outcome::Failed(format!("its cosignature by {} does not hold", key.vkey().id()));
+            };
+            // Those of this very text that were given long ago are public: they do not say that there is nothing newer.
+            if self.source.now_seconds().abs_diff(time.get()) > MAX_SKEW_SECONDS {
+                let id = key.vkey().id();
+                return Outcome::Failed(format!("its cosignature by {id} is of another time than now: {time}"));
             }
             cosigned.push((name.clone(), line.clone()));
         }
@@ -162,6 +166,14 @@ impl<S: Source, T: Transport> Member<S, T> {
             return Outcome::Failed("it answers without a cosignature by a key of the policy".into());
         }
         Outcome::Cosigned(cosigned)
+    }
+
+    /// A log that is not on a witness's list may have been there before: it is asked for what it remembers.
+    async fn unknown(&self) -> Outcome {
+        match self.transport.checkpoint(&self.source.origin().hash_hex()).await {
+            Ok(reply) if reply.status == 404 => Outcome::UnknownLog,
+            _ => self.compare("it does not list this log").await,
+        }
     }
 
     /// A witness that refuses what an honest one of its state could not refuse is asked for the checkpoint that it has.

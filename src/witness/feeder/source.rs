@@ -29,6 +29,12 @@ pub trait Source: Clone + Send + Sync + 'static {
     /// The keys that sign what is offered to witnesses.
     fn log_keys(&self) -> &[NoteVerifier];
 
+    /// The time, in seconds since the epoch.
+    fn now_seconds(&self) -> u64;
+
+    /// Whether a quorum had cosigned what this log showed last when it was opened.
+    fn was_witnessed(&self) -> bool;
+
     /// The newest durable size.
     fn newest(&self) -> Self::Head;
 

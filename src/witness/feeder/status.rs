@@ -18,7 +18,7 @@ pub struct Feeding {
 #[derive(Clone, Debug, Default)]
 pub struct WitnessStatus {
     last: Last,
-    /// It has cosigned a size of this log, or does not know it: nothing later can have been cosigned by it.
+    /// It has cosigned a size of this log, or has never known it: nothing later can have been cosigned by it.
     has_ruled_out: bool,
 }
 
@@ -54,8 +54,8 @@ impl WitnessStatus {
         *self = Self { last: Last::Cosigned, has_ruled_out: true };
     }
 
-    pub(super) fn knows_no_such_log(&mut self) {
-        *self = Self { last: Last::UnknownLog, has_ruled_out: true };
+    pub(super) fn knows_no_such_log(&mut self, rules_out: bool) {
+        *self = Self { last: Last::UnknownLog, has_ruled_out: self.has_ruled_out || rules_out };
     }
 
     /// Whether this is news.

@@ -46,9 +46,10 @@ pub struct HttpWitness {
 impl HttpWitness {
     /// The witness at a URL, which is both its submission and its monitoring prefix.
     pub fn new(prefix: &str, patience: Duration) -> Result<Self, NoReply> {
-        let no_url = || NoReply(format!("`{prefix}` is no http or https URL"));
+        let no_url = || NoReply("a witness's URL is http or https, without user or query".into());
         let mut prefix = Url::parse(prefix).map_err(|_| no_url())?;
-        if !matches!(prefix.scheme(), "http" | "https") || prefix.query().is_some() {
+        let names_user = !prefix.username().is_empty() || prefix.password().is_some();
+        if !matches!(prefix.scheme(), "http" | "https") || prefix.query().is_some() || names_user {
             return Err(no_url());
         }
         if !prefix.path().ends_with('/') {
