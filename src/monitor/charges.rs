@@ -135,6 +135,8 @@ impl Files<'_> {
             } else if let Ok(Body::Profile(profile)) = Body::parse(kind, link.body())
                 && profile.hashes.iter().any(|(label, hash)| label == INSTANT_KEY_LABEL && *hash == digest)
                 && key_events.len() <= MAX_KEY_EVENTS
+                // The first one: a later profile binds only what was promised after it.
+                && found.is_none()
             {
                 found = Some((index, entry, key_events.clone()));
             }

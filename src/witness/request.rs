@@ -90,6 +90,8 @@ impl Offered {
     /// The signatures of these keys, once each; like [`Note::verify`], where one that is wrong spoils all.
     pub(super) fn verify(&self, keys: &[NoteVerifier]) -> Result<Vec<NoteSignature>, VerifyError> {
         let mut verified: Vec<NoteSignature> = Vec::new();
+        // An ML-DSA-44 key signs the first three lines only: by it alone anybody could put others below them.
+        let mut is_whole = self.extensions().is_empty();
         for signature in self.note.signatures() {
             for key in keys.iter().filter(|key| key.is_named_in(signature)) {
                 let wrong = || VerifyError::WrongSignature { name: signature.name().clone(), id: signature.key_id() };
@@ -101,10 +103,11 @@ impl Offered {
                     continue;
                 }
                 key.verify(signed, signature).ok_or_else(wrong)?;
+                is_whole |= key.vkey().kind() != VkeyType::MlDsa44;
                 verified.push(signature.clone());
             }
         }
-        if verified.is_empty() { Err(VerifyError::NotSigned) } else { Ok(verified) }
+        if verified.is_empty() || !is_whole { Err(VerifyError::NotSigned) } else { Ok(verified) }
     }
 }
 
