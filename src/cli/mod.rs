@@ -24,6 +24,7 @@ mod fsck;
 mod import;
 mod keygen;
 mod log;
+mod mirror;
 mod registrar;
 mod resolve;
 mod run;
@@ -54,6 +55,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Run a node
     Serve(serve::ServeArgs),
+    /// Follow a log, and serve a copy of it
+    Mirror(mirror::MirrorArgs),
     /// Replay everything that a log has published
     Audit(audit::AuditArgs),
     /// Check a data directory, and mend what can be proven
@@ -112,6 +115,7 @@ fn dispatch(command: Command, out: &Output) -> CliResult<ExitCode> {
     match command {
         Command::Demo(args) => demo::run(&args, out),
         Command::Serve(args) => serve::run(args).map(done).map_err(|error| CliError::failed(error.to_string())),
+        Command::Mirror(args) => mirror::run(args).map(done).map_err(|error| CliError::failed(error.to_string())),
         Command::Audit(args) => audit::run(&args, out),
         Command::Fsck(args) => fsck::run(&args, out),
         Command::Backup(args) => backup::run(&args, out),
