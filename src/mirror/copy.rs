@@ -191,7 +191,7 @@ impl<M: Machine> Mirror<M> {
         let view = self.engine().view();
         let committed = view.size().get();
         let mut leaves = Vec::new();
-        if first < committed {
+        if first < end.min(committed) {
             let width = (end.min(committed) - first) as u16;
             let tile = self.engine().reader(&view).tile(0, first / u64::from(TILE_WIDTH), usize::from(width))?;
             leaves = decode_hashes(&tile, width).expect("a tile of this width was asked for");
