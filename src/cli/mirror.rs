@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::args::read_file;
+use super::error::CliError;
 use super::serve::{PASSPHRASE, ServeError, start_tracing, stopped};
 use crate::audit::HttpSource;
 use crate::config::Settings;
@@ -20,7 +21,7 @@ use crate::http::{App, Limits, MirrorApp, Recorder, agents_mirror_router, opaque
 use crate::keyfile::KeyAlg;
 use crate::log::{Engine, Machine};
 use crate::metrics::MetricsHandle;
-use crate::mirror::{Follower, Following, Mirror, MirrorOptions, Opened, OpenedMirror, open};
+use crate::mirror::{Follower, Following, Mirror, MirrorOpenError, MirrorOptions, Opened, OpenedMirror, open};
 use crate::node::Node;
 use crate::tlog::KeyName;
 
@@ -91,6 +92,15 @@ pub(super) fn run(args: MirrorArgs) -> Result<(), ServeError> {
         OpenedMirror::Opaque(mirror) => serve_mirror(&args, &settings, &mirror, |following| {
             opaque_mirror_router(MirrorApp::new(mirror.clone(), following, recorder(), args.url.clone()))
         }),
+    }
+}
+
+/// The error of a mirror as that of a command.
+#[expect(clippy::needless_pass_by_value, reason = "it is mapped")]
+pub(super) fn in_words(error: ServeError) -> CliError {
+    match error.downcast_ref() {
+        Some(MirrorOpenError::Source(_) | MirrorOpenError::Client(_)) => CliError::unavailable(error.to_string()),
+        _ => CliError::failed(error.to_string()),
     }
 }
 

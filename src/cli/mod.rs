@@ -115,7 +115,7 @@ fn dispatch(command: Command, out: &Output) -> CliResult<ExitCode> {
     match command {
         Command::Demo(args) => demo::run(&args, out),
         Command::Serve(args) => serve::run(args).map(done).map_err(|error| CliError::failed(error.to_string())),
-        Command::Mirror(args) => mirror::run(args).map(done).map_err(|error| CliError::failed(error.to_string())),
+        Command::Mirror(args) => mirror::run(args).map(done).map_err(mirror::in_words),
         Command::Audit(args) => audit::run(&args, out),
         Command::Fsck(args) => fsck::run(&args, out),
         Command::Backup(args) => backup::run(&args, out),

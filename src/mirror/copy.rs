@@ -206,15 +206,23 @@ impl<M: Machine> Mirror<M> {
     /// the next entry; all before it that make up whole batches are durable.
     pub(super) async fn take(&self, start: LeafIndex, entries: Vec<Entry>) -> Result<LeafIndex, MirrorError> {
         let mut progress = self.progress().await;
+        // Where the disk was full, runs may wait: no more is taken before they are written.
+        self.commit(&mut progress).await?;
         let known = self.next_entry(&progress).get().saturating_sub(start.get());
         progress.waiting.extend(entries.into_iter().skip(usize::try_from(known).unwrap_or(usize::MAX)));
-        while let Some(len) = self.next_run(&progress)? {
+        self.commit(&mut progress).await?;
+        Ok(self.next_entry(&progress))
+    }
+
+    /// Commits what makes up whole batches.
+    async fn commit(&self, progress: &mut Progress<M>) -> Result<(), MirrorError> {
+        while let Some(len) = self.next_run(progress)? {
             let run = progress.waiting[..len].to_vec();
             let view = self.0.following.extend(self.engine().view().size(), run).await?;
             progress.waiting.drain(..len);
             progress.keep_state(view.size(), view.state());
         }
-        Ok(self.next_entry(&progress))
+        Ok(())
     }
 
     /// How many of the waiting entries are the next run. A run ends at each size that the log has signed, so that there

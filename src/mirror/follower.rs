@@ -81,9 +81,14 @@ impl<M: Machine> Follower<M> {
             let progress = self.mirror.progress().await;
             (progress.upstream.clone(), progress.pending.back().map(|pending| pending.claim().clone()))
         });
-        if known.as_ref() != Some(&shown) {
+        let is_news = known.as_ref() != Some(&shown);
+        if is_news {
             self.hold_against_last(&shown, known.as_ref())?;
-            if !self.is_continued(shown.claim(), pending.as_ref())? {
+        }
+        let is_whole = shown.claim().size() <= self.mirror.engine().view().size();
+        let tree = if is_whole { None } else { Some(Tree::open(&*self.source, shown.claim())?) };
+        if is_news {
+            if !self.is_continued(shown.claim(), tree.as_ref(), pending.as_ref())? {
                 return Ok(Round::Ahead(shown.claim().size()));
             }
             // Where a client was quicker, the next round looks again.
@@ -91,7 +96,9 @@ impl<M: Machine> Follower<M> {
                 return Ok(Round::Ahead(shown.claim().size()));
             }
         }
-        self.fetch(shown.claim())?;
+        if let Some(tree) = &tree {
+            self.fetch(tree, shown.claim().size())?;
+        }
         self.runtime.block_on(self.mirror.publish())?;
         Ok(Round::UpToDate(shown.claim().size()))
     }
@@ -127,13 +134,17 @@ impl<M: Machine> Follower<M> {
     }
 
     /// Whether the copy and the pending checkpoint are the beginning of what the log shows, as far as that can be told.
-    fn is_continued(&self, shown: &Checkpoint, pending: Option<&Checkpoint>) -> Result<bool, Trouble> {
+    fn is_continued(
+        &self,
+        shown: &Checkpoint,
+        tree: Option<&Tree<'_>>,
+        pending: Option<&Checkpoint>,
+    ) -> Result<bool, Trouble> {
         let view = self.mirror.engine().view();
-        if shown.size() <= view.size() {
+        let Some(tree) = tree else {
             let root = self.mirror.engine().reader(&view).root(shown.size())?;
             return if root == shown.root() { Ok(true) } else { Err(self.forked(shown)) };
-        }
-        let tree = Tree::open(&*self.source, shown)?;
+        };
         if !tree.continues(view.size(), &view.root())? {
             return Err(self.forked(shown));
         }
@@ -155,20 +166,20 @@ impl<M: Machine> Follower<M> {
         ))
     }
 
-    /// Fetches, proves and hands over what the copy lacks of a checkpoint: some bundles at once, whole ones but the last.
-    fn fetch(&self, checkpoint: &Checkpoint) -> Result<(), Trouble> {
-        let end = checkpoint.size().get();
+    /// Fetches, proves and hands over what the copy lacks of a tree: some bundles at once, whole ones but the last.
+    fn fetch(&self, tree: &Tree<'_>, size: TreeSize) -> Result<(), Trouble> {
         let next = self.runtime.block_on(async { self.mirror.next_entry(&*self.mirror.progress().await) });
-        if next.get() >= end {
+        if next >= size.next_index() {
+            // All of it is here and not all is committed: the disk was full, or a batch has no end.
+            self.runtime.block_on(self.mirror.take(next, Vec::new())).map_err(|error| self.explain(error))?;
             return Ok(());
         }
-        let tree = Tree::open(&*self.source, checkpoint)?;
-        let bundles = end.div_ceil(TILE_WIDTH as u64);
+        let bundles = size.get().div_ceil(TILE_WIDTH as u64);
         let mut number = next.get() >> TILE_HEIGHT;
         while number < bundles {
             let last = bundles.min(number + self.source.fetches_at_once() as u64);
             let mut entries = Vec::new();
-            let fetched = fetch_all(&tree, number..last);
+            let fetched = fetch_all(tree, number..last);
             let mut failed = None;
             for fetched in fetched {
                 match fetched.and_then(|fetched| tree.prove(fetched)) {
@@ -199,6 +210,9 @@ impl<M: Machine> Follower<M> {
 
     /// Says how a round went, where that is news.
     fn tell(&self, round: Result<Round, Trouble>) {
+        if self.mirror.engine().is_closed() {
+            return;
+        }
         let trouble = round.err();
         let before = self.status.borrow().trouble.clone();
         match &trouble {

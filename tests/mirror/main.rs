@@ -9,6 +9,8 @@ mod agent;
 #[allow(dead_code, reason = "the other test program uses the rest")]
 mod support;
 
+mod agents;
+mod follow;
 mod log;
 mod programs;
 mod spec;

@@ -209,7 +209,7 @@ fn a_mirror_is_used_in_the_place_of_the_log() {
         "resolve nobody --policy {}".to_owned(),
         "resolve registrar --policy {}".to_owned(),
         "agent show scout".to_owned(),
-        "agent list".to_owned(),
+        "agent log scout".to_owned(),
         format!("log proof {last} --policy {{}}"),
         "log consistency 3 --policy {}".to_owned(),
     ] {

@@ -39,6 +39,8 @@ fn a_log_of_another_maker_is_followed() {
     assert_eq!(copy.follower.round(), Ok(Round::UpToDate(TreeSize::new(70_000))));
     assert_eq!(*log.asked.lock().unwrap(), ["checkpoint"]);
     let dir = copy.stop();
+    let report = soulchain::node::check_directory(&dir.path().join("mirror"), false, &mut |_| {}).unwrap();
+    assert_eq!(report.findings, []);
     let copy = Copy::open(dir, &log);
     assert_eq!((copy.size(), copy.root()), (70_000, tree.root(70_000)));
     assert_eq!(copy.served().claim().size().get(), 70_000);
