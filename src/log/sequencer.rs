@@ -165,7 +165,7 @@ impl<M: Machine> Sequencer<M> {
                 let _ = answer.send(self.publish(note, state));
             }
             Control::Extend(run, answer) => {
-                let _ = answer.send(self.extend(run));
+                let _ = answer.send(self.extend(&run));
             }
             // Whoever waits is told by the answer being dropped.
             Control::Flush(_) | Control::Erase(..) if self.shared.latch.is_set() => {}
@@ -292,7 +292,7 @@ impl<M: Machine> Sequencer<M> {
 
     /// Takes a run that the log that is followed has ordered. It is folded as recovery folds a frame, before it becomes
     /// one: what does not fit the rules is never committed. Then the machine cannot go on, so the engine latches.
-    fn extend(&mut self, run: Run) -> Result<Arc<LogView<M::State>>, ExtendError> {
+    fn extend(&mut self, run: &Run) -> Result<Arc<LogView<M::State>>, ExtendError> {
         if self.shared.latch.is_set() {
             return Err(ExtendError::Stopped);
         }

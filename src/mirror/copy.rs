@@ -19,8 +19,8 @@ use crate::hash::Hash;
 use crate::log::{Engine, Entry, Following, LogReader, Machine};
 use crate::merkle::{LeafIndex, TreeSize};
 use crate::tlog::{
-    Checkpoint, Cosigner, NoteSignature, NoteVerifier, Origin, Policy, SignedCheckpoint, TILE_WIDTH, Timestamp,
-    decode_hashes, signature_lines,
+    Checkpoint, Cosigner, NoteSignature, NoteVerifier, Origin, Policy, PolicyLog, PolicyWitness, SignedCheckpoint,
+    TILE_WIDTH, Timestamp, decode_hashes, signature_lines,
 };
 
 /// Checkpoints that uploads may lead to: the pending one and those before it.
@@ -172,17 +172,18 @@ impl<M: Machine> Mirror<M> {
     /// The checkpoint with one signature of each key that the policy knows: others could fill it up.
     fn without_strangers(&self, checkpoint: &SignedCheckpoint) -> SignedCheckpoint {
         let policy = self.policy();
-        let known = || policy.logs().iter().map(|log| log.verifier()).chain(policy.witnesses().iter().map(|w| w.verifier()));
-        let mut kept: Vec<&NoteSignature> = Vec::new();
+        let logs = || policy.logs().iter().map(PolicyLog::verifier);
+        let known = || logs().chain(policy.witnesses().iter().map(PolicyWitness::verifier));
+        let mut kept: Vec<NoteSignature> = Vec::new();
         for signature in checkpoint.note().signatures() {
             let is_known = known().any(|key| is_by(signature, key));
             let is_new = !kept.iter().any(|k| k.name() == signature.name() && k.key_id() == signature.key_id());
             if is_known && is_new {
-                kept.push(signature);
+                kept.push(signature.clone());
             }
         }
-        let lines: String = kept.iter().map(|signature| format!("{signature}\n")).collect();
-        let stripped = SignedCheckpoint::parse(format!("{}\n{lines}", checkpoint.claim()).as_bytes());
+        let stripped = format!("{}\n{}", checkpoint.claim(), signature_lines(&kept));
+        let stripped = SignedCheckpoint::parse(stripped.as_bytes());
         stripped.unwrap_or_else(|_| checkpoint.clone())
     }
 

@@ -171,7 +171,7 @@ impl<M: Machine> Follower<M> {
         let next = self.runtime.block_on(async { self.mirror.next_entry(&*self.mirror.progress().await) });
         if next >= size.next_index() {
             // All of it is here and not all is committed: the disk was full, or a batch has no end.
-            self.runtime.block_on(self.mirror.take(next, Vec::new())).map_err(|error| self.explain(error))?;
+            self.runtime.block_on(self.mirror.take(next, Vec::new())).map_err(|error| self.explain(&error))?;
             return Ok(());
         }
         let bundles = size.get().div_ceil(TILE_WIDTH as u64);
@@ -192,7 +192,7 @@ impl<M: Machine> Follower<M> {
             }
             // What came before the one that failed is proven and is kept.
             let start = LeafIndex::new(number << TILE_HEIGHT);
-            self.runtime.block_on(self.mirror.take(start, entries)).map_err(|error| self.explain(error))?;
+            self.runtime.block_on(self.mirror.take(start, entries)).map_err(|error| self.explain(&error))?;
             if let Some(trouble) = failed {
                 return Err(trouble);
             }
@@ -201,8 +201,8 @@ impl<M: Machine> Follower<M> {
         Ok(())
     }
 
-    fn explain(&self, error: MirrorError) -> Trouble {
-        match (&error, self.mirror.engine().latched()) {
+    fn explain(&self, error: &MirrorError) -> Trouble {
+        match (error, self.mirror.engine().latched()) {
             (MirrorError::Extend(_), Some(reason)) => Trouble::Stopped(reason.to_owned()),
             _ => Trouble::Stopped(error.to_string()),
         }

@@ -76,7 +76,9 @@ pub fn open(options: &MirrorOptions) -> Result<Opened, MirrorOpenError> {
         )));
     }
     let cosigner = cosigner(options)?;
-    let witnesses = WitnessPolicy::parse(&options.policy, &origin, &[&log_vkey]).ok();
+    let keys: Vec<_> = [Some(&log_vkey), instant_vkey.as_ref()].into_iter().flatten().collect();
+    // A policy without witnesses is none by which a log is run, and one by which it can be mirrored.
+    let witnesses = WitnessPolicy::parse(&options.policy, &origin, &keys).ok();
     let parts = |directory| Pieces { directory, origin: origin.clone(), policy, cosigner, options };
     let Some(instant_vkey) = instant_vkey else {
         let (mirror, recovery) = parts(directory).open(Opaque)?;
@@ -139,7 +141,8 @@ fn ask(url: &str, policy: &Policy) -> Result<OriginFile, MirrorOpenError> {
     let unfit = |what: String| MirrorOpenError::Unfit(format!("the checkpoint that {url} shows {what}"));
     let note = HttpSource::new(url).and_then(|source| source.checkpoint()).map_err(MirrorOpenError::Source)?;
     let shown = SignedCheckpoint::parse(&note).map_err(|error| unfit(format!("is none: {error}")))?;
-    let accepted = policy.verify_checkpoint(&shown).map_err(|error| unfit(format!("does not meet the policy: {error}")))?;
+    let accepted =
+        policy.verify_checkpoint(&shown).map_err(|error| unfit(format!("does not meet the policy: {error}")))?;
     let origin = shown.claim().origin();
     let mut vkeys: Vec<String> = accepted.verified().log_keys().iter().take(1).map(Vkey::to_string).collect();
     if let Some(node_keys) = ask_node(url, origin, policy)? {

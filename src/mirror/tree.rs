@@ -13,8 +13,8 @@ use super::error::Trouble;
 use crate::audit::{Source, TileBytes};
 use crate::hash::Hash;
 use crate::log::Entry;
-use crate::merkle::{NodeId, TILE_HEIGHT, TreeSize, consistency_plan, root_of_perfect, root_plan, tile_of};
 use crate::merkle::verify_consistency;
+use crate::merkle::{NodeId, TILE_HEIGHT, TreeSize, consistency_plan, root_of_perfect, root_plan, tile_of};
 use crate::tlog::{Checkpoint, TILE_WIDTH, TileId, TileKind, decode_hashes, parse_bundle, right_edge};
 
 /// Proven tiles that are kept: those above the bundles that are being fetched, many times over.
@@ -27,8 +27,11 @@ pub(super) struct Tree<'a> {
     root: Hash,
     /// The partial tile of each level that has one.
     edge: HashMap<u8, Arc<Vec<Hash>>>,
-    tiles: Mutex<HashMap<(u8, u64), Arc<Vec<Hash>>>>,
+    tiles: Mutex<Tiles>,
 }
+
+/// Proven whole tiles, by level and index.
+type Tiles = HashMap<(u8, u64), Arc<Vec<Hash>>>;
 
 /// A bundle as it came: hashed, not yet proven.
 pub(super) struct Fetched {
@@ -50,7 +53,9 @@ impl<'a> Tree<'a> {
             edge.get(&span.tile_level).and_then(|tile| span.hash(tile)).ok_or(())
         };
         if root_plan(size).root(node) != Ok(root) {
-            return Err(Trouble::Refused(format!("the tiles at the edge of the log do not lead to its root at {size}")));
+            return Err(Trouble::Refused(format!(
+                "the tiles at the edge of the log do not lead to its root at {size}"
+            )));
         }
         Ok(Self { source, size, root, edge, tiles: Mutex::default() })
     }
@@ -75,7 +80,8 @@ impl<'a> Tree<'a> {
         let entries = entries.into_iter().map(|entry| Entry::new(bytes.slice_ref(entry)));
         let mut entries = entries.collect::<Option<Vec<_>>>().ok_or_else(no_bundle)?;
         // A partial one may have been cut from the full one.
-        if entries.len() < usize::from(tile.width()) || !(entries.len() == usize::from(tile.width()) || tile.is_partial())
+        if entries.len() < usize::from(tile.width())
+            || !(entries.len() == usize::from(tile.width()) || tile.is_partial())
         {
             return Err(no_bundle());
         }
@@ -97,7 +103,8 @@ impl<'a> Tree<'a> {
             Ok(entries)
         } else {
             let first = number << TILE_HEIGHT;
-            let what = format!("entries {first} to {} are not those that the log has signed", first + leaves.len() as u64);
+            let what =
+                format!("entries {first} to {} are not those that the log has signed", first + leaves.len() as u64);
             Err(Trouble::Refused(what))
         }
     }

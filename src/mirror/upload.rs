@@ -203,7 +203,8 @@ async fn prove<M: Machine>(
 ) -> Result<Vec<Entry>, UploadAnswer> {
     let range = package.range();
     let progress = mirror.progress().await;
-    let before = mirror.leaves(&progress, range.subtree().start(), range.start().get()).map_err(UploadAnswer::Failed)?;
+    let before =
+        mirror.leaves(&progress, range.subtree().start(), range.start().get()).map_err(UploadAnswer::Failed)?;
     drop(progress);
     let proven = package.verify(&before, checkpoint.claim());
     proven.map_err(|error| {

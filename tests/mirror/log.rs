@@ -17,8 +17,8 @@ use soulchain::merkle::{
 use soulchain::metrics::MetricsHandle;
 use soulchain::mirror::{Follower, Mirror, MirrorOptions, OpenedMirror, open};
 use soulchain::tlog::{
-    AddCheckpointRequest, AddEntriesHeader, BundleWriter, Checkpoint, Cosigner, Ed25519Signer, KeyName,
-    NoteVerifier, Origin, Package, PackageRange, SignedCheckpoint, TileId, TileKind, sign_checkpoint,
+    AddCheckpointRequest, AddEntriesHeader, BundleWriter, Checkpoint, Cosigner, Ed25519Signer, KeyName, NoteVerifier,
+    Origin, Package, PackageRange, SignedCheckpoint, TileId, TileKind, sign_checkpoint,
 };
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -300,8 +300,9 @@ impl Copy {
 
     pub(crate) fn send(&self, method: &str, target: &str, headers: &str, body: &[u8]) -> Answer {
         let len = body.len();
-        let head =
-            format!("{method} {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len}\r\n{headers}\r\n");
+        let head = format!(
+            "{method} {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len}\r\n{headers}\r\n"
+        );
         let mut stream = self.begin(&head);
         // A mirror that refuses may do so before it has read all of it.
         let _ = stream.write_all(body);

@@ -8,11 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use soulchain::merkle::TreeSize;
 use soulchain::soul::LogId;
-use soulchain::tlog::SignedCheckpoint;
+use soulchain::tlog::{AddCheckpointRequest, MirrorInfo, SignedCheckpoint, parse_bundle};
 use tempfile::TempDir;
 
 use crate::agent::Agent;
+use crate::log::{Tree, header};
 use crate::support::{Answer, links_json, parse_answer};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_soulchain");
@@ -49,9 +51,14 @@ impl Program {
     }
 
     fn mirror(dir: &Path, log: SocketAddr) -> Self {
+        Self::mirror_at(dir, log, "20")
+    }
+
+    /// A mirror that asks the log at this interval.
+    fn mirror_at(dir: &Path, log: SocketAddr, interval_ms: &str) -> Self {
         let (data, policy, url) = (dir.join("mirror"), dir.join("policy"), format!("http://{log}"));
         let args = ["mirror", "--url", &url, "--policy", policy.to_str().unwrap(), "--listen", "127.0.0.1:0"];
-        let more = ["--interval", "20", "--name", "mirror.example/m1", "--data", data.to_str().unwrap()];
+        let more = ["--interval", interval_ms, "--name", "mirror.example/m1", "--data", data.to_str().unwrap()];
         Self::start(&[&args[..], &more[..]].concat())
     }
 
@@ -60,11 +67,19 @@ impl Program {
     }
 
     fn ask(&self, method: &str, target: &str, body: &[u8]) -> std::io::Result<Answer> {
+        self.send(method, target, "application/json", body)
+    }
+
+    fn post(&self, target: &str, media_type: &str, body: &[u8]) -> Answer {
+        self.send("POST", target, media_type, body).unwrap()
+    }
+
+    fn send(&self, method: &str, target: &str, media_type: &str, body: &[u8]) -> std::io::Result<Answer> {
         let mut stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
         let len = body.len();
         let head = format!(
-            "{method} {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
+            "{method} {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: {media_type}\r\n\
              content-length: {len}\r\n\r\n"
         );
         stream.write_all(&[head.as_bytes(), body].concat())?;
@@ -89,7 +104,7 @@ impl Program {
         while self.published().is_none_or(|published| published.claim().size().get() < size) {
             let readyz = self.get("/readyz");
             let said = String::from_utf8_lossy(&readyz.body).into_owned();
-            assert!(started.elapsed() < Duration::from_secs(60), "{size} is not reached: {said}");
+            assert!(started.elapsed() < Duration::from_mins(1), "{size} is not reached: {said}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -236,8 +251,21 @@ fn a_mirror_is_used_in_the_place_of_the_log() {
     let verified = Command::new(BINARY).arg("verify").arg(&file).arg("--policy").arg(&policy).output().unwrap();
     assert!(verified.status.success(), "{verified:?}");
 
-    // It writes nothing, and says who does.
-    for (method, path) in [("POST", "/v1/links"), ("POST", "/v1/links/prepare"), ("DELETE", "/v1/agents/scout/links/2/body")]
+    writes_nothing(&world, &mirror);
+    let metrics = String::from_utf8(mirror.get("/metrics").body).unwrap();
+    assert!(
+        metrics.contains("soulchain_upstream_refused 0") && metrics.contains("soulchain_mirrored_size"),
+        "{metrics}"
+    );
+    mirror.terminate();
+    world.fsck();
+    serves_without_the_log(world, size);
+}
+
+/// What a mirror leaves to the log, and that it says where that is.
+fn writes_nothing(world: &World, mirror: &Program) {
+    for (method, path) in
+        [("POST", "/v1/links"), ("POST", "/v1/links/prepare"), ("DELETE", "/v1/agents/scout/links/2/body")]
     {
         let refused = mirror.ask(method, path, b"{}").unwrap();
         assert_eq!(refused.status, 405, "{path}");
@@ -247,15 +275,11 @@ fn a_mirror_is_used_in_the_place_of_the_log() {
     }
     let body = mirror.get("/v1/agents/scout/links/2/body");
     assert!(body.status == 404 && body.json()["hint"].as_str().unwrap().contains(&world.node.url()), "{body:?}");
-    let metrics = String::from_utf8(mirror.get("/metrics").body).unwrap();
-    assert!(metrics.contains("soulchain_upstream_refused 0") && metrics.contains("soulchain_mirrored_size"), "{metrics}");
+}
 
-    mirror.terminate();
-    world.fsck();
-    // The log is away: what is there is served, state proofs too.
-    let policy = std::fs::read_to_string(&policy).unwrap();
-    assert!(policy.starts_with("log "));
-    let World { dir, node, agent } = world;
+/// The log is away: what is there is served, state proofs too.
+fn serves_without_the_log(world: World, size: u64) {
+    let World { dir, node, agent: _ } = world;
     let address = node.address;
     node.kill();
     let mirror = Program::mirror(dir.path(), address);
@@ -268,7 +292,6 @@ fn a_mirror_is_used_in_the_place_of_the_log() {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(mirror.get("/readyz").status, 200);
-    drop(agent);
     mirror.terminate();
 }
 
@@ -315,6 +338,58 @@ fn a_mirror_that_is_killed_goes_on_where_it_was() {
     mirror.terminate();
     world.fsck();
     world.node.terminate();
+}
+
+/// Batches of agents' links end where they end, and packages at multiples of 256: what is behind the last trailer waits.
+#[test]
+fn a_log_of_agents_is_brought_in_packages() {
+    let mut world = World::new();
+    let before = world.node.size();
+    world.node.reaches(before);
+    let mirror = Program::mirror_at(world.dir.path(), world.node.address, "3600000");
+    mirror.reaches(before);
+    for _ in 0..4 {
+        world.act(200);
+    }
+    let size = world.node.size();
+    world.node.reaches(size);
+    let checkpoint = world.node.published().unwrap();
+    let mut entries = Vec::new();
+    for bundle in 0..size.div_ceil(256) {
+        let width = (size - bundle * 256).min(256);
+        let partial = if width < 256 { format!(".p/{width}") } else { String::new() };
+        let answer = world.node.get(&format!("/tile/entries/{bundle:03}{partial}"));
+        entries.extend(parse_bundle(&answer.body).unwrap().into_iter().map(<[u8]>::to_vec));
+    }
+    let tree = Tree::of(entries);
+    assert_eq!(tree.root(size), checkpoint.claim().root());
+    let request = AddCheckpointRequest::new(TreeSize::new(before), tree.consistency(before, size), checkpoint).unwrap();
+    let added = mirror.ask("POST", "/add-checkpoint", request.to_string().as_bytes()).unwrap();
+    assert_eq!(added.status, 200, "{added:?}");
+    let add = |mirror: &Program, start: u64, packages: usize| {
+        let header = header(ORIGIN, start, size);
+        let packages = header.packages().take(packages).flat_map(|range| tree.package(range, size));
+        let body: Vec<u8> = header.to_bytes().into_iter().chain(packages).collect();
+        mirror.post("/add-entries", "application/octet-stream", &body)
+    };
+    let next = |answer: &Answer| MirrorInfo::parse(&answer.body).unwrap().next_entry().get();
+    let part = add(&mirror, before, 2);
+    assert_eq!((part.status, next(&part)), (202, 512));
+    let committed = mirror.size();
+    assert!(committed < 512 && committed > before, "{committed} of 512: the batch is not whole");
+    // What waited is in memory only; who goes on is told where.
+    mirror.kill();
+    world.fsck();
+    let address = world.node.address;
+    let World { dir, node, .. } = world;
+    node.kill();
+    let mirror = Program::mirror_at(dir.path(), address, "3600000");
+    let conflict = add(&mirror, 512, 9);
+    assert_eq!((conflict.status, next(&conflict)), (409, committed));
+    let done = add(&mirror, committed, 9);
+    assert_eq!(done.status, 200, "{done:?}");
+    assert_eq!(mirror.size(), size);
+    mirror.terminate();
 }
 
 #[test]

@@ -175,7 +175,7 @@ fn an_upload_that_does_not_fit_is_409_and_says_what_would() {
     assert_eq!(info(&at(299, excess), 409), (excess, excess), "excess");
     status(&at(300, excess), 400);
     let answer = at(0, 300);
-    assert_eq!(answer.body.iter().filter(|byte| **byte == b'\n').count(), 3);
+    assert_eq!(answer.body.split_inclusive(|byte| *byte == b'\n').count(), 3);
 }
 
 /// "For each entry package, it MUST authenticate the entries by verifying the subtree consistency proof … If this

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use soulchain::keyfile::KeyAlg;
-use soulchain::mirror::{Round, Trouble, open};
 use soulchain::merkle::TreeSize;
+use soulchain::mirror::{Round, Trouble, open};
 
 use crate::log::{Copy, Lies, Log, Tree, options, sign, signer};
 
@@ -57,7 +57,8 @@ fn a_flipped_bit_is_refused_and_nothing_of_it_is_kept() {
     copy.follower.round().unwrap();
     log.show(1_000);
     // A whole bundle, the one at the edge, and tiles: each path with the size up to which bundles before it are whole.
-    let paths = ["tile/entries/001", "tile/entries/002", "tile/entries/003.p/232", "tile/0/003.p/232", "tile/1/000.p/3"];
+    let paths =
+        ["tile/entries/001", "tile/entries/002", "tile/entries/003.p/232", "tile/0/003.p/232", "tile/1/000.p/3"];
     for path in paths {
         let served = soulchain_get(&log, path);
         for at in [2, served.len() / 2, served.len() - 1] {
@@ -72,7 +73,11 @@ fn a_flipped_bit_is_refused_and_nothing_of_it_is_kept() {
             let kept = copy.size();
             assert!(kept >= before && kept <= 768, "{path}: {kept}");
             assert_eq!(copy.root(), tree.root(kept));
-            assert_eq!(copy.get("/checkpoint").body, log.checkpoint(300).to_string().into_bytes(), "it is not published");
+            assert_eq!(
+                copy.get("/checkpoint").body,
+                log.checkpoint(300).to_string().into_bytes(),
+                "it is not published"
+            );
             assert_eq!(copy.served().claim().size().get(), 300, "nor cosigned");
         }
     }
