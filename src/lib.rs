@@ -15,7 +15,7 @@
 //! | L3 | [`soul`] [`registry`] [`verify`] | links and bodies; the fold of a log's entries into its state; offline verification |
 //! | L4 | `storage` `log` `clock` `metrics` `keyfile` `ml_dsa_signer` | blobs, journal, views; the engine; time; key files; a fast signer |
 //! | L5 | `node` `wire` | the registry as the engine's machine; the JSON shapes |
-//! | L6 | `client` `audit` `witness` `monitor` | talking to a node; replaying a log from outside; cosigning, and being cosigned; following logs, and evidence |
+//! | L6 | `client` `audit` `witness` `mirror` `monitor` | talking to a node; replaying a log from outside; cosigning, and being cosigned; copying a log; following logs, and evidence |
 //! | L7 | `http` `config` `cli` | routes and error statuses; settings; one file for each subcommand |
 //!
 //! L0 to L3 are the *core*: no clock, no randomness, no I/O. It is what is left without features, and what a verifier
@@ -64,6 +64,8 @@ pub mod wire;
 pub mod audit;
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "node")]
+pub mod mirror;
 #[cfg(feature = "node")]
 pub mod monitor;
 #[cfg(feature = "node")]

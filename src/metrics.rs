@@ -30,6 +30,14 @@ pub const WITNESSES: &str = "soulchain_witnesses";
 pub const WITNESSES_COSIGNING: &str = "soulchain_witnesses_cosigning";
 /// Size of the checkpoint that a quorum has cosigned last; 0 before the first since the start.
 pub const WITNESSED_SIZE: &str = "soulchain_witnessed_size";
+/// Size of the checkpoint that a mirror has cosigned.
+pub const MIRRORED_SIZE: &str = "soulchain_mirrored_size";
+/// Size of the checkpoint that the mirrored log showed last.
+pub const UPSTREAM_SIZE: &str = "soulchain_upstream_size";
+/// 1 where a mirror can reach its log.
+pub const UPSTREAM_REACHABLE: &str = "soulchain_upstream_reachable";
+/// 1 while a mirror refuses what its log shows, or cannot go on.
+pub const UPSTREAM_REFUSED: &str = "soulchain_upstream_refused";
 
 /// Requests to a witness, by route and status.
 pub const WITNESS_REQUESTS: &str = "soulchain_witness_requests_total";
@@ -89,5 +97,9 @@ fn describe() {
     metrics::describe_gauge!(LATCHED, "1 when the engine takes no writes");
     metrics::describe_gauge!(WITNESSES, "Witnesses of the policy");
     metrics::describe_gauge!(WITNESSES_COSIGNING, "Witnesses whose last answer was a cosignature");
+    metrics::describe_gauge!(MIRRORED_SIZE, "Size of the checkpoint that the mirror has cosigned");
+    metrics::describe_gauge!(UPSTREAM_SIZE, "Size of the checkpoint that the mirrored log showed last");
+    metrics::describe_gauge!(UPSTREAM_REACHABLE, "1 where the mirror can reach its log");
+    metrics::describe_gauge!(UPSTREAM_REFUSED, "1 while the mirror refuses what its log shows, or cannot go on");
     metrics::describe_gauge!(WITNESSED_SIZE, "Size of the checkpoint that a quorum has cosigned last");
 }

@@ -24,6 +24,7 @@ mod fsck;
 mod import;
 mod keygen;
 mod log;
+mod mirror;
 mod monitor;
 mod monitor_server;
 mod monitor_settings;
@@ -61,6 +62,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run a witness: cosign the checkpoints of logs that only grow
     Witness(witness::WitnessArgs),
+    /// Follow a log, and serve a copy of it
+    Mirror(mirror::MirrorArgs),
     /// Replay everything that a log has published
     Audit(audit::AuditArgs),
     /// Follow logs, replay them, and report what is wrong with them
@@ -122,6 +125,7 @@ fn dispatch(command: Command, out: &Output) -> CliResult<ExitCode> {
         Command::Demo(args) => demo::run(&args, out),
         Command::Serve(args) => serve::run(args).map(done).map_err(|error| CliError::failed(error.to_string())),
         Command::Witness(args) => witness::run(&args, out).map(done),
+        Command::Mirror(args) => mirror::run(args).map(done).map_err(mirror::in_words),
         Command::Audit(args) => audit::run(&args, out),
         Command::Monitor(args) => monitor::run(&args, out),
         Command::Fsck(args) => fsck::run(&args, out),

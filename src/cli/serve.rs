@@ -22,7 +22,7 @@ use crate::node::{Node, NodeOptions, WitnessPolicy};
 use crate::witness::Contradiction;
 
 /// Where the passphrase of the node's keys comes from.
-const PASSPHRASE: &str = "SOULCHAIN_PASSPHRASE";
+pub(super) const PASSPHRASE: &str = "SOULCHAIN_PASSPHRASE";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -129,7 +129,7 @@ fn settings(args: &ServeArgs) -> Result<Settings, ServeError> {
     Ok(settings)
 }
 
-fn start_tracing(settings: &Settings) {
+pub(super) fn start_tracing(settings: &Settings) {
     let filter = tracing_subscriber::EnvFilter::try_new(&settings.log.level)
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt()

@@ -1,6 +1,8 @@
 //! Every error that a client can get: its status, its code, its text and its hint. Nothing of it goes into a log line,
 //! and no text of a log line into it.
 
+use std::borrow::Cow;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
@@ -16,7 +18,7 @@ pub(crate) struct HttpError {
     status: StatusCode,
     code: &'static str,
     detail: String,
-    hint: &'static str,
+    hint: Cow<'static, str>,
     at: Option<usize>,
     head: Option<HeadJson>,
     retry_after_seconds: Option<u64>,
@@ -27,7 +29,13 @@ pub(crate) type HttpResult<T> = Result<T, HttpError>;
 
 impl HttpError {
     fn new(status: StatusCode, code: &'static str, detail: impl Into<String>, hint: &'static str) -> Self {
-        Self { status, code, detail: detail.into(), hint, at: None, head: None, retry_after_seconds: None }
+        let (detail, hint) = (detail.into(), Cow::Borrowed(hint));
+        Self { status, code, detail, hint, at: None, head: None, retry_after_seconds: None }
+    }
+
+    pub(crate) fn with_hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
+        self.hint = hint.into();
+        self
     }
 
     fn retry_after(mut self, seconds: u64) -> Self {
@@ -95,6 +103,12 @@ impl HttpError {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this route has no such method", "see /docs")
     }
 
+    /// What a mirror leaves to its log.
+    pub(crate) fn only_the_log(what: &str, log_url: &str) -> Self {
+        let hint = format!("send it to the log itself: {log_url}");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "unsupported", what, "").with_hint(hint)
+    }
+
     pub(crate) fn too_large(limit: usize) -> Self {
         let detail = format!("the request is larger than {limit} bytes");
         Self::new(
@@ -154,7 +168,7 @@ impl HttpError {
             AppendError::Refused { at, refusal, holds: false, .. } => Self::refused(&refusal).at(at),
             AppendError::Refused { at, refusal, .. } => {
                 let hint = "sign it anew on `head` now: for 30 s nothing else gets into this chain before it";
-                Self { hint, ..Self::refused(&refusal).at(at) }
+                Self { hint: hint.into(), ..Self::refused(&refusal).at(at) }
             }
             AppendError::Held { at, wait_ms } => Self::held(wait_ms).at(at),
             AppendError::NotOneChain { at } => {
@@ -264,6 +278,9 @@ impl HttpError {
     pub(crate) fn read(error: &ReadError) -> Self {
         match error {
             ReadError::PastEnd => Self::not_found("the log is not that large"),
+            ReadError::NotPublished => Self::not_found("no published checkpoint covers it yet").with_hint(
+                "this node signs nothing itself: ask again in a moment, when it has the log's next checkpoint",
+            ),
             ReadError::NoSuchProof => {
                 Self::malformed("there is no such proof: a size is above an index, an old size below a new one")
             }
@@ -281,7 +298,7 @@ impl HttpError {
             status: self.status.as_u16(),
             detail: self.detail.clone(),
             code: self.code.to_owned(),
-            hint: self.hint.to_owned(),
+            hint: self.hint.clone().into_owned(),
             at: self.at,
             head: self.head.clone(),
         }

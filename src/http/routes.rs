@@ -37,17 +37,23 @@ struct Document;
 
 /// The router of a node.
 pub fn router(app: Arc<App>) -> Router {
-    let (router, document) = described().split_for_parts();
+    finished(described(), app, Router::new())
+}
+
+/// A router with its document, and with routes that have a state of their own.
+pub(super) fn finished(described: OpenApiRouter<Arc<App>>, app: Arc<App>, more: Router) -> Router {
+    let (router, document) = described.split_for_parts();
     // Written once: it is long.
     let document = Bytes::from(document.to_json().expect("a description is maps with text keys"));
     let described = ([(header::CONTENT_TYPE, "application/json")], document);
     router
         .route("/openapi.json", get(|| async move { described }))
         .merge(SwaggerUi::new("/docs").config(Config::from("/openapi.json")))
+        .with_state(app)
+        .merge(more)
         .fallback(|| async { HttpError::not_found("there is no such route") })
         .method_not_allowed_fallback(|| async { HttpError::method_not_allowed() })
         .layer(cors())
-        .with_state(app)
 }
 
 /// The OpenAPI document.
@@ -62,8 +68,17 @@ fn described() -> OpenApiRouter<Arc<App>> {
         // The one limit is that of `whole_body`.
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn(whole_body));
-    OpenApiRouter::with_openapi(Document::openapi())
+    reads()
         .merge(writes)
+        .routes(routes!(bodies::body))
+        .routes(routes!(bodies::erase))
+        .routes(routes!(ops::readyz))
+        .routes(routes!(ops::metrics))
+}
+
+/// What a mirror answers as its log does.
+pub(super) fn reads() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(tlog::checkpoint))
         .route("/tile/{*path}", get(tlog::tile))
         .routes(routes!(agents::directory))
@@ -73,16 +88,12 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(agents::link))
         .routes(routes!(about::about))
         .routes(routes!(agents::link_proof))
-        .routes(routes!(bodies::body))
-        .routes(routes!(bodies::erase))
         .routes(routes!(log::log))
         .routes(routes!(log::entry))
         .routes(routes!(log::inclusion))
         .routes(routes!(log::consistency))
         .routes(routes!(events::events))
         .routes(routes!(ops::healthz))
-        .routes(routes!(ops::readyz))
-        .routes(routes!(ops::metrics))
 }
 
 /// Reads, appends and erases from any page: there are no cookies that could be misused, and what is signed is signed by

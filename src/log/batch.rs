@@ -54,6 +54,18 @@ impl Entry {
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
+
+    /// The hash of its leaf.
+    pub fn leaf(&self) -> Hash {
+        self.leaf
+    }
+}
+
+/// The entry with nothing beside it.
+impl From<&Entry> for Stored {
+    fn from(entry: &Entry) -> Self {
+        Self { entry: entry.bytes.clone(), body: None, row: Row::default() }
+    }
 }
 
 /// Entries that are about to be appended.
@@ -103,14 +115,6 @@ impl Batch {
     /// How many entries it holds.
     pub fn len(&self) -> usize {
         self.entries.len()
-    }
-
-    pub(crate) fn has_bodies(&self) -> bool {
-        has_bodies(&self.entries)
-    }
-
-    pub(crate) fn weight(&self) -> usize {
-        self.entries.iter().map(Stored::weight).sum()
     }
 }
 

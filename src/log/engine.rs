@@ -123,14 +123,28 @@ impl<M: Machine> Engine<M> {
     /// Publishes the checkpoint of a view, signed by the log key: durable before it is served. One that is older than
     /// the published one is ignored.
     pub async fn publish(&self, view: &LogView<M::State>, note: Vec<u8>) -> Result<(), StorageError> {
-        if note.len() > MAX_NOTE_LEN {
+        let published = PublishedNote { size: view.size(), root: view.root(), note };
+        self.publish_note(published, view.state().clone()).await
+    }
+
+    pub(crate) async fn publish_note(&self, published: PublishedNote, state: M::State) -> Result<(), StorageError> {
+        if published.note.len() > MAX_NOTE_LEN {
             let source = std::io::Error::other("the note is longer than could be read back");
             return Err(StorageError::Io { op: "publication", name: "a checkpoint".into(), source });
         }
         let (answer, done) = oneshot::channel();
-        let published = PublishedNote { size: view.size(), root: view.root(), note };
-        self.shared.pool.control(Control::Publish(published, view.state().clone(), answer));
+        self.shared.pool.control(Control::Publish(published, state, answer));
         done.await.unwrap_or_else(|_| Err(stopped("publication")))
+    }
+
+    /// Tells the sequencer something.
+    pub(crate) fn control(&self, control: Control<M>) {
+        self.shared.pool.control(control);
+    }
+
+    /// Bytes that are committed and not flushed.
+    pub(crate) fn unflushed(&self) -> usize {
+        self.shared.unflushed()
     }
 
     /// Erases the body that is kept beside an entry, and its salt. Returns when neither is in any file of the log, which

@@ -35,6 +35,8 @@ pub enum SubmitError<R> {
 pub enum ReadError {
     /// The log is not that large.
     PastEnd,
+    /// No checkpoint that anybody signed covers it yet: so in a log that follows another and signs nothing.
+    NotPublished,
     /// What was asked for makes no sense: a size before an index, an old size above the new one.
     NoSuchProof,
     /// What is on disk does not belong to this tree. Nothing of it left this process.
@@ -110,6 +112,7 @@ impl std::fmt::Display for ReadError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::PastEnd => f.write_str("the log is not that large"),
+            Self::NotPublished => f.write_str("no published checkpoint covers it yet"),
             Self::NoSuchProof => f.write_str("there is no such proof"),
             Self::Damaged { name, what } => write!(f, "{name} is damaged: {what}"),
             Self::Storage(error) => error.fmt(f),

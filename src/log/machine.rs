@@ -64,6 +64,11 @@ pub trait Machine: Send + 'static {
         None
     }
 
+    /// Whether a batch may end with this entry: there is a view for the end of each batch, and for no place within one.
+    fn ends_batch(_entry: &[u8]) -> bool {
+        true
+    }
+
     /// The least time that the next batch may carry; the engine's clock never gives an earlier one.
     fn least_time(&self) -> UnixMillis;
 

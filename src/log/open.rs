@@ -13,7 +13,7 @@ use super::engine::{Engine, Shared, Sign};
 use super::erasure::{self, BodyToErase, Erasures};
 use super::error::{OpenError, ReadError};
 use super::flush::{FlushJob, Flushed, Flusher};
-use super::machine::{Machine, Past};
+use super::machine::{Machine, Past, ReplayError};
 use super::manifest::{CHAIN_INDEX, MANIFEST, Manifest, PublishedNote};
 use super::pool::{Pool, PoolLimits};
 use super::reader::{LogReader, Store, parse_bundle};
@@ -313,14 +313,13 @@ pub(crate) fn apply_frames<M: Machine>(
                 if transition.before != (tail.size(), tail_root(tail)) {
                     return Err(inconsistent("does not go on from the tree in the public files"));
                 }
-                for mut stored in entries {
-                    let index = tail.size().next_index();
-                    let row = machine.apply(index, &stored.entry, &BeforeFrames { tail, flushed });
-                    stored.row = row.map_err(|e| OpenError::Replay { index, what: e.what })?;
+                count += entries.len() as u64;
+                let hashed = entries.into_iter().map(|stored| {
                     let leaf = leaf_hash(&stored.entry);
-                    tail.push(stored, leaf);
-                    count += 1;
-                }
+                    (stored, leaf)
+                });
+                apply_entries(machine, tail, flushed, hashed)
+                    .map_err(|e| OpenError::Replay { index: e.index, what: e.what })?;
                 if transition.after != (tail.size(), tail_root(tail)) {
                     return Err(inconsistent("does not lead to the root that it says"));
                 }
@@ -328,6 +327,22 @@ pub(crate) fn apply_frames<M: Machine>(
         }
     }
     Ok(count)
+}
+
+/// Folds entries that the log has ordered, and puts them into the tree: those of frames, and those that come from a log
+/// that is followed.
+pub(crate) fn apply_entries<M: Machine>(
+    machine: &mut M,
+    tail: &mut Tail,
+    before: &dyn Past,
+    entries: impl Iterator<Item = (Stored, Hash)>,
+) -> Result<(), ReplayError> {
+    for (mut stored, leaf) in entries {
+        let index = tail.size().next_index();
+        stored.row = machine.apply(index, &stored.entry, &BeforeFrames { tail, flushed: before })?;
+        tail.push(stored, leaf);
+    }
+    Ok(())
 }
 
 fn check_published(store: &Store, tail: &Tail, published: &PublishedNote) -> Result<(), OpenError> {

@@ -1,7 +1,7 @@
 //! The pool: what was submitted and waits for the sequencer. Bounded in entries and bytes; full means no, at once.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -9,9 +9,11 @@ use tokio::sync::oneshot;
 use super::batch::{MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, encoded_len};
 use super::erasure::Order;
 use super::error::SubmitError;
+use super::follow::{ExtendError, Run};
 use super::machine::{Machine, Weight};
 use super::manifest::PublishedNote;
 use super::sequencer::Committed;
+use super::view::LogView;
 use crate::merkle::TreeSize;
 use crate::storage::{Mark, StorageError};
 
@@ -50,6 +52,8 @@ pub(crate) fn room_for<M: Machine>(submissions: &[Submission<M>]) -> usize {
 pub(crate) enum Control<M: Machine> {
     /// A checkpoint of a view is to be published.
     Publish(PublishedNote, M::State, oneshot::Sender<Result<(), StorageError>>),
+    /// Entries that the log that is followed has ordered.
+    Extend(Run, oneshot::Sender<Result<Arc<LogView<M::State>>, ExtendError>>),
     /// The body beside an entry, which there is, is to be erased.
     Erase(Order),
     /// Everything that is committed is to be flushed.

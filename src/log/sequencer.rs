@@ -9,19 +9,22 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::batch::{self, Batch, Transition};
+use super::batch::{self, Batch, Entry, Transition, has_bodies};
 use super::engine::{Shared, Sign, stopped};
 use super::erasure::{self, Erasures, Order};
 use super::error::SubmitError;
 use super::flush::{FlushJob, Flusher};
-use super::machine::Machine;
+use super::follow::{ExtendError, Run};
+use super::machine::{Machine, ReplayError};
 use super::manifest::PublishedNote;
+use super::open::apply_entries;
 use super::pool::{Answer, Control, Submission, Wait, room_for};
-use super::tail::Tail;
+use super::reader::LogReader;
+use super::tail::{Stored, Tail};
 use super::view::{LogView, Published};
 use crate::clock::{Clock, Reading};
 use crate::hash::Hash;
-use crate::merkle::{TreeSize, root_plan};
+use crate::merkle::{LeafIndex, TreeSize, root_plan};
 use crate::storage::{Commits, FrameBuffer, FrameKind, Mark, StorageError};
 
 /// What the submitter of an admitted group gets.
@@ -35,7 +38,7 @@ pub struct Committed<M: Machine> {
 /// A flush starts this long after the first frame that is not flushed.
 const FLUSH_AFTER: Duration = Duration::from_secs(1);
 /// Or at this many unflushed bytes.
-const FLUSH_AT_BYTES: usize = 32 << 20;
+pub(crate) const FLUSH_AT_BYTES: usize = 32 << 20;
 /// And here the sequencer waits for it.
 const WAIT_AT_BYTES: usize = 128 << 20;
 /// How often the room on disk is looked at, and how long a flush that found none waits before it is done again.
@@ -169,6 +172,9 @@ impl<M: Machine> Sequencer<M> {
                 // Nobody waiting for it changes nothing.
                 let _ = answer.send(self.publish(note, state));
             }
+            Control::Extend(run, answer) => {
+                let _ = answer.send(self.extend(&run));
+            }
             // Whoever waits is told by the answer being dropped.
             Control::Flush(_) | Control::Erase(..) if self.shared.latch.is_set() => {}
             Control::Erase(order) => {
@@ -293,16 +299,58 @@ impl<M: Machine> Sequencer<M> {
         }
     }
 
+    /// Takes a run that the log that is followed has ordered. It is folded as recovery folds a frame, before it becomes
+    /// one: what does not fit the rules is never committed. Then the machine cannot go on, so the engine latches.
+    fn extend(&mut self, run: &Run) -> Result<Arc<LogView<M::State>>, ExtendError> {
+        if self.shared.latch.is_set() {
+            return Err(ExtendError::Stopped);
+        }
+        if run.start != self.tail.size() {
+            return Err(ExtendError::NotNext { size: self.tail.size() });
+        }
+        match self.commits.reserve(run.encoded_len()) {
+            Ok(()) if !self.shared.latch.is_low_on_space() => {}
+            Err(error) if !error.outcome_is_known() => {
+                self.shared.latch.set(&error);
+                return Err(ExtendError::Stopped);
+            }
+            _ => return Err(ExtendError::NoSpace),
+        }
+        let stored: Vec<_> = run.entries.iter().map(Stored::from).collect();
+        let mut tail = self.tail.clone();
+        let before = LogReader::new(&self.shared.store, &self.tail);
+        let hashed = stored.iter().cloned().zip(run.entries.iter().map(Entry::leaf));
+        let folded = apply_entries(&mut self.machine, &mut tail, &before, hashed).and_then(|()| {
+            let last = stored.last().map(|stored| &stored.entry[..]);
+            let index = LeafIndex::new(tail.size().get().saturating_sub(1));
+            self.machine.check(last).map_err(|what| ReplayError { index, what })
+        });
+        if let Err(fault) = folded {
+            let ReplayError { index, what } = &fault;
+            self.shared.latch.set_reason(format!("entry {index} of the log that is followed breaks the rules: {what}"));
+            return Err(ExtendError::Rules(fault));
+        }
+        self.commit_tree(tail, &stored).map_err(|error| {
+            self.shared.latch.set(&error);
+            ExtendError::Stopped
+        })
+    }
+
     /// Makes a batch durable and publishes its view.
     fn commit(&mut self, batch: &Batch) -> Result<Arc<LogView<M::State>>, StorageError> {
-        let weight = batch.weight();
-        let before = (self.tail.size(), self.root);
         let mut tail = self.tail.clone();
         for (stored, leaf) in batch.entries.iter().zip(&batch.leaves) {
             tail.push(stored.clone(), *leaf);
         }
+        self.commit_tree(tail, &batch.entries)
+    }
+
+    /// The same for a tree that has these entries already.
+    fn commit_tree(&mut self, tail: Tail, entries: &[Stored]) -> Result<Arc<LogView<M::State>>, StorageError> {
+        let weight = entries.iter().map(Stored::weight).sum();
+        let before = (self.tail.size(), self.root);
         let after = (tail.size(), tail_root(&tail));
-        let frame = batch::encode(&Transition { before, after }, &batch.entries);
+        let frame = batch::encode(&Transition { before, after }, entries);
         let payload_len = frame.payload().len();
         // The signature is made while the disk works. It stays in memory: no storage ever holds a signature on a root
         // that is not committed.
@@ -312,7 +360,7 @@ impl<M: Machine> Sequencer<M> {
         let checkpoint = self.signer.finish(after.0, after.1);
         let mark = appended?;
         // From here on the batch is durable.
-        if batch.has_bodies() {
+        if has_bodies(entries) {
             self.erasures.wrote_bodies(before.0.get()..after.0.get(), mark, payload_len);
         }
         self.tail = tail;

@@ -315,6 +315,10 @@ impl Machine for RegistryMachine {
         Some(link.header().body_len).filter(|_| !link.header().inline)
     }
 
+    fn ends_batch(entry: &[u8]) -> bool {
+        entry.first() == Some(&TRAILER_ENTRY_KIND)
+    }
+
     fn least_time(&self) -> UnixMillis {
         self.registry.log_time().saturating_add(1)
     }

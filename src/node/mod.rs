@@ -6,6 +6,7 @@
 mod about;
 mod chain;
 mod facts;
+mod follow;
 mod fsck;
 mod held;
 mod keys;

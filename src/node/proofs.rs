@@ -38,7 +38,10 @@ impl Node {
         let anchor = self.anchor_where(view, |published| {
             let stands = |state: &NodeState| state.identity(&identity).is_some_and(|it| it.record.standing == *newest);
             index.get() < published.size.get() && (!with_state || published.state.as_ref().is_some_and(stands))
-        });
+        })?;
+        if index.get() >= anchor.size.get() || (with_state && anchor.state.is_none()) {
+            return Err(ReadError::NotPublished);
+        }
         let log = self.reader(view);
         let state = match &anchor.state {
             Some(state) if with_state => {
@@ -66,8 +69,8 @@ impl Node {
         let newest = told_of(view.state(), key);
         let anchor = self.anchor_where(view, |published| {
             published.state.as_ref().is_some_and(|state| told_of(state, key) == newest)
-        });
-        let state = anchor.state.as_ref().ok_or(ReadError::PastEnd)?;
+        })?;
+        let state = anchor.state.as_ref().ok_or(ReadError::NotPublished)?;
         let subject = match key {
             AgentKey::Identity(identity) => Subject::Identity(*identity),
             AgentKey::Name(name) => match state.snapshot.name(name) {
@@ -81,13 +84,24 @@ impl Node {
         proof(&Extra::State(part), last(anchor.size), path, &anchor.note)
     }
 
-    /// The published checkpoint where it will do, else the newest one.
-    fn anchor_where(&self, view: &View, will_do: impl FnOnce(&Published<NodeState>) -> bool) -> Anchor {
+    /// The published checkpoint where it will do, else the newest one. Where no key signs the newest one, as in a mirror,
+    /// the published one has to do: there is no other.
+    fn anchor_where(
+        &self,
+        view: &View,
+        will_do: impl FnOnce(&Published<NodeState>) -> bool,
+    ) -> Result<Anchor, ReadError> {
+        let is_signed = !view.checkpoint().is_empty();
         match self.published() {
-            Some(published) if published.size <= view.size() && will_do(&published) => {
-                Anchor { size: published.size, note: Arc::clone(&published.note), state: published.state.clone() }
+            Some(published) if published.size <= view.size() && (!is_signed || will_do(&published)) => {
+                let note = Arc::clone(&published.note);
+                Ok(Anchor { size: published.size, note, state: published.state.clone() })
             }
-            _ => Anchor { size: view.size(), note: Arc::clone(view.checkpoint()), state: Some(view.state().clone()) },
+            _ if is_signed => {
+                let note = Arc::clone(view.checkpoint());
+                Ok(Anchor { size: view.size(), note, state: Some(view.state().clone()) })
+            }
+            _ => Err(ReadError::NotPublished),
         }
     }
 
