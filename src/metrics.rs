@@ -12,6 +12,8 @@ pub const RESPONSES: &str = "soulchain_http_responses_total";
 pub const CONNECTIONS: &str = "soulchain_http_connections";
 /// Connections that the server closed, by why: `address` has too many, or a write `stalled`.
 pub const CONNECTIONS_CLOSED: &str = "soulchain_http_connections_closed_total";
+/// Memory of bodies and answers under way that are not small.
+pub const HELD_BYTES: &str = "soulchain_http_held_bytes";
 /// Entries of the log.
 pub const TREE_SIZE: &str = "soulchain_tree_size";
 /// Entries in the public files.
@@ -84,6 +86,7 @@ fn describe() {
     metrics::describe_counter!(RESPONSES, "HTTP answers, by status class");
     metrics::describe_gauge!(CONNECTIONS, "Open HTTP connections");
     metrics::describe_counter!(CONNECTIONS_CLOSED, "HTTP connections that the server closed, by reason");
+    metrics::describe_gauge!(HELD_BYTES, metrics::Unit::Bytes, "Memory of requests and answers over 64 KiB under way");
     metrics::describe_gauge!(TREE_SIZE, "Entries of the log");
     metrics::describe_gauge!(FLUSHED_SIZE, "Entries in the public files");
     metrics::describe_gauge!(PUBLISHED_SIZE, "Size of the published checkpoint");

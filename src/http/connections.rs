@@ -1,4 +1,4 @@
-//! How many connections one address may have at once.
+//! What one address may have at once: connections, and memory that is held for it.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -7,15 +7,38 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::limits::group;
+use crate::metrics::HELD_BYTES;
 
 /// Connections of one address, unless settings say otherwise: an eighth of all.
 pub(super) const CONNECTIONS_PER_ADDRESS: NonZeroUsize = NonZeroUsize::new(2_048).expect("2,048 is not zero");
 
-/// The connections of each address. It holds no more addresses than there are connections.
+/// Memory that requests and answers under way may hold, unless settings say otherwise.
+pub(super) const HELD_MAX: usize = 512 << 20;
+
+/// Part of that memory that one address may hold: one in so many.
+const HELD_SHARES: usize = 8;
+
+/// What is no longer than this is not counted: the number of connections bounds it.
+const SMALL_LEN: usize = 64 << 10;
+
+/// The connections of each address, and the bytes. It knows no more addresses than there are connections.
 pub(super) struct PerAddress {
-    most: Option<NonZeroUsize>,
+    connections_max: Option<NonZeroUsize>,
+    bytes_max: usize,
     trusted_proxies: Vec<IpAddr>,
-    open: Mutex<HashMap<IpAddr, usize>>,
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    addresses: HashMap<IpAddr, Share>,
+    bytes: usize,
+}
+
+#[derive(Default)]
+struct Share {
+    connections: usize,
+    bytes: usize,
 }
 
 /// A connection that counts for as long as this lives.
@@ -24,44 +47,113 @@ pub(super) struct Counted {
     address: Option<IpAddr>,
 }
 
+/// Memory that is held for a request or an answer, for as long as this lives.
+pub(super) struct HeldBytes {
+    by: Arc<Counted>,
+    bytes: usize,
+}
+
+/// Put into each request by the server.
+#[derive(Clone)]
+pub(super) struct Client(pub(super) Arc<Counted>);
+
 impl PerAddress {
-    /// `None` is no limit. Many clients come from a proxy, so trusted ones have none; nor has loopback, where a proxy
-    /// mostly stands, unless the proxies are named.
-    pub(super) fn new(most: Option<NonZeroUsize>, trusted_proxies: Vec<IpAddr>) -> Arc<Self> {
-        Arc::new(Self { most, trusted_proxies, open: Mutex::default() })
+    /// `None` is no limit. Many clients come from a proxy, so trusted ones have none, nor a share of the memory alone; nor
+    /// has loopback, where a proxy mostly stands, unless the proxies are named.
+    pub(super) fn new(
+        connections_max: Option<NonZeroUsize>,
+        bytes_max: usize,
+        trusted_proxies: Vec<IpAddr>,
+    ) -> Arc<Self> {
+        Arc::new(Self { connections_max, bytes_max, trusted_proxies, open: Mutex::default() })
     }
 
     /// Counts a connection from an address; `None` where that has as many as it may have.
-    pub(super) fn count(self: &Arc<Self>, ip: IpAddr) -> Option<Counted> {
-        let limit = self.most.filter(|_| !self.is_exempt(ip.to_canonical()));
-        let address = limit.is_some().then(|| group(ip));
-        if let (Some(most), Some(address)) = (limit, address) {
+    pub(super) fn count(self: &Arc<Self>, ip: IpAddr) -> Option<Arc<Counted>> {
+        let address = Some(group(ip)).filter(|_| !self.is_exempt(ip.to_canonical()));
+        if let Some(address) = address {
             let mut open = self.open();
-            let count = open.entry(address).or_default();
-            if *count >= most.get() {
+            let share = open.addresses.entry(address).or_default();
+            if self.connections_max.is_some_and(|most| share.connections >= most.get()) {
                 return None;
             }
-            *count += 1;
+            share.connections += 1;
         }
-        Some(Counted { of: Arc::clone(self), address })
+        Some(Arc::new(Counted { of: Arc::clone(self), address }))
     }
 
     fn is_exempt(&self, ip: IpAddr) -> bool {
         self.trusted_proxies.contains(&ip) || (ip.is_loopback() && self.trusted_proxies.is_empty())
     }
 
-    fn open(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+    fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Counted {
+    /// Nothing as yet.
+    pub(super) const fn held(self: Arc<Self>) -> HeldBytes {
+        HeldBytes { by: self, bytes: 0 }
+    }
+}
+
+impl HeldBytes {
+    /// Whether it is more than what is small.
+    pub(super) const fn is_counted(&self) -> bool {
+        self.bytes > 0
+    }
+
+    /// Holds so many bytes in all. `false` where there is no room for them; then it holds what it held.
+    pub(super) fn hold(&mut self, len: usize) -> bool {
+        if len <= SMALL_LEN || len <= self.bytes {
+            return true;
+        }
+        let (per_address, more) = (&self.by.of, len - self.bytes);
+        let mut open = per_address.open();
+        if open.bytes + more > per_address.bytes_max {
+            return false;
+        }
+        if let Some(share) = self.by.address.and_then(|address| open.addresses.get_mut(&address)) {
+            if share.bytes + more > per_address.bytes_max / HELD_SHARES {
+                return false;
+            }
+            share.bytes += more;
+        }
+        open.bytes += more;
+        show(open.bytes);
+        self.bytes = len;
+        true
+    }
+}
+
+impl Drop for HeldBytes {
+    fn drop(&mut self) {
+        if self.bytes == 0 {
+            return;
+        }
+        let mut open = self.by.of.open();
+        open.bytes -= self.bytes;
+        show(open.bytes);
+        if let Some(share) = self.by.address.and_then(|address| open.addresses.get_mut(&address)) {
+            share.bytes -= self.bytes;
+        }
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a gauge")]
+fn show(bytes: usize) {
+    metrics::gauge!(HELD_BYTES).set(bytes as f64);
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
         let Some(address) = self.address else { return };
-        if let Entry::Occupied(mut count) = self.of.open().entry(address) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
+        // What a connection held has gone before it: it holds the connection.
+        if let Entry::Occupied(mut share) = self.of.open().addresses.entry(address) {
+            share.get_mut().connections -= 1;
+            if share.get().connections == 0 {
+                share.remove();
             }
         }
     }
@@ -72,10 +164,10 @@ mod tests {
     use super::*;
 
     fn limit(most: usize, proxies: &[&str]) -> Arc<PerAddress> {
-        PerAddress::new(NonZeroUsize::new(most), proxies.iter().map(|ip| ip.parse().unwrap()).collect())
+        PerAddress::new(NonZeroUsize::new(most), 8 << 20, proxies.iter().map(|ip| ip.parse().unwrap()).collect())
     }
 
-    fn held(limit: &Arc<PerAddress>, ip: &str) -> Vec<Counted> {
+    fn held(limit: &Arc<PerAddress>, ip: &str) -> Vec<Arc<Counted>> {
         std::iter::from_fn(|| limit.count(ip.parse().unwrap())).take(10).collect()
     }
 
@@ -86,7 +178,7 @@ mod tests {
         assert_eq!((one.len(), held(&limit, "192.0.2.2").len()), (3, 3));
         assert_eq!(held(&limit, "::ffff:192.0.2.1").len(), 0, "the same in IPv6's words");
         drop(one);
-        assert!(limit.open().is_empty(), "nothing is kept of who has gone");
+        assert!(limit.open().addresses.is_empty(), "nothing is kept of who has gone");
         assert_eq!(held(&limit, "192.0.2.1").len(), 3);
         let subscriber = held(&limit, "2001:db8::1");
         assert_eq!((subscriber.len(), held(&limit, "2001:db8::2").len()), (3, 0));
@@ -100,5 +192,24 @@ mod tests {
         let behind = limit(3, &["192.0.2.9"]);
         assert_eq!((held(&behind, "192.0.2.9").len(), held(&behind, "127.0.0.1").len()), (10, 3));
         assert_eq!(held(&limit(0, &[]), "192.0.2.1").len(), 10, "zero is no limit");
+    }
+
+    #[test]
+    fn an_address_holds_its_share_of_the_memory_and_all_together_no_more_than_all() {
+        let limit = limit(0, &["192.0.2.9"]);
+        let client = |ip: &str| limit.count(ip.parse().unwrap()).unwrap();
+        let one = client("192.0.2.1");
+        let mut held = Arc::clone(&one).held();
+        assert!(held.hold(600_000) && held.hold(1 << 20) && !held.hold((1 << 20) + 1));
+        assert!(held.hold(SMALL_LEN), "less than it has");
+        assert!(!client("192.0.2.1").held().hold(SMALL_LEN + 1), "another connection of the same address");
+        assert!(client("192.0.2.1").held().hold(SMALL_LEN), "what is small is not counted");
+        let mut others = client("192.0.2.9").held();
+        assert!(others.hold(7 << 20), "a proxy has no share");
+        assert!(!client("192.0.2.2").held().hold(1 << 20), "all is taken");
+        drop((one, held));
+        assert!(client("192.0.2.2").held().hold(1 << 20));
+        drop(others);
+        assert_eq!((limit.open().bytes, limit.open().addresses.len()), (0, 0));
     }
 }

@@ -17,21 +17,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
 use futures_util::StreamExt as _;
 use tokio::sync::{Semaphore, watch};
 
 use super::app::{App, takes_gzip};
-use super::body_limit::BodyTimeout;
+use super::body_limit::{BODY_TIMEOUT, BodyTimeout};
 use super::extract::InPath;
 use super::measure::Recorder;
 use super::mirror_health::{metrics, readyz};
+use super::plain::{busy, note_body, text};
 use super::problem::{HttpError, HttpResult};
 use super::routes::{finished, reads};
 use super::tlog::{note, serve_tile};
@@ -39,16 +39,12 @@ use super::tlog_log::tile_router;
 use crate::log::{Machine, Opaque};
 use crate::mirror::{CheckpointAnswer, Following, Mirror, Upload, UploadAnswer};
 use crate::node::RegistryMachine;
-use crate::tlog::{
-    ADD_ENTRIES_CONTENT_TYPE, MAX_WITNESS_REQUEST_LEN, MIRROR_INFO_CONTENT_TYPE, SIZE_CONTENT_TYPE, TileId, size_body,
-};
+use crate::tlog::{ADD_ENTRIES_CONTENT_TYPE, MIRROR_INFO_CONTENT_TYPE, SIZE_CONTENT_TYPE, TileId, size_body};
 
 /// Uploads at once; each may hold the bytes of one package, 17 MB at most.
 const MAX_UPLOADS: usize = 16;
 /// How long an upload may take in all. Then it is answered for what has come.
 const MAX_UPLOAD_TIME: Duration = Duration::from_mins(10);
-/// Where no server says how long a body may pause, or a short one take.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Compressed bytes that are unpacked at once: they become a thousand times as many at most.
 const GZIP_STEP: usize = 4 << 10;
 
@@ -147,13 +143,13 @@ async fn tile<M: Machine>(
 }
 
 async fn add_checkpoint<M: Machine>(State(app): Shared<M>, request: Request) -> Response {
-    let body = match short_body(request).await {
+    let body = match note_body(request).await {
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
     // A task of its own: who goes away leaves nothing half done.
     let mirror = app.mirror.clone();
-    match tokio::spawn(async move { mirror.add_checkpoint(&body).await }).await {
+    match tokio::spawn(async move { mirror.add_checkpoint(&body.bytes).await }).await {
         Ok(CheckpointAnswer::Pending) => StatusCode::OK.into_response(),
         Ok(CheckpointAnswer::Malformed(why)) => text(StatusCode::BAD_REQUEST, &why),
         Ok(CheckpointAnswer::NotSigned(why)) => text(StatusCode::FORBIDDEN, &why),
@@ -252,30 +248,7 @@ fn with_coding(mut response: Response) -> Response {
 
 const PLAIN: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
 
-fn text(status: StatusCode, why: &str) -> Response {
-    (status, PLAIN, format!("{why}\n")).into_response()
-}
-
-fn busy(why: &str) -> Response {
-    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, why);
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    response
-}
-
 fn failed(error: &dyn std::fmt::Display) -> Response {
     tracing::error!(%error, "a submission could not be kept");
     busy("the mirror could not keep it; the operator finds why in its log")
-}
-
-/// Reads a body of bounded length in bounded time.
-async fn short_body(request: Request) -> Result<Bytes, Response> {
-    let pause = request.extensions().get().map_or(BODY_TIMEOUT, |BodyTimeout(timeout)| *timeout);
-    match tokio::time::timeout(pause, to_bytes(request.into_body(), MAX_WITNESS_REQUEST_LEN)).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(_)) => Err(text(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            &format!("the body broke off, or is longer than {MAX_WITNESS_REQUEST_LEN} bytes"),
-        )),
-        Err(_) => Err(text(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
-    }
 }

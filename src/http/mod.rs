@@ -20,6 +20,7 @@ mod mirror;
 mod mirror_health;
 mod ops;
 mod pieces;
+mod plain;
 mod prepare;
 mod problem;
 mod routes;

@@ -1,7 +1,10 @@
 //! Answers in pieces.
 //!
 //! The server waits for the next request from the moment that it holds the last byte of an answer, sent or not. A bundle
-//! of 16 MB in one piece would leave its reader no more time for it than for a head.
+//! of 16 MB in one piece would leave its reader no more time for it than for a head. So the pieces are so short that who
+//! takes the least rate takes the last of them, and what the server buffers, in less time than a head has.
+//!
+//! A long answer is copied piece by piece: what is not taken of the last one does not keep the whole of it in memory.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,23 +13,35 @@ use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
+use super::connections::HeldBytes;
+
 /// Most bytes that are given away at once.
-const PIECE_LEN: usize = 64 << 10;
+const PIECE_LEN: usize = 16 << 10;
 
 /// A body that gives what it has in pieces.
 pub(super) struct Pieces {
     body: Body,
+    /// The memory of the whole body.
+    held: HeldBytes,
     /// What is left of the data that it gave last.
     rest: Bytes,
 }
 
 impl Pieces {
-    pub(super) const fn new(body: Body) -> Self {
-        Self { body, rest: Bytes::new() }
+    /// What holds nothing comes back where there is no room for the body.
+    pub(super) fn new(body: Body, mut held: HeldBytes) -> Result<Self, HeldBytes> {
+        let len = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        if held.hold(len) { Ok(Self::small(body, held)) } else { Err(held) }
+    }
+
+    /// A body of a few bytes.
+    pub(super) const fn small(body: Body, held: HeldBytes) -> Self {
+        Self { body, held, rest: Bytes::new() }
     }
 
     fn piece(&mut self) -> Frame<Bytes> {
-        Frame::data(self.rest.split_to(self.rest.len().min(PIECE_LEN)))
+        let piece = self.rest.split_to(self.rest.len().min(PIECE_LEN));
+        Frame::data(if self.held.is_counted() { Bytes::copy_from_slice(&piece) } else { piece })
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,10 +17,11 @@ use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt as _;
 
 use super::body_limit::BodyTimeout;
-use super::connections::{CONNECTIONS_PER_ADDRESS, PerAddress};
+use super::connections::{CONNECTIONS_PER_ADDRESS, Client, HELD_MAX, PerAddress};
 use super::events::Stopping;
 use super::limits::PeerAddr;
 use super::pieces::Pieces;
+use super::problem::HttpError;
 use super::stall::{StallBounded, WRITE_STALL};
 use crate::metrics::{CONNECTIONS, CONNECTIONS_CLOSED, RESPONSES};
 
@@ -30,13 +32,15 @@ pub struct ServerLimits {
     pub connections: usize,
     /// Connections at once from one address; more are closed. `None` is no limit.
     pub connections_per_address: Option<NonZeroUsize>,
+    /// Memory for what is under way: bodies and answers of more than 64 KiB. One address may hold an eighth of it.
+    pub held_bytes: usize,
     /// Proxies, which may have any number. Where none is named, loopback may too.
     pub trusted_proxies: Vec<IpAddr>,
     /// Time for a request's head to arrive; also how long an idle connection is kept.
     pub head_timeout: Duration,
     /// Time for a request's body to arrive.
     pub body_timeout: Duration,
-    /// How long an answer may wait without a byte of it being taken.
+    /// The time over which a rate is taken at which answers are read: 2 KiB a second, or the connection is closed.
     pub write_stall: Duration,
     /// Time for requests to end when the server stops.
     pub drain_timeout: Duration,
@@ -47,6 +51,7 @@ impl Default for ServerLimits {
         Self {
             connections: 16_384,
             connections_per_address: Some(CONNECTIONS_PER_ADDRESS),
+            held_bytes: HELD_MAX,
             trusted_proxies: Vec::new(),
             head_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),
@@ -62,7 +67,8 @@ const MAX_HEAD_LEN: usize = 32 << 10;
 /// Serves until `stop` turns true; then takes no more connections and lets requests end.
 pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, mut stop: watch::Receiver<bool>) {
     let slots = Arc::new(Semaphore::new(limits.connections));
-    let per_address = PerAddress::new(limits.connections_per_address, limits.trusted_proxies.clone());
+    let per_address =
+        PerAddress::new(limits.connections_per_address, limits.held_bytes, limits.trusted_proxies.clone());
     let graceful = GracefulShutdown::new();
     loop {
         let accept = async {
@@ -88,7 +94,8 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, 
             metrics::counter!(CONNECTIONS_CLOSED, "reason" => "address").increment(1);
             continue;
         };
-        let connection = connection(stream, peer, router.clone(), &limits, stop.clone());
+        let client = Client(Arc::clone(&counted));
+        let connection = connection(stream, (peer, client), router.clone(), &limits, stop.clone());
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             metrics::gauge!(CONNECTIONS).increment(1);
@@ -106,7 +113,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, 
 
 fn connection(
     stream: TcpStream,
-    peer: SocketAddr,
+    (peer, client): (SocketAddr, Client),
     router: Router,
     limits: &ServerLimits,
     stop: watch::Receiver<bool>,
@@ -115,17 +122,18 @@ fn connection(
     // Answers are small and wanted at once.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let (router, stop) = (router.clone(), stop.clone());
+        let (router, stop, client) = (router.clone(), stop.clone(), client.clone());
         async move {
             let mut request: Request = request.map(axum::body::Body::new);
             request.extensions_mut().insert(PeerAddr(peer));
             request.extensions_mut().insert(body_timeout);
+            request.extensions_mut().insert(client.clone());
             request.extensions_mut().insert(Stopping(stop));
-            let response = router.oneshot(request).await;
+            let response = router.oneshot(request).await.map(|response| in_pieces(response, &client));
             if let Ok(response) = &response {
                 metrics::counter!(RESPONSES, "class" => class(response.status().as_u16())).increment(1);
             }
-            response.map(|response| response.map(Pieces::new))
+            response
         }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
@@ -133,6 +141,15 @@ fn connection(
     // memory first: of one head's length, a thousand.
     builder.timer(TokioTimer::new()).header_read_timeout(limits.head_timeout).max_buf_size(MAX_HEAD_LEN);
     builder.serve_connection(TokioIo::new(StallBounded::new(stream, limits.write_stall)), service)
+}
+
+/// The answer, or that there is no memory for it.
+fn in_pieces(response: Response, Client(client): &Client) -> Response<Pieces> {
+    let (parts, body) = response.into_parts();
+    match Pieces::new(body, Arc::clone(client).held()) {
+        Ok(body) => Response::from_parts(parts, body),
+        Err(held) => HttpError::overloaded().into_response().map(|body| Pieces::small(body, held)),
+    }
 }
 
 const fn class(status: u16) -> &'static str {

@@ -1,7 +1,7 @@
 //! A connection whose peer has to take what it asked for.
 //!
-//! Between two writes no time passes: the bound is on a write that the system does not take, because the peer reads
-//! nothing. A stream that has nothing to say waits for as long as it likes.
+//! Between two writes no time passes: the bound is on writes that the system does not take, because the peer reads
+//! nothing or next to nothing. A stream that has nothing to say waits for as long as it likes.
 //!
 //! While a write waits nothing is read: else answers to what is asked meanwhile would pile up in memory.
 
@@ -17,25 +17,45 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use crate::metrics::CONNECTIONS_CLOSED;
 
-/// How long a write may wait without a byte of it being taken.
+/// The time over which the rate is taken at which writes that wait go on.
 pub(super) const WRITE_STALL: Duration = Duration::from_secs(30);
 
-/// Attempts at a write that waits, until it has waited for the bound.
+/// Bytes a second that a peer has to take while writes wait for it.
+const LEAST_RATE: u128 = 2 << 10;
+
+/// Attempts within that time at a write that waits.
 const ATTEMPTS: u32 = 8;
 
-/// A connection that fails with `TimedOut` once a write has stalled for the bound.
+/// Writes that follow each other so closely are of one answer, or of answers that were asked for together.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A connection that fails with `TimedOut` once its peer has taken too little for the bound.
 pub(super) struct StallBounded {
     stream: TcpStream,
     bound: Duration,
-    /// While a write waits: until the next attempt, and how many there were.
-    stalled: Option<(Interval, u32)>,
+    /// While a write waits: until the next attempt.
+    stalled: Option<Interval>,
+    window: Option<Window>,
     /// Who wants to read, and may when the write has gone on.
     reader: Option<Waker>,
 }
 
+/// What was taken since a write first waited, for at most the bound.
+struct Window {
+    since: Instant,
+    taken: usize,
+    last_taken: Instant,
+}
+
+impl Window {
+    fn from(now: Instant) -> Self {
+        Self { since: now, taken: 0, last_taken: now }
+    }
+}
+
 impl StallBounded {
     pub(super) const fn new(stream: TcpStream, bound: Duration) -> Self {
-        Self { stream, bound, stalled: None, reader: None }
+        Self { stream, bound, stalled: None, window: None, reader: None }
     }
 
     /// What a write came to, where it waits perhaps for too long. `again` is the same write past the runtime.
@@ -45,30 +65,62 @@ impl StallBounded {
         written: Poll<io::Result<usize>>,
         again: impl Fn(&TcpStream) -> rustix::io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
-            self.go_on();
-            return written;
+        if let Poll::Ready(written) = written {
+            self.go_on(&written);
+            return Poll::Ready(written);
         }
-        let bound = self.bound;
-        let (ticks, attempts) = self.stalled.get_or_insert_with(|| (attempts_within(bound), 0));
         loop {
-            ready!(ticks.poll_tick(cx));
-            *attempts += 1;
+            ready!(self.ticks().poll_tick(cx));
             // The system says that a socket is writable when a good part of its buffer is free. A slow reader may take
             // longer for that than the bound, and is no dead one: whether anything was taken only a write tells.
             match again(&self.stream) {
-                Err(Errno::AGAIN) if *attempts < ATTEMPTS => {}
-                Err(Errno::AGAIN) => return Poll::Ready(Err(self.give_up())),
+                Err(Errno::AGAIN) => {}
                 other => {
-                    self.go_on();
-                    return Poll::Ready(other.map_err(io::Error::from));
+                    let written = other.map_err(io::Error::from);
+                    self.go_on(&written);
+                    return Poll::Ready(written);
                 }
+            }
+            if !self.takes_enough() {
+                return Poll::Ready(Err(self.give_up()));
             }
         }
     }
 
-    fn go_on(&mut self) {
+    /// The attempts at the write that waits.
+    fn ticks(&mut self) -> &mut Interval {
+        let bound = self.bound;
+        let window = &mut self.window;
+        self.stalled.get_or_insert_with(|| {
+            let now = Instant::now();
+            if window.as_ref().is_none_or(|window| now - window.last_taken > PAUSE) {
+                *window = Some(Window::from(now));
+            }
+            let step = (bound / ATTEMPTS).max(Duration::from_millis(1));
+            let mut ticks = interval_at(now + step, step);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks
+        })
+    }
+
+    fn takes_enough(&mut self) -> bool {
+        let now = Instant::now();
+        let window = self.window.get_or_insert_with(|| Window::from(now));
+        if now - window.since < self.bound {
+            return true;
+        }
+        let least = self.bound.as_millis() * LEAST_RATE / 1000;
+        let enough = window.taken as u128 >= least;
+        *window = Window::from(now);
+        enough
+    }
+
+    fn go_on(&mut self, written: &io::Result<usize>) {
         self.stalled = None;
+        if let (Some(window), Ok(written)) = (&mut self.window, written) {
+            window.taken += written;
+            window.last_taken = Instant::now();
+        }
         if let Some(reader) = self.reader.take() {
             reader.wake();
         }
@@ -80,13 +132,6 @@ impl StallBounded {
         metrics::counter!(CONNECTIONS_CLOSED, "reason" => "stalled").increment(1);
         io::Error::new(io::ErrorKind::TimedOut, "the peer does not read what it asked for")
     }
-}
-
-fn attempts_within(bound: Duration) -> Interval {
-    let step = (bound / ATTEMPTS).max(Duration::from_millis(1));
-    let mut ticks = interval_at(Instant::now() + step, step);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks
 }
 
 impl AsyncRead for StallBounded {

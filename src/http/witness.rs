@@ -14,20 +14,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use bytes::Bytes;
 
-use super::body_limit::BodyTimeout;
+use super::plain::{PLAIN, busy, note_body, text};
 use crate::clock::{Clock, Reading};
 use crate::encoding::{UnixMillis, hex_decode_32};
 use crate::metrics::{
     LATCHED, MetricsHandle, WITNESS_COSIGNED, WITNESS_LOGS, WITNESS_REMEMBERED, WITNESS_REQUESTS, WITNESS_SECONDS,
 };
-use crate::tlog::{MAX_WITNESS_REQUEST_LEN, SIZE_CONTENT_TYPE, Timestamp, size_body};
+use crate::tlog::{SIZE_CONTENT_TYPE, Timestamp, size_body};
 use crate::witness::{Outcome, Submitted, Witness};
 
 /// What the server of a witness serves.
@@ -44,12 +42,8 @@ type Shared = State<Arc<WitnessApp>>;
 
 /// How long an answer may wait for the disk.
 const MAX_WAIT: Duration = Duration::from_secs(20);
-/// Where no server says how long a body may take.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// So much of a request that is evidence goes into the program's log.
 const MAX_LOGGED_LEN: usize = 16 << 10;
-/// When to come back, in seconds.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 /// The router of a witness.
 pub fn witness_router(app: Arc<WitnessApp>) -> Router {
@@ -65,16 +59,16 @@ pub fn witness_router(app: Arc<WitnessApp>) -> Router {
 }
 
 async fn add_checkpoint(State(app): Shared, request: Request) -> Response {
-    let response = match body(request).await {
-        Ok(body) => app.add_checkpoint(&body).await,
+    let response = match note_body(request).await {
+        Ok(body) => app.add_checkpoint(&body.bytes).await,
         Err(refusal) => refusal,
     };
     counted("add-checkpoint", response)
 }
 
 async fn sign_subtree(State(app): Shared, request: Request) -> Response {
-    let response = match body(request).await {
-        Ok(body) => answer(app.witness.sign_subtree(&body)),
+    let response = match note_body(request).await {
+        Ok(body) => answer(app.witness.sign_subtree(&body.bytes)),
         Err(refusal) => refusal,
     };
     counted("sign-subtree", response)
@@ -165,45 +159,7 @@ fn answer(outcome: Outcome) -> Response {
     text(status, &why)
 }
 
-const PLAIN: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
 const SIZE: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, SIZE_CONTENT_TYPE)];
-
-fn text(status: StatusCode, why: &str) -> Response {
-    (status, PLAIN, format!("{why}\n")).into_response()
-}
-
-fn busy(why: &str) -> Response {
-    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, why);
-    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
-    response
-}
-
-/// Reads a body, bounded in length and time.
-async fn body(request: Request) -> Result<Bytes, Response> {
-    let too_large =
-        || text(StatusCode::PAYLOAD_TOO_LARGE, &format!("a request has at most {MAX_WITNESS_REQUEST_LEN} bytes"));
-    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|len: u64| len > MAX_WITNESS_REQUEST_LEN as u64) {
-        return Err(too_large());
-    }
-    let timeout = request.extensions().get().map_or(BODY_TIMEOUT, |BodyTimeout(timeout)| *timeout);
-    match tokio::time::timeout(timeout, read(request.into_body())).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(error)) if is_length(&error) => Err(too_large()),
-        Ok(Err(_)) => Err(text(StatusCode::BAD_REQUEST, "the body did not arrive whole")),
-        Err(_) => Err(text(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
-    }
-}
-
-async fn read(body: Body) -> Result<Bytes, axum::Error> {
-    to_bytes(body, MAX_WITNESS_REQUEST_LEN).await
-}
-
-fn is_length(error: &axum::Error) -> bool {
-    use std::error::Error as _;
-    // What the limit says of itself; its type is of a crate that is not named here.
-    error.source().is_some_and(|source| source.to_string() == "length limit exceeded")
-}
 
 /// Counts an answer, by a closed set of statuses.
 fn counted(route: &'static str, response: Response) -> Response {

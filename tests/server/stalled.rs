@@ -5,10 +5,11 @@ use std::net::TcpStream;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
+use socket2::{Domain, Socket, Type};
 use soulchain::http::ServerLimits;
 
 use super::agent::Agent;
-use super::support::{Server, Setup, read_answer};
+use super::support::{Answer, Server, Setup, read_answer};
 
 const ASK: &[u8] = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n";
 
@@ -92,15 +93,7 @@ fn a_client_that_downloads_slowly_gets_everything() {
     let times = Duration::from_secs(1);
     let limits = ServerLimits { write_stall: times, head_timeout: times, ..Setup::default().server };
     let server = Server::with(Setup { server: limits, ..Setup::default() });
-    let mut agent = Agent::registered(&server, "wordy");
-    for _ in 0..3 {
-        let text = "x".repeat(55_000);
-        let links: Vec<_> = (0..50).map(|_| agent.inline(&format!(r#"{{"t":"{text}","v":1}}"#))).collect();
-        assert_eq!(server.append_binary(&links).status, 201);
-    }
-    let path = format!("/tile/entries/000.p/{}", server.size_and_root().0);
-    let whole = server.get(&path).body;
-    assert!(whole.len() > 8_000_000);
+    let (path, whole) = long_answer(&server);
     let mut stream = server.connect();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     let mut got = Vec::new();
@@ -112,6 +105,119 @@ fn a_client_that_downloads_slowly_gets_everything() {
         }
         std::thread::sleep(Duration::from_millis(25));
     }
+}
+
+/// A bundle of more than 8 MB: its path, and its bytes.
+fn long_answer(server: &Server) -> (String, Vec<u8>) {
+    let mut agent = Agent::registered(server, "wordy");
+    for _ in 0..3 {
+        let text = "x".repeat(55_000);
+        let links: Vec<_> = (0..50).map(|_| agent.inline(&format!(r#"{{"t":"{text}","v":1}}"#))).collect();
+        assert_eq!(server.append_binary(&links).status, 201);
+    }
+    let path = format!("/tile/entries/000.p/{}", server.size_and_root().0);
+    let whole = server.get(&path).body;
+    assert!(whole.len() > 8_000_000);
+    (path, whole)
+}
+
+/// A connection whose reader has next to no buffer.
+fn connect_narrow(server: &Server) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    socket.connect(&server.address.into()).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream
+}
+
+/// Of a long answer it takes so much a second; the seconds until it is closed, of those that it is given.
+fn closed_after(server: &Server, path: &str, per_second: usize, seconds: u32) -> Option<u32> {
+    let mut stream = connect_narrow(server);
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    let mut buffer = vec![0; per_second / 4];
+    (0..4 * seconds).find_map(|quarter| {
+        std::thread::sleep(Duration::from_millis(250));
+        stream.read_exact(&mut buffer).is_err().then_some(quarter / 4)
+    })
+}
+
+/// It takes something every second, and would have its answer of 8 MB in three hours.
+#[test]
+fn a_client_that_takes_next_to_nothing_is_closed() {
+    let server = stalling_after(Duration::from_secs(4));
+    let (path, _) = long_answer(&server);
+    std::thread::scope(|scope| {
+        let slower = scope.spawn(|| closed_after(&server, &path, 1_500, 14));
+        let faster = scope.spawn(|| closed_after(&server, &path, 16 << 10, 8));
+        assert!(slower.join().unwrap().is_some(), "it may go on like that");
+        assert_eq!(faster.join().unwrap(), None, "that is more than the least rate");
+    });
+}
+
+/// Room for one long answer, and for three bodies.
+fn with_little_memory() -> Server {
+    let times = Duration::from_secs(30);
+    let limits = ServerLimits { held_bytes: 12_000_000, body_timeout: times, ..Setup::default().server };
+    Server::with(Setup { server: limits, ..Setup::default() })
+}
+
+/// Asks until it is answered so.
+fn answers_in_time(status: u16, ask: impl Fn() -> Answer) {
+    let started = Instant::now();
+    loop {
+        let answered = ask().status;
+        if answered == status {
+            return;
+        }
+        assert!(started.elapsed() < Duration::from_secs(10), "answered with {answered}, not {status}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn answers_that_nobody_takes_hold_no_more_memory_than_they_may() {
+    let server = with_little_memory();
+    let (path, whole) = long_answer(&server);
+    let mut deaf = connect_narrow(&server);
+    write!(deaf, "GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    answers_in_time(503, || server.get(&path));
+    let refused = server.get(&path);
+    refused.problem(503, "overloaded");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert!(server.get("/metrics").text().contains("soulchain_http_held_bytes 8"));
+    // What is small goes on.
+    Agent::registered(&server, "steady");
+    assert_eq!(server.get("/healthz").status, 200);
+    drop(deaf);
+    answers_in_time(200, || server.get(&path));
+    assert!(server.get(&path).body == whole);
+    answers_in_time(200, || server.get("/healthz"));
+    assert!(server.get("/metrics").text().contains("soulchain_http_held_bytes 0"));
+}
+
+#[test]
+fn bodies_that_do_not_end_hold_no_more_memory_than_they_may() {
+    let server = with_little_memory();
+    let head =
+        "POST /v1/links HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 4000000\r\n\r\n";
+    let slow: Vec<TcpStream> = (0..3)
+        .map(|_| {
+            let mut stream = server.connect();
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&vec![b' '; 3_900_000]).unwrap();
+            stream
+        })
+        .collect();
+    let ask = || server.post("/v1/links", "application/json", &vec![b' '; 1_000_000]);
+    let started = Instant::now();
+    while !server.get("/metrics").text().contains("soulchain_http_held_bytes 11700000") {
+        assert!(started.elapsed() < Duration::from_secs(10), "they are not counted");
+    }
+    ask().problem(503, "overloaded");
+    Agent::registered(&server, "steady");
+    drop(slow);
+    answers_in_time(400, ask);
 }
 
 #[test]
