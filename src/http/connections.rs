@@ -210,6 +210,7 @@ mod tests {
         drop((one, held));
         assert!(client("192.0.2.2").held().hold(1 << 20));
         drop(others);
-        assert_eq!((limit.open().bytes, limit.open().addresses.len()), (0, 0));
+        let open = limit.open();
+        assert_eq!((open.bytes, open.addresses.len()), (0, 0));
     }
 }

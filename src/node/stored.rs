@@ -90,16 +90,15 @@ pub(crate) fn load(views: &dyn Views, log_id: LogId) -> Result<Loaded, StorageEr
         Ok(())
     })?;
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS);
-    let (mut rows, mut used_keys, mut shelves) = (Vec::new(), BTreeMap::new(), Vec::new());
-    for portion in read_portions(views, threads)? {
-        rows.push(portion.rows);
-        used_keys.extend(portion.used_keys);
-        shelves.push(portion.shelf);
-    }
-    parts.used_keys = used_keys.into_values().collect::<Vec<_>>().concat();
+    let (shelves, rows): (_, Vec<_>) =
+        read_portions(views, threads)?.into_iter().map(|portion| (portion.shelf, portion.rows)).unzip();
     let retracted = parts.retracted.iter().copied().collect();
-    let registry = Registry::restore_shelved(log_id, parts, shelves, threads);
-    Ok(Loaded { registry, rows: Rows::load(concat(rows)), retracted })
+    let (registry, rows) = std::thread::scope(|scope| {
+        let rows = scope.spawn(|| Rows::load(concat(rows)));
+        let registry = Registry::restore_shelved(log_id, parts, shelves, threads);
+        (registry, rows.join().expect("nothing in it panics: rows are moved and sorted"))
+    });
+    Ok(Loaded { registry, rows, retracted })
 }
 
 /// What one thread has read.
@@ -107,18 +106,16 @@ pub(crate) fn load(views: &dyn Views, log_id: LogId) -> Result<Loaded, StorageEr
 struct Portion {
     shelf: Shelf,
     rows: Vec<(LeafIndex, Kept)>,
-    /// By their first byte.
-    used_keys: BTreeMap<u8, Vec<Kid>>,
 }
 
 /// Ids are hashes: threads share them by their first bytes.
 fn read_portions(views: &dyn Views, threads: usize) -> Result<Vec<Portion>, StorageError> {
     let next = AtomicU16::new(0);
     let read = || {
-        let mut portion = Portion::default();
+        let (mut portion, mut is_first) = (Portion::default(), true);
         while let Ok(first) = u8::try_from(next.fetch_add(1, Ordering::Relaxed)) {
             portion.read(views, first)?;
-            if portion.used_keys.len() == 1 {
+            if std::mem::take(&mut is_first) {
                 portion.expect_times(FIRST_BYTES / threads);
             }
         }
@@ -155,10 +152,8 @@ impl Portion {
         if mentions.next().is_some() {
             return Err(damaged());
         }
-        let usual = self.used_keys.values().next().map_or(0, Vec::len);
-        let used_keys = self.used_keys.entry(first).or_insert_with(|| Vec::with_capacity(usual + usual / 8));
         views.scan(&[b'k', first], &mut |key, _| {
-            used_keys.push(Kid::from_bytes(id(key)?));
+            self.shelf.take_key(Kid::from_bytes(id(key)?));
             Ok(())
         })
     }

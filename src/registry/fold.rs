@@ -69,7 +69,7 @@ impl Registry {
         Self::restore_shelved(log_id, parts, vec![shelf], 1)
     }
 
-    /// The same, where the identities lie on shelves: those of the parts are none. The map is built on `threads` threads.
+    /// The same, where the identities lie on shelves: those of the parts are none. Keys may lie in both. The map is built on `threads` threads.
     pub fn restore_shelved(log_id: LogId, parts: Parts, mut shelves: Vec<Shelf>, threads: usize) -> Self {
         debug_assert!(parts.identities.is_empty(), "they are on the shelves");
         let identities = shelves.iter().map(Shelf::len).sum();
@@ -78,6 +78,7 @@ impl Registry {
             overlaid.entry(issuer).or_default().insert(subject);
         }
         let office = Arc::new(parts.office);
+        let used_keys = Used::of(parts.used_keys, shelves.iter_mut().map(Shelf::take_used));
         let tree = Tree::gather(shelves.into_iter().map(Shelf::into_leaves).collect(), threads);
         Self {
             log_id,
@@ -91,7 +92,7 @@ impl Registry {
             batch: Batch::default(),
             office,
             identities,
-            used_keys: Used::of(parts.used_keys),
+            used_keys,
             retracted: parts.retracted.into_iter().collect(),
             statements: parts.statements.into_iter().collect(),
             overlaid,

@@ -17,6 +17,7 @@ use crate::soul::{Identity, Kid};
 pub struct Shelf {
     leaves: Leaves<Leaf>,
     len: u64,
+    used: KeyRows,
     /// Who may have an overlay as a registrar on whom.
     overlaid: Vec<(Identity, Identity)>,
     /// Room for the bytes of a record.
@@ -30,6 +31,11 @@ impl Shelf {
         let state = IdentityState::from_bytes(bytes)?;
         self.put(&state, bytes);
         Some((state.record.identity, state.record.standing.genesis_index))
+    }
+
+    /// Takes a key that was used, ever.
+    pub fn take_key(&mut self, kid: Kid) {
+        self.used.push(kid);
     }
 
     /// Makes room for `times` as many identities as are there.
@@ -57,6 +63,10 @@ impl Shelf {
         self.len
     }
 
+    pub(super) fn take_used(&mut self) -> KeyRows {
+        mem::take(&mut self.used)
+    }
+
     pub(super) fn take_overlaid(&mut self) -> Vec<(Identity, Identity)> {
         mem::take(&mut self.overlaid)
     }
@@ -66,29 +76,87 @@ impl Shelf {
     }
 }
 
-/// Keys that were used: those of a restart in a sorted row, which takes no more room than they do, and later ones.
-#[derive(Debug, Default)]
+/// Keys in rows by their first byte, which take no more room than the keys do. Their ids are hashes, so the rows are
+/// about as long as each other.
+#[derive(Debug)]
+pub(super) struct KeyRows {
+    rows: Vec<Vec<Kid>>,
+    /// Which row got the last key: the next one will be about as long.
+    last: usize,
+}
+
+/// A row for each first byte that a key id may have.
+const ROWS: usize = 256;
+
+impl Default for KeyRows {
+    fn default() -> Self {
+        Self { rows: vec![Vec::new(); ROWS], last: 0 }
+    }
+}
+
+impl KeyRows {
+    fn push(&mut self, kid: Kid) {
+        let at = row_of(&kid);
+        if self.rows[at].is_empty() {
+            let usual = self.rows[self.last].len();
+            self.rows[at].reserve(usual + usual / 8);
+        }
+        self.rows[at].push(kid);
+        self.last = at;
+    }
+
+    /// Takes what is in others. A row that only one of them has is not copied: it is a good part of all memory.
+    fn append(&mut self, other: Self) {
+        for (row, more) in self.rows.iter_mut().zip(other.rows) {
+            if row.is_empty() {
+                *row = more;
+            } else {
+                row.extend(more);
+            }
+        }
+    }
+
+    fn sort(&mut self) {
+        for row in self.rows.iter_mut().filter(|row| !row.is_sorted()) {
+            row.sort_unstable();
+        }
+    }
+}
+
+fn row_of(kid: &Kid) -> usize {
+    usize::from(kid.as_bytes()[0])
+}
+
+/// Keys that were used: those of a restart in sorted rows, and later ones.
+#[derive(Debug)]
 pub(super) struct Used {
-    before: Vec<Kid>,
+    before: KeyRows,
     since: HashSet<Kid>,
 }
 
 impl Used {
-    pub(super) fn of(mut kids: Vec<Kid>) -> Self {
-        if !kids.is_sorted() {
-            kids.sort_unstable();
+    /// These keys, and those from shelves.
+    pub(super) fn of(kids: Vec<Kid>, shelved: impl Iterator<Item = KeyRows>) -> Self {
+        let mut before = KeyRows::default();
+        shelved.for_each(|rows| before.append(rows));
+        for kid in kids {
+            before.push(kid);
         }
-        kids.shrink_to_fit();
-        Self { before: kids, since: HashSet::new() }
+        before.sort();
+        Self { before, since: HashSet::new() }
     }
 
     pub(super) fn contains(&self, kid: &Kid) -> bool {
-        self.since.contains(kid) || self.before.binary_search(kid).is_ok()
+        self.since.contains(kid) || self.was_there_before(kid)
+    }
+
+    fn was_there_before(&self, kid: &Kid) -> bool {
+        self.before.rows[row_of(kid)].binary_search(kid).is_ok()
     }
 
     /// Adds a key; whether it is new.
     pub(super) fn insert(&mut self, kid: Kid) -> bool {
-        self.before.binary_search(&kid).is_err() && self.since.insert(kid)
+        !self.was_there_before(&kid) && self.since.insert(kid)
     }
 
     /// Takes back what [`insert`](Self::insert) added.
@@ -98,7 +166,7 @@ impl Used {
 
     /// All of them, in order.
     pub(super) fn sorted(&self) -> Vec<Kid> {
-        let mut kids: Vec<Kid> = self.before.iter().chain(&self.since).copied().collect();
+        let mut kids: Vec<Kid> = self.before.rows.iter().flatten().chain(&self.since).copied().collect();
         kids.sort_unstable();
         kids
     }

@@ -10,6 +10,8 @@
 //!   also where the first one turns out to be torn;
 //! - anything else is damage, and refused: a frame that was acknowledged may be lost.
 
+use std::borrow::Cow;
+
 use super::{FOLDER, Mark, is_blank, segment_name};
 use crate::storage::disk::Disk;
 use crate::storage::error::StorageError;
@@ -81,25 +83,70 @@ enum Step {
     Torn,
 }
 
+/// A segment in memory, without the zeros at its end: most of one was never written.
 struct Segment {
     number: u64,
     bytes: Vec<u8>,
+    len: u64,
 }
+
+/// A segment is read in windows of this size.
+const WINDOW: usize = 1 << 20;
+const BLANK: [u8; SECTOR] = [0; SECTOR];
 
 impl Segment {
     /// A segment has its length before it has its name: with another one, frames may be missing at its end.
     fn open(disk: &dyn Disk, number: u64, len: u64) -> Result<Self, StorageError> {
         let name = segment_name(number);
-        let bytes = disk.read(&name).map_err(|e| StorageError::io("read", &name, e))?;
-        if bytes.len() as u64 != len {
-            let offset = len.min(bytes.len() as u64);
-            return Err(StorageError::Damaged { name, offset, what: "the segment has another length" });
+        let failed = |e| StorageError::io("read", &name, e);
+        let has = disk.len(&name).map_err(failed)?;
+        if has != len {
+            return Err(StorageError::Damaged { offset: len.min(has), name, what: "the segment has another length" });
         }
-        Ok(Self { number, bytes })
+        let mut bytes = Vec::new();
+        for offset in (0..len).step_by(WINDOW) {
+            let window = disk.read_at(&name, offset, WINDOW).map_err(failed)?;
+            if window.len() as u64 != (len - offset).min(WINDOW as u64) {
+                return Err(StorageError::Damaged { name, offset, what: "the segment ends while it is read" });
+            }
+            if !is_zero(&window) {
+                bytes.resize(offset as usize, 0);
+                bytes.extend_from_slice(&window);
+            }
+        }
+        Ok(Self { number, bytes, len })
     }
 
+    /// A sector; `None` past the end.
     fn sector(&self, offset: u64) -> Option<&[u8]> {
-        self.bytes.get(offset as usize..offset as usize + SECTOR)
+        if offset.saturating_add(SECTOR as u64) > self.len {
+            return None;
+        }
+        Some(self.bytes.get(offset as usize..offset as usize + SECTOR).unwrap_or(&BLANK))
+    }
+
+    /// So many bytes, fewer where the segment ends.
+    fn range(&self, start: u64, len: u64) -> Cow<'_, [u8]> {
+        let end = start.saturating_add(len).min(self.len);
+        let Ok(range) = usize::try_from(start).and_then(|start| Ok(start..usize::try_from(end)?)) else {
+            return Cow::default();
+        };
+        if range.is_empty() {
+            return Cow::default();
+        }
+        self.bytes.get(range.clone()).map_or_else(
+            || {
+                let mut bytes = self.bytes.get(range.start..).unwrap_or_default().to_vec();
+                bytes.resize(range.len(), 0);
+                bytes.into()
+            },
+            Cow::from,
+        )
+    }
+
+    /// Whether nothing is written from here on.
+    fn is_blank_from(&self, offset: u64) -> bool {
+        usize::try_from(offset).ok().and_then(|at| self.bytes.get(at..)).is_none_or(is_zero)
     }
 }
 
@@ -122,7 +169,7 @@ impl Cursor<'_> {
             self.segment.sector(mark.offset).ok_or_else(|| self.damaged("the manifest names a place beyond it"))?;
         let header = FrameHeader::parse(self.key, sector).filter(|header| header.checksum == mark.checksum);
         let header = header.ok_or_else(|| self.damaged("this is not the frame that the manifest names"))?;
-        let payload = self.payload(&header);
+        let payload = &self.payload(&header);
         if header.number != mark.number || !header.holds(self.key, payload) {
             return Err(self.damaged("the frame that the manifest names does not match its checksum"));
         }
@@ -130,10 +177,8 @@ impl Cursor<'_> {
         Ok((header, frame))
     }
 
-    fn payload(&self, header: &FrameHeader) -> &[u8] {
-        let start = self.offset as usize + SECTOR;
-        let end = start.saturating_add(header.len as usize).min(self.segment.bytes.len());
-        self.segment.bytes.get(start..end).unwrap_or_default()
+    fn payload(&self, header: &FrameHeader) -> Cow<'_, [u8]> {
+        self.segment.range(self.offset + SECTOR as u64, header.len)
     }
 
     fn step(&self, number: u64, before: [u8; 32]) -> Result<Step, StorageError> {
@@ -147,13 +192,12 @@ impl Cursor<'_> {
         if header.number != number || header.before != before {
             return Err(self.damaged("a frame that does not follow the one before"));
         }
-        let payload = self.payload(&header);
+        let payload = &self.payload(&header);
         if header.holds(self.key, payload) {
             let frame = frame_of(&header, payload);
             return Ok(Step::Frame(header, frame));
         }
-        let behind = self.segment.bytes.get((self.offset + header.span()) as usize..).unwrap_or_default();
-        if header.is_torn(payload) && is_zero(behind) {
+        if header.is_torn(payload) && self.segment.is_blank_from(self.offset + header.span()) {
             return Ok(Step::Torn);
         }
         Err(self.damaged("the payload of a frame does not match its checksum"))
@@ -179,7 +223,7 @@ impl Cursor<'_> {
             return if is_torn { Err(self.damaged("a torn frame is followed by a segment")) } else { Ok(()) };
         };
         if header.checksum == checksum {
-            if !header.holds(self.key, self.payload(&header)) {
+            if !header.holds(self.key, &self.payload(&header)) {
                 return Err(self.damaged("the rewritten frame does not match its checksum"));
             }
             self.offset = header.span();
@@ -211,4 +255,44 @@ fn segments(disk: &dyn Disk, mark: &Mark) -> Result<(u64, u64), StorageError> {
         }
     }
     Ok((*oldest, *newest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::disk::OsDisk;
+
+    /// What is left out of memory reads like what is there.
+    #[test]
+    fn zeros_at_the_end_are_not_held_and_are_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = OsDisk::open(directory.path()).unwrap();
+        std::fs::create_dir(directory.path().join(FOLDER)).unwrap();
+        let len = 3 * WINDOW + 4 * SECTOR;
+        for (written, held) in
+            [(vec![], 0), (vec![0], WINDOW), (vec![WINDOW + 5, WINDOW + 4096], 2 * WINDOW), (vec![2, len - 1], len)]
+        {
+            let mut whole = vec![0; len];
+            for at in &written {
+                whole[*at] = 7;
+            }
+            std::fs::write(directory.path().join(segment_name(1)), &whole).unwrap();
+            let segment = Segment::open(&disk, 1, len as u64).unwrap();
+            assert_eq!(segment.bytes.len(), held);
+            let windows = [0, WINDOW, 2 * WINDOW, 3 * WINDOW, len];
+            let around = |at: usize| [at.saturating_sub(SECTOR), at, at + SECTOR, at + 8 * SECTOR];
+            for offset in windows.into_iter().flat_map(around).filter(|offset| *offset <= len) {
+                assert_eq!(segment.sector(offset as u64), whole.get(offset..offset + SECTOR));
+                assert_eq!(segment.is_blank_from(offset as u64), is_zero(&whole[offset..]));
+                for many in [0, 1, 4096, WINDOW + 1, len] {
+                    let range = segment.range(offset as u64, many as u64);
+                    assert!(*range == whole[offset..(offset + many).min(len)], "{many} bytes from {offset}");
+                }
+            }
+            assert!(segment.range(len as u64 + 1, 9).is_empty() && segment.sector(u64::MAX).is_none());
+            assert!(
+                Segment::open(&disk, 1, len as u64 - 1).is_err() && Segment::open(&disk, 1, len as u64 + 1).is_err()
+            );
+        }
+    }
 }

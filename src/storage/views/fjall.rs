@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use fjall::config::BlockSizePolicy;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 
 use super::{TreeSize, ViewBatch, Views, Visit};
@@ -14,6 +15,9 @@ const CACHE_BYTES: u64 = 16 << 20;
 /// Memory for what is not in a table yet: an opening reads it from the store's own journal.
 const MEMTABLE_BYTES: u64 = 16 << 20;
 
+/// Bytes of a block. Openings read everything, nobody else reads much: so few large ones.
+const BLOCK_BYTES: u32 = 32 << 10;
+
 /// A fjall database in a directory of its own.
 pub struct FjallViews {
     database: Database,
@@ -24,7 +28,11 @@ impl FjallViews {
     /// Opens or makes the store.
     pub fn open(directory: &Path) -> Result<Self, StorageError> {
         let database = Database::builder(directory).cache_size(CACHE_BYTES).open().map_err(failed)?;
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+        let options = || {
+            KeyspaceCreateOptions::default()
+                .max_memtable_size(MEMTABLE_BYTES)
+                .data_block_size_policy(BlockSizePolicy::all(BLOCK_BYTES))
+        };
         let values = database.keyspace("values", options).map_err(failed)?;
         Ok(Self { database, values })
     }
