@@ -145,11 +145,24 @@ fn find_erasable(blobs: &dyn Blobs, body: &BodyToErase, flushed: Flushed) -> Res
         return Err(damaged(&name, 0, "the slot of a body is not there"));
     };
     match body.len {
-        Some(len) if len == head.len => {}
+        Some(len) if len == head.len => check_next(blobs, &name, (offset, &head), slots_end(blobs, &name, end)?)?,
         Some(_) => return Err(damaged(&name, offset, "the slot has another length than the body of its entry")),
         None => check_extent(blobs, &name, (offset, &head), slots_end(blobs, &name, end)?)?,
     }
     Ok((name, offset, head))
+}
+
+/// That the slot behind this one, where its head can be read, is of a later entry: of two that claim a place, or lie out
+/// of order, it is not known which is whose. The length is known to be right.
+fn check_next(blobs: &dyn Blobs, name: &str, slot: (u64, &Head), end: u64) -> Result<(), StorageError> {
+    let (offset, head) = slot;
+    let slot_end = head.end(offset);
+    let next = if slot_end < end { head_at(blobs, name, slot_end) } else { Ok(None) };
+    match next {
+        Ok(Some(next)) if next.at <= head.at => Err(damaged(name, offset, "the slot behind it is out of order")),
+        Ok(_) | Err(StorageError::Damaged { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// That a slot ends where the next one begins, or where all of them end.
