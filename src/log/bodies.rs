@@ -30,7 +30,8 @@ use crate::merkle::{LeafIndex, TILE_WIDTH};
 use crate::storage::{Blobs, StorageError};
 use crate::tlog::index_path;
 
-const HEAD_LEN: usize = 38;
+/// Bytes of a slot before its body.
+pub(crate) const HEAD_LEN: usize = 38;
 /// Where the mark is in a slot; the salt follows it.
 const MARK_AT: u64 = 1;
 const KEPT: u8 = 1;
@@ -137,6 +138,16 @@ pub(crate) fn erase_at(blobs: &dyn Blobs, name: &str, offset: u64, end: u64) -> 
     wipe(blobs, name, offset, &head)
 }
 
+/// Whether the slot that begins at `offset` ends where the next one begins, or where all of them end.
+pub(crate) fn ends_where_it_says(blobs: &dyn Blobs, name: &str, offset: u64, end: u64) -> Result<bool, StorageError> {
+    let Some(head) = head_at(blobs, name, offset)? else { return Ok(false) };
+    match check_extent(blobs, name, (offset, &head), slots_end(blobs, name, end)?) {
+        Ok(()) => Ok(true),
+        Err(StorageError::Damaged { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// The slot of a body, and the file that it is in.
 fn find_erasable(blobs: &dyn Blobs, body: &BodyToErase, flushed: Flushed) -> Result<(String, u64, Head), StorageError> {
     let (bundle, at) = place(body.index);
@@ -184,6 +195,19 @@ fn wipe(blobs: &dyn Blobs, name: &str, offset: u64, head: &Head) -> Result<(), S
     let blank = erased_slot(head.at, head.len);
     let salt_at = MARK_AT + 1;
     blobs.overwrite(name, offset + salt_at, &blank[salt_at as usize..])
+}
+
+/// What the head of a slot says.
+pub(crate) struct Stated {
+    pub(crate) at: usize,
+    pub(crate) is_erased: bool,
+    pub(crate) len: u32,
+}
+
+/// Reads the head that these bytes begin with, if they do.
+pub(crate) fn stated(bytes: &[u8]) -> Option<Stated> {
+    let head = parse_head(bytes.get(..HEAD_LEN)?)?;
+    Some(Stated { at: head.at, is_erased: head.mark == ERASED, len: head.len })
 }
 
 struct Head {
