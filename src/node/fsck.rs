@@ -15,7 +15,7 @@ use crate::log::{
 use crate::merkle::{LeafIndex, TreeSize};
 use crate::soul::{Beside, Link, LogId, Salt};
 use crate::storage::{FjallViews, MemoryViews, OsDisk, StorageError, Views};
-use crate::tlog::{NoteVerifier, Origin, SignedCheckpoint, TlogError, Vkey};
+use crate::tlog::{NoteVerifier, Origin, SignedCheckpoint, TlogError, Vkey, VkeyType};
 
 const ORIGIN: &str = "origin.json";
 const JOURNAL_KEY: &str = "journal/key";
@@ -100,6 +100,9 @@ impl RegistryCheck {
         let no_key = |error: TlogError| format!("it holds a vkey that is none: {error}");
         let vkeys: Vec<Vkey> =
             file.vkeys.iter().map(|text| Vkey::parse(text)).collect::<Result<_, _>>().map_err(no_key)?;
+        if vkeys.iter().any(|vkey| matches!(vkey.kind(), VkeyType::Other(_))) {
+            return Err("it holds a vkey of a type that no key of a log has".to_owned());
+        }
         if vkeys.iter().any(|vkey| vkey.name() != origin.key_name()) {
             return Err("its keys are not named as its origin".to_owned());
         }
