@@ -27,6 +27,8 @@ use tempfile::TempDir;
 
 #[path = "fsck/owed.rs"]
 mod owed;
+#[path = "fsck/untouched.rs"]
+mod untouched;
 
 /// Entries of the opaque log: tiles of three levels, a full one in two of them.
 const ENTRIES: u64 = 66_000;

@@ -3,8 +3,8 @@
 //! All findings are reported, not the first alone. With `repair`, what can be proven is written again (tiles from what
 //! lies below them where that leads to the root in the manifest, chain.idx and views from the entries, `checkpoint` from
 //! the manifest) beside its name, synced and renamed; what is left of a body that is marked as erased, or that is to be
-//! erased while damage stands in the way, is overwritten; nothing else is touched, and no body is ever written. Without it nothing is written that stays: of an older layout the
-//! rows are made in a file of their own for as long as the check runs. Of the log no more than a bundle is in
+//! erased while damage stands in the way, is overwritten; nothing else is touched, and no body is ever written. Without it nothing is written to the directory: of an older layout
+//! the rows are made in a temporary file elsewhere. Of the log no more than a bundle is in
 //! memory at once, beside the machine's state.
 //!
 //! What it does not ask: whether the directory is the newest copy of the log, which only witnesses know, and whether the

@@ -16,7 +16,7 @@ use crate::log::manifest::{CHAIN_INDEX, Manifest};
 use crate::log::reader::parse_bundle;
 use crate::log::tail::{ROW_LEN, Row};
 use crate::merkle::{LeafIndex, TILE_WIDTH, TreeSize};
-use crate::storage::{Blobs, Disk, DiskFile, StorageError, ViewBatch, Views};
+use crate::storage::{Blobs, Disk, DiskFile, OsDisk, Scratch, StorageError, ViewBatch, Views};
 use crate::tlog::TileKind;
 
 const NEW_CHAIN_INDEX: &str = "chain.idx.new";
@@ -272,8 +272,10 @@ const MAX_WRONG_ROWS: usize = if cfg!(test) { 8 } else { 1 << 20 };
 /// The rows in chain.idx against those of replay.
 pub(super) struct Rows<'a> {
     disk: &'a dyn Disk,
-    /// The file made anew: to replace the other where a repair was asked for, else to look up rows in, and then it goes.
+    /// The file made anew, to replace the other where a repair was asked for, else to look up rows in.
     fresh: Option<Box<dyn DiskFile>>,
+    /// Where that is, if nothing may be written to the disk that is checked.
+    scratch: Option<(OsDisk, Scratch)>,
     repair: bool,
     /// Rows that replay gave where the file has others, the first ones.
     wrong_rows: BTreeMap<u64, Row>,
@@ -283,20 +285,31 @@ pub(super) struct Rows<'a> {
 impl<'a> Rows<'a> {
     /// Of an older layout all rows are wrong, and more than memory may hold: they are made anew for the check alone too.
     pub(super) fn new(disk: &'a dyn Disk, repair: bool, is_older: bool) -> Result<Self, StorageError> {
-        let mut fresh = None;
+        let (mut fresh, mut scratch) = (None, None);
+        if is_older && !repair {
+            let folder = Scratch::new().map_err(|e| StorageError::io("open", "a temporary folder", e))?;
+            let disk = OsDisk::open(folder.path()).map_err(|e| StorageError::io("open", "a temporary folder", e))?;
+            scratch = Some((disk, folder));
+        }
         if repair || is_older {
+            let disk: &dyn Disk = scratch.as_ref().map_or(disk, |(disk, _)| disk);
             let mut file = disk.open(NEW_CHAIN_INDEX).map_err(|e| StorageError::io("open", NEW_CHAIN_INDEX, e))?;
             file.truncate(0).map_err(|e| StorageError::io("truncate", NEW_CHAIN_INDEX, e))?;
             fresh = Some(file);
         }
-        Ok(Self { disk, fresh, repair, wrong_rows: BTreeMap::new(), wrong: 0 })
+        Ok(Self { disk, fresh, scratch, repair, wrong_rows: BTreeMap::new(), wrong: 0 })
+    }
+
+    /// Where the file is that is made anew.
+    fn fresh_disk(&self) -> &dyn Disk {
+        self.scratch.as_ref().map_or(self.disk, |(disk, _)| disk)
     }
 
     /// The row that replay gave for an entry.
     fn row(&self, blobs: &dyn Blobs, index: u64) -> Result<Row, ReadError> {
         let damaged = |what| ReadError::Damaged { name: CHAIN_INDEX.into(), what };
         let bytes = if self.fresh.is_some() {
-            let read = self.disk.read_at(NEW_CHAIN_INDEX, index * ROW_LEN, ROW_LEN as usize);
+            let read = self.fresh_disk().read_at(NEW_CHAIN_INDEX, index * ROW_LEN, ROW_LEN as usize);
             Some(read.map_err(|e| StorageError::io("read", NEW_CHAIN_INDEX, e))?)
         } else if let Some(row) = self.wrong_rows.get(&index) {
             return Ok(*row);
@@ -346,7 +359,9 @@ impl<'a> Rows<'a> {
         let repaired = match self.fresh.take() {
             Some(file) if self.repair && whole && self.wrong > 0 => self.replace(file)?,
             Some(_) => {
-                self.disk.remove(NEW_CHAIN_INDEX).map_err(|e| StorageError::io("remove", NEW_CHAIN_INDEX, e))?;
+                self.fresh_disk()
+                    .remove(NEW_CHAIN_INDEX)
+                    .map_err(|e| StorageError::io("remove", NEW_CHAIN_INDEX, e))?;
                 false
             }
             None => false,
