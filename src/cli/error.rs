@@ -52,6 +52,12 @@ impl CliError {
         self
     }
 
+    /// Gives it a code of its own.
+    pub(super) fn code_is(mut self, code: &str) -> Self {
+        self.code = Some(code.into());
+        self
+    }
+
     /// Says first where it happened.
     pub(super) fn prefixed(mut self, place: &str) -> Self {
         self.message = format!("{place}: {}", self.message);

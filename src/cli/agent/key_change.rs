@@ -80,6 +80,17 @@ pub(super) struct Done {
     resumed: bool,
 }
 
+/// What became of an event that was sent, as far as is proven.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fate {
+    /// It is in the chain.
+    Logged,
+    /// Another link is in its place: it can never be logged.
+    Outrun,
+    /// Its place is free as far as is known: it may be logged by now, or later.
+    Open,
+}
+
 /// How often an event is signed: enough to outlast a hold, since one that is held waits.
 const MAX_TRIES: u32 = 10;
 /// After one that was outrun: the chain is held for the next one.
@@ -150,13 +161,14 @@ impl<'a> Change<'a> {
             return Err(CliError::usage(format!("another change of `{}` was begun here, in another log", self.label))
                 .hint("finish it there first, or use another directory of keys"));
         }
-        if pending.wish.command == Command::Revoke && pending.wish != *wish && !self.may_show(&pending) {
+        let is_revocation = pending.wish.command == Command::Revoke;
+        if is_revocation && pending.wish != *wish {
             // Nobody is ended in another way than was asked for last, nor if that is not what is asked for any more.
-            self.pending.remove()?;
-            self.out.note(
-                "a revocation that was begun before is given up: it is not logged, and not what is asked for now",
-            );
-            return self.recognise(wish).await;
+            match self.fate(&pending).await? {
+                Fate::Open => return Err(self.still_open()),
+                Fate::Outrun => return self.give_up(wish).await,
+                Fate::Logged => {}
+            }
         }
         let done = match self.send(pending.link.clone()).await {
             Ok((agent, logged)) => {
@@ -165,10 +177,14 @@ impl<'a> Change<'a> {
                 done
             }
             Err(error) if may_be_logged(&error) => return Err(unfinished(error)),
-            // It is not logged, says the node. If that is a lie, the record shows it.
-            Err(_) => {
-                self.pending.remove()?;
+            // It is not logged, says the node. If that is a lie, the record shows it; of a revocation, which brings no
+            // key, only a chain that went on without it shows that it is none.
+            Err(error) => {
                 self.look_again().await?;
+                if is_revocation && self.fate(&pending).await? != Fate::Outrun {
+                    return Err(unfinished(error));
+                }
+                self.pending.remove()?;
                 return self.recognise(wish).await;
             }
         };
@@ -366,9 +382,40 @@ impl<'a> Change<'a> {
         KeyFiles { dir: &self.dir, label: &self.label, standing: &self.record().standing, is_after, wish }
     }
 
-    /// Whether the event may be in the chain that the record shows: that has a link at its place, or goes beyond it.
-    fn may_show(&self, pending: &Pending) -> bool {
-        pending.link.link.header().seqno <= self.record().head.seqno
+    /// What the record proves of an event that was sent.
+    ///
+    /// No time bars a link whose place is free: its clock is held against the link before it, which it names. So only
+    /// another link in its place does.
+    async fn fate(&self, pending: &Pending) -> CliResult<Fate> {
+        let (header, head) = (pending.link.link.header(), &self.record().head);
+        if header.seqno > head.seqno {
+            return Ok(Fate::Open);
+        }
+        let curr = if header.seqno == head.seqno {
+            head.curr
+        } else {
+            self.trust.relying(&self.client, None).link(&self.record().identity, header.seqno).await?.curr
+        };
+        Ok(if curr == pending.link.link.curr() { Fate::Logged } else { Fate::Outrun })
+    }
+
+    fn still_open(&self) -> CliError {
+        let message = format!(
+            "a revocation of {} was begun here that is not what is asked for now, and it may still be logged: the record \
+             does not show it, and no other link is in its place",
+            self.label
+        );
+        CliError::failed(message).code_is("pending").hint(
+            "the command that began it sends it again. To be rid of it, let the chain go on without it: append any link, \
+             as `soulchain agent act` does, and give this command again",
+        )
+    }
+
+    /// A revocation that another link has taken the place of.
+    async fn give_up(&mut self, wish: &Wish) -> CliResult<Option<Done>> {
+        self.pending.remove()?;
+        self.out.note("a revocation that was begun before is given up: another link is in its place in the chain");
+        self.recognise(wish).await
     }
 
     fn note_outlived(&self, files: &Moved) {
