@@ -1,4 +1,4 @@
-//! How a command fails: in words, with what to do about it, and with one of three exit codes.
+//! How a command fails: in words, with what to do about it, and with one of four exit codes.
 
 use core::fmt;
 use std::path::Path;
@@ -24,6 +24,7 @@ enum Class {
     Failed = 1,
     Usage = 2,
     Unavailable = 3,
+    Unwitnessed = 4,
 }
 
 impl CliError {
@@ -40,6 +41,11 @@ impl CliError {
     /// Something that is needed does not answer.
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
         Self::new(Class::Unavailable, message.into())
+    }
+
+    /// It is logged, and the log's witnesses have not cosigned it yet.
+    pub(super) fn unwitnessed(message: impl Into<String>) -> Self {
+        Self::new(Class::Unwitnessed, message.into())
     }
 
     /// A file that cannot be read or written.
@@ -84,6 +90,7 @@ impl CliError {
             Class::Failed => "failed",
             Class::Usage => "usage",
             Class::Unavailable => "unavailable",
+            Class::Unwitnessed => "not_witnessed",
         };
         self.code.as_deref().unwrap_or(class)
     }

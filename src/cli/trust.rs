@@ -88,6 +88,17 @@ impl Trust {
         Ok(checkpoint)
     }
 
+    /// The policy that asks for witnesses: the one that was given, else the one that the node shows; `None` where neither
+    /// asks for any.
+    pub(super) fn witnessed_policy(&self) -> CliResult<Option<Policy>> {
+        if !self.policy.quorum().is_none() {
+            return Ok(Some(self.policy.clone()));
+        }
+        let shown = Policy::parse(self.view.policy.as_bytes());
+        let shown = shown.map_err(|error| CliError::failed(format!("the policy that the node shows: {error}")))?;
+        Ok(Some(shown).filter(|policy| !policy.quorum().is_none()))
+    }
+
     /// Asks this node, and believes the policy.
     pub(super) fn relying<'a>(&'a self, client: &'a Client, max_age_seconds: Option<u64>) -> RelyingParty<'a> {
         RelyingParty { client, policy: &self.policy, origin: self.log.origin().as_str(), max_age_seconds }

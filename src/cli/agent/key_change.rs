@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 1 | new keys are made, and durable beside the current ones | the next attempt uses them |
 //! | 2 | the event is signed at the end of the chain that a state proof shows, and durable | it is sent by the next attempt |
-//! | 3 | it is sent | sent again, it is answered with its place |
+//! | 3 | it is sent, and where it ends an agent or takes it back its witnesses are waited for | sent again, it is answered with its place |
 //! | 4 | the new files take the place of the current ones, which are kept aside; one role after the other | the same |
 //! | 5 | the pending event is forgotten | done |
 //!
@@ -19,6 +19,7 @@ use clap::Args;
 
 use super::key_files::{KeyFiles, Moved};
 use super::pending::{Command, Pending, PendingFile, Wish};
+use super::witnessed::{WitnessArgs, Witnesses};
 use crate::cli::args::{NodeArgs, ProofArgs, identity, logged_json, tell_logged};
 use crate::cli::error::{CliError, CliResult};
 use crate::cli::key_dir::{KeyDir, Role};
@@ -61,6 +62,8 @@ pub(super) struct Change<'a> {
     pub(super) label: String,
     pending: PendingFile,
     state: Proven,
+    /// Those without whom it is not done.
+    witnesses: Option<Witnesses>,
     _lock: File,
 }
 
@@ -146,7 +149,13 @@ impl<'a> Change<'a> {
         let record = state.record().ok_or_else(|| ClientError::Absent(who.into()))?;
         let label = label(who, record);
         let pending = PendingFile::at(dir.pending_path(&label)?);
-        Ok(Self { args, out, client, trust, dir, label, pending, state, _lock: lock })
+        Ok(Self { args, out, client, trust, dir, label, pending, state, witnesses: None, _lock: lock })
+    }
+
+    /// The same where it is done only when the log's witnesses have seen it, if it has any.
+    pub(super) fn until_witnessed(self, args: WitnessArgs) -> CliResult<Self> {
+        let witnesses = args.of(self.trust.witnessed_policy()?);
+        Ok(Self { witnesses, ..self })
     }
 
     /// The agent's record.
@@ -171,7 +180,8 @@ impl<'a> Change<'a> {
             }
         }
         let done = match self.send(pending.link.clone()).await {
-            Ok((agent, logged)) => {
+            Ok((mut agent, logged)) => {
+                let logged = self.confirm(&mut agent, &pending.link, logged).await?;
                 let mut done = self.finish(agent, logged, &pending.wish)?;
                 done.resumed = true;
                 done
@@ -244,8 +254,11 @@ impl<'a> Change<'a> {
             let link = event.sign(self.trust.log.id(), self.record(), Some(self.state.anchor()), now())?;
             let (log_id, identity) = (self.trust.log.id(), self.record().identity);
             self.pending.write(&Pending { log_id, identity, wish: wish.clone(), link: link.clone() })?;
-            match self.send(link).await {
-                Ok((agent, logged)) => return self.finish(agent, logged, wish),
+            match self.send(link.clone()).await {
+                Ok((mut agent, logged)) => {
+                    let logged = self.confirm(&mut agent, &link, logged).await?;
+                    return self.finish(agent, logged, wish);
+                }
                 Err(error) if error.code() == "conflict" => {
                     self.out.note("the chain went on meanwhile; signing anew at its end");
                     pause = Some(PAUSE);
@@ -326,6 +339,13 @@ impl<'a> Change<'a> {
         let mut agent = Agent::of_record(&self.client, &self.trust.log, self.record(), AgentKeys::default());
         let logged = agent.send(vec![link], self.args.proof.wanted()).await?;
         Ok((agent, logged.into_iter().next().expect("one for each link that was sent")))
+    }
+
+    async fn confirm(&self, agent: &mut Agent, link: &SignedLink, logged: Logged) -> CliResult<Logged> {
+        match &self.witnesses {
+            Some(witnesses) => witnesses.confirm(agent, link, logged).await,
+            None => Ok(logged),
+        }
     }
 
     /// Whether the record lists keys that are staged here: an event that brought them is logged, whatever became of it.
