@@ -325,8 +325,11 @@ impl<M: Machine> Shared<M> {
         self.unflushed_bytes.load(Ordering::Acquire)
     }
 
-    /// What the newest flush could not erase.
+    /// What the newest flush could not erase: nobody is given it.
     pub(crate) fn set_owed(&self, owed: OwedErasures) {
+        for index in owed.keys() {
+            self.store.begin_erasure(*index);
+        }
         self.owed.store(Arc::new(owed));
     }
 

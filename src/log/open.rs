@@ -118,7 +118,6 @@ pub fn open<M: Machine>(
     let mut flusher = flusher.with_owed(owed, owed_before);
     flusher.flush(&job)?;
     recovery.owed_erasures = flusher.owed().len() as u64;
-    flusher.owed().keys().for_each(|index| store.begin_erasure(*index));
     // With the old segments goes what erasures leave in them: the only frame that stays is the last one, and no erasure
     // is older than the body that it erases.
     commits.drop_before(&job.mark)?;

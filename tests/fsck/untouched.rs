@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 
 use super::{agent_log, check_node, flip, flip_middle};
 
-/// Everything in a directory, folders too: its times, its mode, its bytes.
-fn everything(root: &Path) -> BTreeMap<PathBuf, (i64, i64, i64, i64, u32, Vec<u8>)> {
+/// Times, mode and bytes of a file or folder.
+type Stand = (i64, i64, i64, i64, u32, Vec<u8>);
+
+/// Everything in a directory, folders too.
+fn everything(root: &Path) -> BTreeMap<PathBuf, Stand> {
     let mut found = BTreeMap::new();
     let mut left = vec![root.to_owned()];
     while let Some(path) = left.pop() {
