@@ -70,7 +70,10 @@ impl Lossy {
                     match loses {
                         Loses::Truth if is_append => answer = LIE.into(),
                         Loses::Answer | Loses::Sight if is_append => answer.clear(),
-                        Loses::Sight => answer = seen.lock().unwrap().entry(first.into()).or_insert(answer).clone(),
+                        Loses::Sight => {
+                            let before = seen.lock().unwrap().entry(first.into()).or_insert(answer).clone();
+                            answer = before;
+                        }
                         _ => {}
                     }
                     let _ = client.write_all(&answer);
