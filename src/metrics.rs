@@ -26,6 +26,8 @@ pub const IDENTITIES: &str = "soulchain_identities";
 pub const POOL_ENTRIES: &str = "soulchain_pool_entries";
 /// 1 when the engine takes no writes.
 pub const LATCHED: &str = "soulchain_latched";
+/// Ordered erasures that wait for the repair of a damaged file.
+pub const OWED_ERASURES: &str = "soulchain_owed_erasures";
 /// Witnesses of the policy.
 pub const WITNESSES: &str = "soulchain_witnesses";
 /// Witnesses whose last answer was a cosignature.
@@ -98,6 +100,7 @@ fn describe() {
     metrics::describe_gauge!(WITNESS_LOGS, "Logs that the witness serves");
     metrics::describe_gauge!(WITNESS_REMEMBERED, "Logs of which the witness remembers a checkpoint");
     metrics::describe_gauge!(LATCHED, "1 when the engine takes no writes");
+    metrics::describe_gauge!(OWED_ERASURES, "Ordered erasures that wait for the repair of a damaged file");
     metrics::describe_gauge!(WITNESSES, "Witnesses of the policy");
     metrics::describe_gauge!(WITNESSES_COSIGNING, "Witnesses whose last answer was a cosignature");
     metrics::describe_gauge!(MIRRORED_SIZE, "Size of the checkpoint that the mirror has cosigned");

@@ -25,6 +25,11 @@ use soulchain::soul::{
 use soulchain::storage::{FjallViews, MemoryViews, OsDisk, ViewBatch, Views as _};
 use tempfile::TempDir;
 
+#[path = "fsck/owed.rs"]
+mod owed;
+#[path = "fsck/untouched.rs"]
+mod untouched;
+
 /// Entries of the opaque log: tiles of three levels, a full one in two of them.
 const ENTRIES: u64 = 66_000;
 
@@ -255,7 +260,7 @@ fn stays(path: &Path, name: &str, offset: Option<usize>, check: fn(&Path, bool) 
     flip(path, name, offset.unwrap_or(whole.len() / 2));
     let damaged = files(path);
     let found = check(path, true);
-    assert!(!found.is_clean(), "{name}");
+    assert!(!found.is_clean(), "{name} {offset:?}");
     assert!(files(path) == damaged, "{name}: what cannot be proven is not touched");
     fs::write(path.join(name), whole).unwrap();
     found

@@ -12,7 +12,7 @@ use super::error::{CliError, CliResult};
 use super::output::{CARE, Output, mark};
 use super::progress::Bar;
 use super::time::readable;
-use super::trust::{origin, policy_of, read_policy, source_of};
+use super::trust::{LogKeyArgs, named_policy, origin, policy_of, source_of};
 use crate::audit::{
     AuditError, Blind, Event, FindingView, KEEP_EVERY, Keep, Report, Request, SourceError, State, audit,
 };
@@ -40,15 +40,8 @@ pub(super) struct AuditArgs {
     /// URL that the log's routes begin with, or a directory with the same files
     #[arg(value_name = "URL|DIR")]
     log: String,
-    /// C2SP policy file: the log's key, and witnesses whose quorum the checkpoint has to meet
-    #[arg(long, value_name = "FILE", conflicts_with = "vkey")]
-    policy: Option<PathBuf>,
-    /// The log's verifier key
-    #[arg(long, value_name = "VKEY")]
-    vkey: Option<String>,
-    /// Which log, where the policy has several
-    #[arg(long, value_name = "NAME")]
-    origin: Option<String>,
+    #[command(flatten)]
+    key: LogKeyArgs,
     /// Go on from this file, and keep there what the next audit needs; made at the first
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -125,13 +118,8 @@ fn not_done(error: &AuditError, told: u64) -> CliError {
 }
 
 fn trust(args: &AuditArgs) -> CliResult<Trust> {
-    let named = match (&args.policy, &args.vkey) {
-        (Some(path), _) => Some(read_policy(path)?),
-        (None, Some(vkey)) => Some(policy_of(vkey)?),
-        (None, None) => None,
-    };
-    if let Some(policy) = named {
-        let origin = origin(&policy, args.origin.as_deref())?;
+    if let Some(policy) = named_policy(args.key.policy.as_deref(), args.key.vkey.as_deref())? {
+        let origin = origin(&policy, args.key.origin.as_deref())?;
         return Ok(Trust { policy, origin, is_own_word: false });
     }
     if !Directory::exists(Path::new(&args.log)) {
@@ -139,7 +127,7 @@ fn trust(args: &AuditArgs) -> CliResult<Trust> {
             .hint("take the log's key from elsewhere than from the log: its operator, a witness, a monitor"));
     }
     let policy = policy_of(&named_key(&Path::new(&args.log).join("origin.json"))?)?;
-    let origin = origin(&policy, args.origin.as_deref())?;
+    let origin = origin(&policy, args.key.origin.as_deref())?;
     Ok(Trust { policy, origin, is_own_word: true })
 }
 

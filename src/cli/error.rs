@@ -1,4 +1,4 @@
-//! How a command fails: in words, with what to do about it, and with one of three exit codes.
+//! How a command fails: in words, with what to do about it, and with one of four exit codes.
 
 use core::fmt;
 use std::path::Path;
@@ -24,6 +24,7 @@ enum Class {
     Failed = 1,
     Usage = 2,
     Unavailable = 3,
+    Unwitnessed = 4,
 }
 
 impl CliError {
@@ -42,6 +43,11 @@ impl CliError {
         Self::new(Class::Unavailable, message.into())
     }
 
+    /// It is logged, and the log's witnesses have not cosigned it yet.
+    pub(super) fn unwitnessed(message: impl Into<String>) -> Self {
+        Self::new(Class::Unwitnessed, message.into())
+    }
+
     /// A file that cannot be read or written.
     pub(super) fn file(path: &Path, error: impl fmt::Display) -> Self {
         Self::usage(format!("{}: {error}", path.display())).hint("check the path and its permissions")
@@ -49,6 +55,12 @@ impl CliError {
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = hint.into();
+        self
+    }
+
+    /// Gives it a code of its own.
+    pub(super) fn code_is(mut self, code: &str) -> Self {
+        self.code = Some(code.into());
         self
     }
 
@@ -78,6 +90,7 @@ impl CliError {
             Class::Failed => "failed",
             Class::Usage => "usage",
             Class::Unavailable => "unavailable",
+            Class::Unwitnessed => "not_witnessed",
         };
         self.code.as_deref().unwrap_or(class)
     }

@@ -1,7 +1,7 @@
 //! The command line: one file for each subcommand.
 //!
 //! Every command shares a few flags (`args`), reads and writes key files in one place (`key_dir`), says what it finds
-//! through one door (`output`), and ends with one of four codes (`error`): 0 ok, 1 a check failed, 2 usage, 3 unavailable.
+//! through one door (`output`), and ends with one of four codes (`error`): 0 ok, 1 a check failed, 2 usage, 3 unavailable, 4 logged but not yet witnessed.
 //! Where parts of the library are put together for a program, it happens here.
 
 mod args;

@@ -14,7 +14,7 @@ use super::key_dir::passphrase;
 use super::monitor_server::Server;
 use super::monitor_settings::{LogTable, MonitorSettings};
 use super::output::Output;
-use super::trust::{origin, policy_of, read_policy};
+use super::trust::{LogKeyArgs, named_policy, origin};
 use crate::audit::HttpSource;
 use crate::client::now;
 use crate::encoding::hex_encode;
@@ -50,15 +50,8 @@ pub(super) struct MonitorArgs {
     /// State directory [default: ./soulchain-monitor]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// C2SP policy file: the log's key, and its witnesses with their URLs
-    #[arg(long, value_name = "FILE", conflicts_with = "vkey")]
-    policy: Option<PathBuf>,
-    /// The log's verifier key, where there is no policy
-    #[arg(long, value_name = "VKEY")]
-    vkey: Option<String>,
-    /// Which log, where the policy has several
-    #[arg(long, value_name = "NAME")]
-    origin: Option<String>,
+    #[command(flatten)]
+    log_key: LogKeyArgs,
     /// The log's instant key, for proofs that are handed in
     #[arg(long, value_name = "VKEY")]
     instant_vkey: Option<String>,
@@ -167,9 +160,9 @@ fn settings(args: &MonitorArgs) -> CliResult<MonitorSettings> {
     if let Some(url) = &args.url {
         settings.log.push(LogTable {
             url: url.clone(),
-            policy: args.policy.clone(),
-            vkey: args.vkey.clone(),
-            origin: args.origin.clone(),
+            policy: args.log_key.policy.clone(),
+            vkey: args.log_key.vkey.clone(),
+            origin: args.log_key.origin.clone(),
             instant_vkey: args.instant_vkey.clone(),
             plain: args.plain,
             watch: args.watch.clone(),
@@ -196,14 +189,10 @@ fn settings(args: &MonitorArgs) -> CliResult<MonitorSettings> {
 }
 
 fn followed(table: &LogTable, settings: &MonitorSettings, store: &DirStore, desk: &Arc<Desk>) -> CliResult<Followed> {
-    let policy = match (&table.policy, &table.vkey) {
-        (Some(path), _) => read_policy(path)?,
-        (None, Some(vkey)) => policy_of(vkey)?,
-        (None, None) => {
-            return Err(CliError::usage(format!("{}: say by whose key: a policy or a vkey", table.url))
-                .hint("take the log's key from elsewhere than from the log"));
-        }
-    };
+    let policy = named_policy(table.policy.as_deref(), table.vkey.as_deref())?.ok_or_else(|| {
+        CliError::usage(format!("{}: say by whose key: a policy or a vkey", table.url))
+            .hint("take the log's key from elsewhere than from the log")
+    })?;
     let origin = origin(&policy, table.origin.as_deref())?;
     let instant_keys = table.instant_vkey.iter().map(|text| instant_key(text)).collect::<CliResult<_>>()?;
     let own = hex_encode(&origin.hash());

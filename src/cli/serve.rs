@@ -149,6 +149,7 @@ fn announce(node: &Node, recovery: &Recovery) {
         replayed = recovery.replayed,
         torn_frame = recovery.torn_frame,
         views_rebuilt = recovery.views_rebuilt,
+        owed_erasures = recovery.owed_erasures,
         "the log is open"
     );
 }

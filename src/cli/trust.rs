@@ -20,6 +20,20 @@ pub(super) struct TrustArgs {
     pub(super) policy: Option<PathBuf>,
 }
 
+/// By whose key a log is judged that no node is asked about.
+#[derive(Debug, Args)]
+pub(super) struct LogKeyArgs {
+    /// C2SP policy file: the log's key, and the witnesses whose quorum its checkpoints have to meet
+    #[arg(long, value_name = "FILE", conflicts_with = "vkey")]
+    pub(super) policy: Option<PathBuf>,
+    /// The log's verifier key, where there is no policy
+    #[arg(long, value_name = "VKEY")]
+    pub(super) vkey: Option<String>,
+    /// Which log, where the policy has several
+    #[arg(long, value_name = "NAME")]
+    pub(super) origin: Option<String>,
+}
+
 /// A log, and the policy that its checkpoints are held against.
 #[derive(Debug)]
 pub(super) struct Trust {
@@ -88,6 +102,17 @@ impl Trust {
         Ok(checkpoint)
     }
 
+    /// The policy that asks for witnesses: the one that was given, else the one that the node shows; `None` where neither
+    /// asks for any.
+    pub(super) fn witnessed_policy(&self) -> CliResult<Option<Policy>> {
+        if !self.policy.quorum().is_none() {
+            return Ok(Some(self.policy.clone()));
+        }
+        let shown = Policy::parse(self.view.policy.as_bytes());
+        let shown = shown.map_err(|error| CliError::failed(format!("the policy that the node shows: {error}")))?;
+        Ok(Some(shown).filter(|policy| !policy.quorum().is_none()))
+    }
+
     /// Asks this node, and believes the policy.
     pub(super) fn relying<'a>(&'a self, client: &'a Client, max_age_seconds: Option<u64>) -> RelyingParty<'a> {
         RelyingParty { client, policy: &self.policy, origin: self.log.origin().as_str(), max_age_seconds }
@@ -108,6 +133,11 @@ impl Trust {
 pub(super) fn read_policy(path: &Path) -> CliResult<Policy> {
     let policy = Policy::parse(&read_file(path)?);
     policy.map_err(|error| CliError::usage(format!("{}: {error}", path.display())))
+}
+
+/// The policy that is named by a file, or by the one key that is believed; `None` where neither is.
+pub(super) fn named_policy(policy: Option<&Path>, vkey: Option<&str>) -> CliResult<Option<Policy>> {
+    policy.map(read_policy).or_else(|| vkey.map(policy_of)).transpose()
 }
 
 /// A policy that believes one key of a log.

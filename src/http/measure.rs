@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::merkle::TreeSize;
 use crate::metrics::{
-    APPEND_SECONDS, FLUSHED_SIZE, IDENTITIES, LATCHED, LINKS, MetricsHandle, POOL_ENTRIES, PUBLISHED_SIZE, TREE_SIZE,
-    WITNESSED_SIZE, WITNESSES, WITNESSES_COSIGNING,
+    APPEND_SECONDS, FLUSHED_SIZE, IDENTITIES, LATCHED, LINKS, MetricsHandle, OWED_ERASURES, POOL_ENTRIES,
+    PUBLISHED_SIZE, TREE_SIZE, WITNESSED_SIZE, WITNESSES, WITNESSES_COSIGNING,
 };
 use crate::node::Node;
 use crate::witness::Feeding;
@@ -42,6 +42,7 @@ impl Recorder {
             (PUBLISHED_SIZE, node.published().map_or(0, |published| published.size.get())),
             (IDENTITIES, view.state().identities()),
             (POOL_ENTRIES, engine.waiting().entries as u64),
+            (OWED_ERASURES, engine.owed_erasures().len() as u64),
             (LATCHED, u64::from(engine.latched().is_some())),
         ];
         for (name, value) in gauges {

@@ -26,10 +26,16 @@ pub(crate) struct Readiness {
     published_size: u64,
     /// Entries that wait in the pool.
     waiting: usize,
+    /// Ordered erasures that wait for the repair of a damaged file, and where the damage is; the first of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    owed_erasures: Vec<String>,
     /// Where the log has witnesses: how they do.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     witnesses: Vec<WitnessHealth>,
 }
+
+/// How many owed erasures an answer names; the metric counts all.
+const MAX_OWED_TOLD: usize = 16;
 
 /// How one witness does.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -68,6 +74,7 @@ pub(crate) async fn readyz(State(app): Shared) -> Response {
         flushed_size: engine.flushed().get(),
         published_size: app.node.published().map_or(0, |published| published.size.get()),
         waiting: engine.waiting().entries,
+        owed_erasures: engine.owed_erasures().iter().take(MAX_OWED_TOLD).map(ToString::to_string).collect(),
     };
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, [(header::CACHE_CONTROL, "no-cache")], Json(readiness)).into_response()

@@ -266,6 +266,12 @@ impl HttpError {
         match error {
             EraseError::NoBody => Self::not_found("the body of this link was never given to the log"),
             EraseError::Read(error) => Self::read(error),
+            EraseError::Owed(error) => {
+                tracing::error!(%error, "an erasure waits for the repair of a file");
+                let detail = "the body is given to nobody any more, but its file is damaged: the order is kept until it \
+                              is repaired";
+                unavailable("internal", detail)
+            }
             EraseError::Overloaded => Self::overloaded(),
             EraseError::NoSpace => unavailable("overloaded", "the node has too little room on disk"),
             EraseError::Stopped => {

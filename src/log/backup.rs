@@ -9,6 +9,7 @@
 //! takes an operator's word that nothing later exists. Bodies that are erased in the log after it was made have to be
 //! erased in it too. Key files are secrets and stay where they are unless they are asked for; views are made by opening.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -24,11 +25,12 @@ use super::flush::Flusher;
 use super::fsck::Progress;
 use super::manifest::{CHAIN_INDEX, CHECKPOINT, MANIFEST, Manifest};
 use super::open::{Storage, read_manifest};
+use super::owed;
 use super::reader::parse_bundle;
 use super::sequencer::tail_root;
 use super::tail::{ROW_LEN, Row, Stored, Tail};
 use crate::hash::Hash;
-use crate::merkle::{TILE_WIDTH, TreeSize, leaf_hash};
+use crate::merkle::{LeafIndex, TILE_WIDTH, TreeSize, leaf_hash};
 use crate::storage::{Blobs, FileBlobs, MemoryViews, OsDisk, StorageError};
 use crate::tlog::TileKind;
 
@@ -167,6 +169,7 @@ impl Copy<'_> {
         let blobs = &self.storage.blobs;
         let flusher = Flusher::new(Arc::clone(blobs), Arc::new(MemoryViews::default()), self.manifest.clone());
         let size = self.manifest.size.get();
+        let owed = owed::read(self.source)?;
         let mut tail = Tail::default();
         for from in (0..size).step_by(TILE_WIDTH) {
             let to = size.min(from + TILE_WIDTH as u64);
@@ -189,6 +192,7 @@ impl Copy<'_> {
         if tail_root(&tail) != self.manifest.root {
             return Err(damaged("the entries do not lead to the root in the manifest".into()));
         }
+        self.copy_owed(owed)?;
         let note = &self.manifest.published.note;
         if !note.is_empty() {
             blobs.commit(CHECKPOINT, note)?;
@@ -197,6 +201,14 @@ impl Copy<'_> {
         blobs.barrier()?;
         let manifest = Manifest { is_copy: true, mark, ..self.manifest.clone() };
         Ok(blobs.commit(MANIFEST, &manifest.encode())?)
+    }
+
+    /// The orders to erase a body that wait for a repair: bodies that are in the copy are owed in it too. One that was
+    /// carried out meanwhile may still be in it.
+    fn copy_owed(&self, mut owed: BTreeSet<LeafIndex>) -> Result<(), StorageError> {
+        owed.extend(owed::read(self.source)?);
+        owed.retain(|index| *index < self.manifest.size.next_index());
+        if owed.is_empty() { Ok(()) } else { owed::write(&*self.storage.blobs, owed.into_iter()) }
     }
 
     /// The entries of a bundle up to an index, with their rows.

@@ -30,7 +30,8 @@ use crate::merkle::{LeafIndex, TILE_WIDTH};
 use crate::storage::{Blobs, StorageError};
 use crate::tlog::index_path;
 
-const HEAD_LEN: usize = 38;
+/// Bytes of a slot before its body.
+pub(crate) const HEAD_LEN: usize = 38;
 /// Where the mark is in a slot; the salt follows it.
 const MARK_AT: u64 = 1;
 const KEPT: u8 = 1;
@@ -137,6 +138,16 @@ pub(crate) fn erase_at(blobs: &dyn Blobs, name: &str, offset: u64, end: u64) -> 
     wipe(blobs, name, offset, &head)
 }
 
+/// Whether the slot that begins at `offset` ends where the next one begins, or where all of them end.
+pub(crate) fn ends_where_it_says(blobs: &dyn Blobs, name: &str, offset: u64, end: u64) -> Result<bool, StorageError> {
+    let Some(head) = head_at(blobs, name, offset)? else { return Ok(false) };
+    match check_extent(blobs, name, (offset, &head), slots_end(blobs, name, end)?) {
+        Ok(()) => Ok(true),
+        Err(StorageError::Damaged { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// The slot of a body, and the file that it is in.
 fn find_erasable(blobs: &dyn Blobs, body: &BodyToErase, flushed: Flushed) -> Result<(String, u64, Head), StorageError> {
     let (bundle, at) = place(body.index);
@@ -145,11 +156,24 @@ fn find_erasable(blobs: &dyn Blobs, body: &BodyToErase, flushed: Flushed) -> Res
         return Err(damaged(&name, 0, "the slot of a body is not there"));
     };
     match body.len {
-        Some(len) if len == head.len => {}
+        Some(len) if len == head.len => check_next(blobs, &name, (offset, &head), slots_end(blobs, &name, end)?)?,
         Some(_) => return Err(damaged(&name, offset, "the slot has another length than the body of its entry")),
         None => check_extent(blobs, &name, (offset, &head), slots_end(blobs, &name, end)?)?,
     }
     Ok((name, offset, head))
+}
+
+/// That the slot behind this one, where its head can be read, is of a later entry: of two that claim a place, or lie out
+/// of order, it is not known which is whose. The length is known to be right.
+fn check_next(blobs: &dyn Blobs, name: &str, slot: (u64, &Head), end: u64) -> Result<(), StorageError> {
+    let (offset, head) = slot;
+    let slot_end = head.end(offset);
+    let next = if slot_end < end { head_at(blobs, name, slot_end) } else { Ok(None) };
+    match next {
+        Ok(Some(next)) if next.at <= head.at => Err(damaged(name, offset, "the slot behind it is out of order")),
+        Ok(_) | Err(StorageError::Damaged { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// That a slot ends where the next one begins, or where all of them end.
@@ -171,6 +195,19 @@ fn wipe(blobs: &dyn Blobs, name: &str, offset: u64, head: &Head) -> Result<(), S
     let blank = erased_slot(head.at, head.len);
     let salt_at = MARK_AT + 1;
     blobs.overwrite(name, offset + salt_at, &blank[salt_at as usize..])
+}
+
+/// What the head of a slot says.
+pub(crate) struct Stated {
+    pub(crate) at: usize,
+    pub(crate) is_erased: bool,
+    pub(crate) len: u32,
+}
+
+/// Reads the head that these bytes begin with, if they do.
+pub(crate) fn stated(bytes: &[u8]) -> Option<Stated> {
+    let head = parse_head(bytes.get(..HEAD_LEN)?)?;
+    Some(Stated { at: head.at, is_erased: head.mark == ERASED, len: head.len })
 }
 
 struct Head {

@@ -111,6 +111,23 @@ impl Directory {
         let at = |error| DirectoryError::Io(path.to_owned(), error);
         let origin = Self::read_origin(path)?;
         let lock = File::options().create(true).write(true).truncate(false).open(path.join(LOCK)).map_err(at)?;
+        Self::hold(path, origin, lock)
+    }
+
+    /// Takes hold of a directory that nothing is to be written to. Where nobody ever took hold of it there is no lock, and
+    /// none is made.
+    pub fn open_to_look(path: &Path) -> Result<Self, DirectoryError> {
+        let at = |error| DirectoryError::Io(path.to_owned(), error);
+        let origin = Self::read_origin(path)?;
+        let lock = match File::open(path.join(LOCK)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => File::open(path),
+            lock => lock,
+        };
+        Self::hold(path, origin, lock.map_err(at)?)
+    }
+
+    fn hold(path: &Path, origin: OriginFile, lock: File) -> Result<Self, DirectoryError> {
+        let at = |error| DirectoryError::Io(path.to_owned(), error);
         match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
                 let disk = Arc::new(OsDisk::open(path).map_err(at)?);

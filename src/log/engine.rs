@@ -13,6 +13,7 @@ use super::error::SubmitError;
 use super::flush::Flushed;
 use super::machine::{Machine, Weight};
 use super::manifest::{MAX_NOTE_LEN, PublishedNote};
+use super::owed::{OwedErasure, OwedErasures};
 use super::pool::{Answer, Control, Pool};
 use super::reader::{KeptBody, LogReader, Store};
 use super::tail::Tail;
@@ -177,6 +178,11 @@ impl<M: Machine> Engine<M> {
         Ok(Some(done))
     }
 
+    /// Erasures that are ordered and wait for the repair of a damaged file. The bodies are given to nobody.
+    pub fn owed_erasures(&self) -> Vec<OwedErasure> {
+        self.shared.owed().values().cloned().collect()
+    }
+
     /// Flushes everything that is committed by now, and returns when it is in the public files.
     pub async fn flush(&self) -> Result<(), StorageError> {
         let (answer, done) = oneshot::channel();
@@ -263,6 +269,7 @@ pub(crate) struct Shared<M: Machine> {
     published: ArcSwap<Option<Arc<Published<M::State>>>>,
     sizes: watch::Sender<TreeSize>,
     flushed: ArcSwap<Flushed>,
+    owed: ArcSwap<OwedErasures>,
     unflushed_bytes: AtomicUsize,
     erasure_places: Arc<Semaphore>,
 }
@@ -284,6 +291,7 @@ impl<M: Machine> Shared<M> {
             published: ArcSwap::new(Arc::new(published.map(Arc::new))),
             sizes: watch::Sender::new(size),
             flushed: ArcSwap::from_pointee(flushed),
+            owed: ArcSwap::default(),
             unflushed_bytes: AtomicUsize::new(0),
             erasure_places: Arc::new(Semaphore::new(MAX_PENDING_ERASURES)),
         }
@@ -315,6 +323,18 @@ impl<M: Machine> Shared<M> {
 
     pub(crate) fn unflushed(&self) -> usize {
         self.unflushed_bytes.load(Ordering::Acquire)
+    }
+
+    /// What the newest flush could not erase: nobody is given it.
+    pub(crate) fn set_owed(&self, owed: OwedErasures) {
+        for index in owed.keys() {
+            self.store.begin_erasure(*index);
+        }
+        self.owed.store(Arc::new(owed));
+    }
+
+    pub(crate) fn owed(&self) -> Arc<OwedErasures> {
+        self.owed.load_full()
     }
 
     pub(crate) fn set_flushed(&self, flushed: Flushed) {

@@ -13,7 +13,8 @@
 //! asked. A read that had begun may still end with it.
 //!
 //! Whether the slot on disk is one that can be erased is looked at before the frame is committed: an order that cannot
-//! be carried out is refused. Orders are bounded; each takes up a place until it is answered.
+//! be carried out is refused. Damage that comes between is told to who ordered, and the order is kept (`owed`). Orders
+//! are bounded; each takes up a place until it is answered.
 //!
 //! The payload of the frame is the index of the entry, 8 bytes. What this process holds of the journal begins at its
 //! opening: the frames with bodies since then are remembered here, so that they are found again.
@@ -25,6 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::batch;
 use super::error::ReadError;
+use super::owed::OwedErasures;
 use crate::encoding::Reader;
 use crate::merkle::LeafIndex;
 use crate::storage::{Commits, Frame, FrameBuffer, FrameKind, Mark, Scan, StorageError};
@@ -42,6 +44,9 @@ pub enum EraseError {
     Read(ReadError),
     /// [`MAX_PENDING_ERASURES`] orders are not answered yet. Nothing was changed.
     Overloaded,
+    /// The order is kept, and nobody is given the body any more; but the file that it lies in is damaged. It is gone when
+    /// `fsck` has repaired that.
+    Owed(ReadError),
     /// There is too little room on disk. Nothing was changed.
     NoSpace,
     /// The engine has stopped writing. The body may be erased: ordering it again after the next opening tells.
@@ -53,6 +58,7 @@ impl std::fmt::Display for EraseError {
         match self {
             Self::NoBody => f.write_str("no body is kept beside this entry"),
             Self::Read(error) => error.fmt(f),
+            Self::Owed(error) => write!(f, "the order is kept, and waits for the repair of a file: {error}"),
             Self::Overloaded => f.write_str("too many bodies are being erased at the moment"),
             Self::NoSpace => f.write_str("there is too little room on disk"),
             Self::Stopped => f.write_str("the engine has stopped writing; the body may be erased"),
@@ -70,7 +76,11 @@ impl From<ReadError> for EraseError {
 
 impl From<StorageError> for EraseError {
     fn from(error: StorageError) -> Self {
-        if error.outcome_is_known() { Self::NoSpace } else { Self::Stopped }
+        match error {
+            StorageError::Damaged { .. } => Self::Owed(error.into()),
+            error if error.outcome_is_known() => Self::NoSpace,
+            _ => Self::Stopped,
+        }
     }
 }
 
@@ -219,7 +229,7 @@ impl Erasures {
     }
 }
 
-/// Erasures of which nothing is left to do but to say so.
+/// Erasures of which the engine can do no more; most are done.
 pub(crate) struct Finished(Vec<Pending>);
 
 impl Finished {
@@ -227,9 +237,13 @@ impl Finished {
         self.0.iter().map(|pending| pending.body.index)
     }
 
-    pub(crate) fn tell(self) {
-        for order in self.0.into_iter().flat_map(|pending| pending.orders) {
-            order.answer(Ok(()));
+    /// Answers who waits. Of one that is owed only the journal's part is done.
+    pub(crate) fn tell(self, owed: &OwedErasures) {
+        for pending in self.0 {
+            let owed = owed.get(&pending.body.index);
+            for order in pending.orders {
+                order.answer(owed.map_or(Ok(()), |owed| Err(owed.error())));
+            }
         }
     }
 }

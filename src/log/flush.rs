@@ -2,7 +2,8 @@
 //!
 //! Order, and what a crash leaves behind:
 //!
-//! 0. erased bodies that an earlier flush wrote are overwritten: the journal says that they are to go;
+//! 0. erased bodies that an earlier flush wrote are overwritten: the journal says that they are to go; of those whose
+//!    file is damaged the order is kept in a file of its own (`owed`);
 //! 1. bodies, bundles, tiles, chain index: nothing rests on them yet, the journal still holds everything;
 //! 2. barrier: they are durable;
 //! 3. manifest: from here on it and not the journal counts up to its size;
@@ -12,6 +13,7 @@
 //!
 //! After a crash before 3 the whole flush is redone: what was written after the manifest is not trusted.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,10 +21,11 @@ use bytes::Bytes;
 use super::bodies;
 use super::erasure::BodyToErase;
 use super::manifest::{CHAIN_INDEX, CHECKPOINT, MANIFEST, Manifest, PublishedNote};
+use super::owed::{self, OwedErasure, OwedErasures};
 use super::tail::{ROW_LEN, Stored, Tail};
 use crate::encoding::Writer;
 use crate::hash::Hash;
-use crate::merkle::{TILE_WIDTH, TreeSize};
+use crate::merkle::{LeafIndex, TILE_WIDTH, TreeSize};
 use crate::storage::{Blobs, Mark, StorageError, ViewBatch, Views};
 use crate::tlog::{BundleWriter, TileKind, encode_hashes};
 
@@ -62,11 +65,25 @@ pub(crate) struct Flusher {
     /// Sizes whose partial bundle and tiles this flusher has made durable. What an earlier process wrote is no matter:
     /// of a sync that failed it may be in the page cache only.
     kept_edges: [Option<TreeSize>; 2],
+    /// Erasures that damage stands in the way of.
+    owed: OwedErasures,
+    /// Those that their file holds.
+    owed_on_disk: BTreeSet<LeafIndex>,
 }
 
 impl Flusher {
     pub(crate) fn new(blobs: Arc<dyn Blobs>, views: Arc<dyn Views>, manifest: Manifest) -> Self {
-        Self { blobs, views, manifest, kept_edges: [None; 2] }
+        Self { blobs, views, manifest, kept_edges: [None; 2], owed: OwedErasures::new(), owed_on_disk: BTreeSet::new() }
+    }
+
+    /// The same where these erasures are owed, and where those are in the file that holds them.
+    pub(crate) fn with_owed(self, owed: OwedErasures, owed_on_disk: BTreeSet<LeafIndex>) -> Self {
+        Self { owed, owed_on_disk, ..self }
+    }
+
+    /// Erasures that damage stands in the way of.
+    pub(crate) fn owed(&self) -> &OwedErasures {
+        &self.owed
     }
 
     /// How far it has come.
@@ -111,11 +128,30 @@ impl Flusher {
         self.blobs.free().is_ok_and(|free| free < LEAST_FREE + 2 * unflushed_bytes as u64)
     }
 
-    /// Erases those bodies that are to go and are flushed. The others are written as erased.
-    fn erase_bodies(&self, erasures: &[BodyToErase]) -> Result<(), StorageError> {
+    /// Erases those bodies that are to go and are flushed. The others are written as erased. One that is not found where
+    /// it has to be is owed; the rest goes on.
+    fn erase_bodies(&mut self, erasures: &[BodyToErase]) -> Result<(), StorageError> {
         let flushed = self.flushed();
         for body in erasures.iter().filter(|body| body.index < flushed.size.next_index()) {
-            bodies::erase(&*self.blobs, body, flushed)?;
+            match bodies::erase(&*self.blobs, body, flushed) {
+                Ok(()) => drop(self.owed.remove(&body.index)),
+                Err(error) => {
+                    let owed = OwedErasure::of(body.index, error)?;
+                    tracing::error!(
+                        entry = body.index.get(),
+                        file = owed.name,
+                        byte = owed.offset,
+                        what = owed.what,
+                        "an ordered erasure is not carried out: the file of the body is damaged; the order is kept, \
+                         `soulchain fsck --repair` finishes it"
+                    );
+                    self.owed.insert(body.index, owed);
+                }
+            }
+        }
+        if !self.owed.keys().eq(&self.owed_on_disk) {
+            owed::write(&*self.blobs, self.owed.keys().copied())?;
+            self.owed_on_disk = self.owed.keys().copied().collect();
         }
         Ok(())
     }

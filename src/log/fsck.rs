@@ -2,17 +2,19 @@
 //!
 //! All findings are reported, not the first alone. With `repair`, what can be proven is written again (tiles from what
 //! lies below them where that leads to the root in the manifest, chain.idx and views from the entries, `checkpoint` from
-//! the manifest) beside its name, synced and renamed; what is left of a body that is marked as erased is overwritten;
-//! nothing else is touched, and no body is ever written. Without it nothing is written that stays: of an older layout the
-//! rows are made in a file of their own for as long as the check runs. Of the log no more than a bundle is in
+//! the manifest) beside its name, synced and renamed; what is left of a body that is marked as erased, or that is to be
+//! erased while damage stands in the way, is overwritten; nothing else is touched, and no body is ever written. Without it nothing is written to the directory: of an older layout
+//! the rows are made in a temporary file elsewhere. Of the log no more than a bundle is in
 //! memory at once, beside the machine's state.
 //!
 //! What it does not ask: whether the directory is the newest copy of the log, which only witnesses know, and whether the
 //! signatures in entries verify, which is an audit's work.
 
+mod erasures;
 mod nodes;
 mod replay;
 mod report;
+mod slots;
 mod tree;
 
 pub use report::{Finding, FsckReport, MAX_FINDINGS, Place, Severity};
@@ -21,8 +23,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::erasures::Erasures;
 use self::nodes::Nodes;
-use self::replay::{Erasures, NoPast, Replay, Rows, ViewsCheck};
+use self::replay::{NoPast, Replay, Rows, ViewsCheck};
 use self::tree::{Edge, TreeCheck};
 use super::erasure;
 use super::error::OpenError;
@@ -110,7 +113,8 @@ pub fn fsck<M: Machine>(
 
     let rows = Rows::new(&*subject.disk, repair, is_older)?;
     let views = ViewsCheck::new(subject.views, repair, manifest.size.get());
-    let erasures = Erasures { pending: scan.iter().flat_map(erasure::ordered_in).collect(), repair };
+    let pending = scan.iter().flat_map(erasure::ordered_in).collect();
+    let erasures = Erasures::new(&mut report, &blobs, pending, manifest.size.get(), repair);
     let mut replay = Replay::new(machine, check, &blobs, &manifest, (rows, views, erasures), progress);
     let mut on_bundle =
         |report: &mut FsckReport, index, entries: Option<&[Bytes]>| replay.bundle(report, index, entries);

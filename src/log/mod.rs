@@ -8,7 +8,7 @@
 //! journal/      commits              checkpoint  the manifest's note, for static hosting
 //! tile/         C2SP tlog-tiles      bodies/     what is kept beside entries, one file for each bundle
 //! views/        derived values       chain.idx   24 bytes of the machine for each entry, derived
-//! lock          one process at a time
+//! lock          one process at a time    erasures   orders to erase a body that damage stands in the way of
 //! ```
 //!
 //! Invariants: nothing leaves the process before its frame is durable; readers see immutable views and never wait; a
@@ -29,6 +29,7 @@ mod machine;
 mod manifest;
 mod opaque;
 mod open;
+mod owed;
 mod pool;
 mod publisher;
 mod reader;
@@ -47,6 +48,7 @@ pub use fsck::{EntryCheck, Finding, FsckReport, MAX_FINDINGS, NoCheck, Place, Pr
 pub use machine::{Machine, Past, ReplayError, Weight};
 pub use opaque::{Opaque, OpaqueGroup};
 pub use open::{Options, Recovery, Storage, create, open};
+pub use owed::OwedErasure;
 pub use pool::PoolLimits;
 pub use publisher::{PUBLISH_INTERVAL, publish_every};
 pub use reader::{KeptBody, LogReader};

@@ -2,6 +2,7 @@
 //!
 //! Nothing is signed, and nothing leaves the process, before the recovered state is durable in a manifest of its own.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
@@ -15,6 +16,7 @@ use super::error::{OpenError, ReadError};
 use super::flush::{FlushJob, Flushed, Flusher};
 use super::machine::{Machine, Past, ReplayError};
 use super::manifest::{CHAIN_INDEX, MANIFEST, Manifest, PublishedNote};
+use super::owed::{self, OwedErasure, OwedErasures};
 use super::pool::{Pool, PoolLimits};
 use super::reader::{LogReader, Store, parse_bundle};
 use super::sequencer::{FlushQueue, Sequencer, SignerThread, run_flushes, tail_root};
@@ -58,6 +60,8 @@ pub struct Recovery {
     pub replayed: u64,
     /// Whether the views were of no use and were made anew.
     pub views_rebuilt: bool,
+    /// How many ordered erasures could not be carried out, since the file of the body is damaged.
+    pub owed_erasures: u64,
 }
 
 /// Makes a log of size 0.
@@ -93,13 +97,15 @@ pub fn open<M: Machine>(
     check_machine(&machine, &store, &tail)?;
     check_published(&store, &tail, &published)?;
     let root = tail_root(&tail);
-    let erasures = ordered_erasures::<M>(&LogReader::new(&store, &tail), &scan)?;
-    let recovery = Recovery {
+    let owed_before = owed::read_of_log(&*storage.blobs, tail.size().get())?;
+    let (erasures, owed) = ordered_erasures::<M>(&owed_before, &LogReader::new(&store, &tail), &scan)?;
+    let mut recovery = Recovery {
         flushed: manifest.size,
         size: tail.size(),
         torn_frame: scan.torn,
         replayed: replayed + unflushed,
         views_rebuilt,
+        owed_erasures: 0,
     };
 
     // A crash up to here has changed nothing. From here on the recovered state is made durable before it is signed.
@@ -108,8 +114,10 @@ pub fn open<M: Machine>(
     changes.applied = tail.size();
     let job =
         FlushJob { tail: tail.clone(), root, mark: commits.last(), published: published.clone(), changes, erasures };
-    let mut flusher = Flusher::new(Arc::clone(&storage.blobs), Arc::clone(&storage.views), manifest);
+    let flusher = Flusher::new(Arc::clone(&storage.blobs), Arc::clone(&storage.views), manifest);
+    let mut flusher = flusher.with_owed(owed, owed_before);
     flusher.flush(&job)?;
+    recovery.owed_erasures = flusher.owed().len() as u64;
     // With the old segments goes what erasures leave in them: the only frame that stays is the last one, and no erasure
     // is older than the body that it erases.
     commits.drop_before(&job.mark)?;
@@ -125,6 +133,7 @@ pub fn open<M: Machine>(
         state: (published.size == view.size()).then(|| view.state().clone()),
     });
     let shared = Arc::new(Shared::new(Pool::new(options.pool), store, view, shown, flusher.flushed()));
+    shared.set_owed(flusher.owed().clone());
     let (jobs, inbox) = sync_channel(1);
     let signer = SignerThread::start_thread(sign).map_err(|e| StorageError::io("start", "a thread", e))?;
     let sequencer = Sequencer {
@@ -246,10 +255,28 @@ fn load_machine<M: Machine>(
     }
 }
 
-/// The bodies that the journal says are to go.
-fn ordered_erasures<M: Machine>(log: &LogReader<'_>, scan: &Scan) -> Result<Vec<BodyToErase>, ReadError> {
-    let body = |index| Ok(BodyToErase { index, len: M::body_len(&log.entry(index)?) });
-    erasure::ordered_in(scan).map(body).collect()
+/// The bodies that are to go, by the journal and by what earlier flushes could not carry out. Those of which the entry
+/// cannot be read are owed; all that were owed before are, until a flush has carried them out.
+fn ordered_erasures<M: Machine>(
+    before: &BTreeSet<LeafIndex>,
+    log: &LogReader<'_>,
+    scan: &Scan,
+) -> Result<(Vec<BodyToErase>, OwedErasures), OpenError> {
+    let mut orders = before.clone();
+    orders.extend(erasure::ordered_in(scan));
+    let (mut bodies, mut owed) = (Vec::new(), OwedErasures::new());
+    for index in orders {
+        let waits = |name: &str, what| OwedErasure { index, name: name.to_owned(), offset: 0, what };
+        match log.entry(index) {
+            Ok(entry) => bodies.push(BodyToErase { index, len: M::body_len(&entry) }),
+            Err(ReadError::Damaged { name, what }) => drop(owed.insert(index, waits(&name, what))),
+            Err(error) => return Err(error.into()),
+        }
+        if before.contains(&index) {
+            owed.entry(index).or_insert_with(|| waits(owed::OWED, "it is not tried again yet"));
+        }
+    }
+    Ok((bodies, owed))
 }
 
 /// Holds the machine's state against the last entry.

@@ -196,13 +196,15 @@ impl<M: Machine> Sequencer<M> {
             Control::Flushed { size, mark } => {
                 self.tail.drop_below(size);
                 let finished = self.clean_journal(&mark);
-                for index in finished.iter().flat_map(erasure::Finished::indexes) {
+                let owed = self.shared.owed();
+                let indexes = finished.iter().flat_map(erasure::Finished::indexes);
+                for index in indexes.filter(|index| !owed.contains_key(index)) {
                     self.shared.store.end_erasure(index);
                 }
                 self.shared.trim_view(&self.tail);
                 self.flushes.flushed(&mark);
                 if let Some(finished) = finished {
-                    finished.tell();
+                    finished.tell(&owed);
                 }
             }
         }
@@ -525,6 +527,7 @@ fn run_flush<M: Machine>(shared: &Arc<Shared<M>>, flusher: &mut Flusher, job: &F
         std::thread::sleep(LOOK_AFTER);
     }
     shared.set_flushed(flusher.flushed());
+    shared.set_owed(flusher.owed().clone());
     true
 }
 

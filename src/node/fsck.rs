@@ -14,8 +14,8 @@ use crate::log::{
 };
 use crate::merkle::{LeafIndex, TreeSize};
 use crate::soul::{Beside, Link, LogId, Salt};
-use crate::storage::{FjallViews, MemoryViews, OsDisk, StorageError, Views};
-use crate::tlog::{NoteVerifier, Origin, SignedCheckpoint, TlogError, Vkey};
+use crate::storage::{FjallViews, MemoryViews, OsDisk, Scratch, StorageError, Views};
+use crate::tlog::{NoteVerifier, Origin, SignedCheckpoint, TlogError, Vkey, VkeyType};
 
 const ORIGIN: &str = "origin.json";
 const JOURNAL_KEY: &str = "journal/key";
@@ -28,7 +28,8 @@ pub fn check_directory(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<FsckReport, DirectoryError> {
     let mut report = FsckReport::default();
-    let directory = match Directory::open(path) {
+    let opened = if repair { Directory::open(path) } else { Directory::open_to_look(path) };
+    let directory = match opened {
         Ok(directory) => directory,
         Err(DirectoryError::Origin(_, what)) => {
             report.damage(ORIGIN, Place::Whole, what);
@@ -51,7 +52,9 @@ pub fn check_directory(
         }
         Err(error) => return Err(error),
     };
-    let views = views(path, repair, &mut report)?;
+    let scratch =
+        if repair { None } else { Some(Scratch::new().map_err(|e| DirectoryError::Io(std::env::temp_dir(), e))?) };
+    let views = views(path, scratch.as_ref(), &mut report)?;
     let disk = OsDisk::open(path).map_err(|error| DirectoryError::Io(path.to_owned(), error))?;
     let subject = Subject { disk: Arc::new(disk), journal: &*storage.journal, views: views.as_deref() };
     // A mirror of a log of another maker: it has one key, and its entries mean nothing here.
@@ -65,11 +68,26 @@ pub fn check_directory(
 }
 
 /// The views, where there are any: without them opening makes them. A store that cannot be opened holds nothing that is
-/// not in the log, so a repair removes it.
-fn views(path: &Path, repair: bool, report: &mut FsckReport) -> Result<Option<Box<dyn Views>>, DirectoryError> {
-    let folder = path.join(VIEWS);
+/// not in the log, so a repair removes it. Opening a store writes to it: where nothing is repaired a copy is opened.
+fn views(
+    path: &Path,
+    scratch: Option<&Scratch>,
+    report: &mut FsckReport,
+) -> Result<Option<Box<dyn Views>>, DirectoryError> {
+    let (mut folder, repair) = (path.join(VIEWS), scratch.is_none());
     if !folder.exists() {
         return Ok(None);
+    }
+    if let Some(scratch) = scratch {
+        folder = match scratch.copy(&folder, VIEWS) {
+            Ok(copy) => copy,
+            Err(error) => {
+                let what =
+                    format!("they are not checked: they could not be copied to {}: {error}", scratch.path().display());
+                report.note(VIEWS, Place::Whole, what);
+                return Ok(None);
+            }
+        };
     }
     match FjallViews::open(&folder) {
         Ok(views) => Ok(Some(Box::new(views))),
@@ -100,6 +118,9 @@ impl RegistryCheck {
         let no_key = |error: TlogError| format!("it holds a vkey that is none: {error}");
         let vkeys: Vec<Vkey> =
             file.vkeys.iter().map(|text| Vkey::parse(text)).collect::<Result<_, _>>().map_err(no_key)?;
+        if vkeys.iter().any(|vkey| matches!(vkey.kind(), VkeyType::Other(_))) {
+            return Err("it holds a vkey of a type that no key of a log has".to_owned());
+        }
         if vkeys.iter().any(|vkey| vkey.name() != origin.key_name()) {
             return Err("its keys are not named as its origin".to_owned());
         }

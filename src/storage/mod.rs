@@ -12,6 +12,7 @@ mod disk;
 mod error;
 mod frame;
 mod journal;
+mod scratch;
 mod views;
 
 pub use blobs::{Blobs, FileBlobs};
@@ -19,6 +20,7 @@ pub use disk::{Disk, DiskFile, OsDisk};
 pub use error::StorageError;
 pub use frame::{ChecksumKey, FrameKind, MAX_PAYLOAD};
 pub use journal::{Commits, FileJournal, Frame, FrameBuffer, Journal, Mark, SEGMENT_LEN, Scan};
+pub(crate) use scratch::Scratch;
 #[cfg(feature = "sled")]
 pub use views::SledViews;
 pub use views::{FjallViews, MemoryViews, ViewBatch, Views, Visit};

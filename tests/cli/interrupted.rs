@@ -1,5 +1,6 @@
 //! Key events that are cut off: the link that was on its way, the files that were being renamed.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -29,6 +30,8 @@ enum Loses {
     Truth,
     /// It hands them on, the first time after somebody else has appended.
     Race,
+    /// It hands them on, and cuts the connection; what it answered before, it answers again.
+    Sight,
 }
 
 const LIE: &str = "HTTP/1.1 403 No\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\r\n\
@@ -41,9 +44,11 @@ impl Lossy {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let target = node.url.trim_start_matches("http://").to_owned();
         let rival = Arc::new(Mutex::new(Some(node.command("soulchain agent act scout meanwhile"))));
+        let seen = Arc::new(Mutex::new(BTreeMap::<String, Vec<u8>>::new()));
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 let (mut client, target, rival) = (client.unwrap(), target.clone(), Arc::clone(&rival));
+                let seen = Arc::clone(&seen);
                 std::thread::spawn(move || {
                     let request = read_request(&mut client);
                     let is_append = request.starts_with(b"POST /v1/links?");
@@ -64,7 +69,11 @@ impl Lossy {
                     let _ = server.read_to_end(&mut answer);
                     match loses {
                         Loses::Truth if is_append => answer = LIE.into(),
-                        Loses::Answer if is_append => answer.clear(),
+                        Loses::Answer | Loses::Sight if is_append => answer.clear(),
+                        Loses::Sight => {
+                            let before = seen.lock().unwrap().entry(first.into()).or_insert(answer).clone();
+                            answer = before;
+                        }
                         _ => {}
                     }
                     let _ = client.write_all(&answer);
@@ -279,14 +288,14 @@ fn revoke_cut_off(loses: Loses, line: &str) -> Node {
 }
 
 /// The exit code of a revocation, and what it tells; how final it is told to be must be how final it is.
-fn revoke(node: &Node, line: &str, is_final: bool) -> (Option<i32>, String) {
+fn revoke(node: &Node, line: &str, is_final: bool, seqno: u64) -> (Option<i32>, String) {
     let done = node.shell(line);
     let told = String::from_utf8_lossy(&done.stderr).into_owned();
     assert_eq!((told.contains("this is final"), told.contains("within 30 days")), (is_final, !is_final), "{told}");
     for file in ["scout-act.key", "scout-admin.key", "scout.pending"] {
         assert!(!keys(node).join(file).exists(), "{file}");
     }
-    assert!(keys(node).join("scout-act.key.retired-2").exists());
+    assert!(keys(node).join(format!("scout-act.key.retired-{seqno}")).exists());
     let recovered = node
         .shell("soulchain agent recover scout --recovery-key .soulchain/keys/scout-next.key --keys home --unencrypted");
     assert_eq!(recovered.status.success(), !is_final, "{}", String::from_utf8_lossy(&recovered.stderr));
@@ -298,7 +307,7 @@ fn a_revocation_that_was_cut_off_is_finished_by_the_same_request() {
     for (line, is_final) in [(REVOKE, false), (REVOKE_FOR_GOOD, true)] {
         for loses in [Loses::Request, Loses::Answer] {
             let node = revoke_cut_off(loses, line);
-            let (code, told) = revoke(&node, line, is_final);
+            let (code, told) = revoke(&node, line, is_final, 2);
             assert!(code == Some(0) && told.contains("by an earlier attempt"), "{told}");
         }
     }
@@ -307,18 +316,49 @@ fn a_revocation_that_was_cut_off_is_finished_by_the_same_request() {
 #[test]
 fn a_revocation_by_one_key_does_not_answer_a_request_by_another() {
     for (first, second, is_final) in [(REVOKE, REVOKE_FOR_GOOD, true), (REVOKE_FOR_GOOD, REVOKE, false)] {
-        // What is not logged is not sent.
+        // What may be logged is not given up, and not sent unasked; what cannot be any more is.
         let node = revoke_cut_off(Loses::Request, first);
-        let (code, told) = revoke(&node, second, is_final);
+        stays_pending(&node, &node.url, second);
+        assert_eq!(live(&node).len(), 2, "it was not sent");
+        node.stdout("soulchain agent act scout on");
+        let (code, told) = revoke(&node, second, is_final, 3);
         assert!(code == Some(0) && told.contains("is given up") && !told.contains("earlier attempt"), "{told}");
         // What is logged stands, and is not told to be what was asked for.
         let node = revoke_cut_off(Loses::Answer, first);
-        let (code, told) = revoke(&node, second, !is_final);
+        let (code, told) = revoke(&node, second, !is_final, 2);
         assert!(code == Some(1) && told.contains("revoked already"), "{told}");
     }
     // Nor does it end an agent whose owner thinks better of it.
     let node = revoke_cut_off(Loses::Request, REVOKE);
-    finished(&node, false, 2);
+    stays_pending(&node, &node.url, ROTATE);
+    node.stdout("soulchain agent act scout on");
+    finished(&node, false, 3);
+}
+
+/// A command that does not ask for the pending revocation: it is told of it, and the same bytes are kept.
+fn stays_pending(node: &Node, url: &str, line: &str) {
+    let pending = fs::read(keys(node).join("scout.pending")).unwrap();
+    let line = line.replace(" --json", "");
+    let refused = node.shell(&format!("{NODE}{url} {line} --json"));
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned() + &String::from_utf8_lossy(&refused.stdout);
+    assert!(refused.status.code() == Some(1) && told.contains("may still be logged"), "{told}");
+    assert!(told.contains("\"pending\""), "{told}");
+    assert_eq!(fs::read(keys(node).join("scout.pending")).unwrap(), pending);
+}
+
+/// A revocation that is logged, and that a node does not show yet.
+#[test]
+fn a_revocation_that_is_not_shown_yet_is_not_given_up() {
+    for (first, second, is_final) in [(REVOKE, REVOKE_FOR_GOOD, false), (REVOKE_FOR_GOOD, REVOKE, true)] {
+        let node = registered();
+        let behind = Lossy::start(&node, Loses::Sight);
+        assert_eq!(node.shell(&format!("{NODE}{} {first}", behind.url)).status.code(), Some(3));
+        assert!(live(&node).is_empty(), "it is logged");
+        stays_pending(&node, &behind.url, second);
+        // The same command sends the same bytes again, and is told their place.
+        let (code, told) = revoke(&node, first, is_final, 2);
+        assert!(code == Some(0) && told.contains("by an earlier attempt"), "{told}");
+    }
 }
 
 #[test]

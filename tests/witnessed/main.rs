@@ -162,3 +162,45 @@ fn copy(from: &Path, to: &Path) {
     let done = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
     assert!(done.success());
 }
+
+/// What ends an agent, or takes it back, is done when the witnesses have seen it. Until then it is pending.
+#[test]
+fn what_ends_an_agent_is_done_when_it_is_witnessed() {
+    const RECOVER: &str = "soulchain agent recover scout --recovery-key next.key --unencrypted";
+    const REVOKE: &str = "soulchain agent revoke scout --yes --policy policy.txt";
+    let mut scene = Scene::start(3, 2);
+    scene.stdout("soulchain agent register scout --unencrypted");
+    scene.stdout("mv .soulchain/keys/scout-next.key next.key");
+    let pending = scene.path().join(".soulchain/keys/scout.pending");
+    // By a policy that asks for witnesses no newer record can be read without them, so that is done once.
+    for (line, seqno, rounds) in [(RECOVER, "2", 2), (REVOKE, "3", 1)] {
+        until(PATIENCE, "the published checkpoint catches up", || {
+            published(&scene).claim().size().get() >= tree_size(&scene)
+        });
+        scene.kill_witness(0);
+        scene.kill_witness(1);
+        for _ in 0..rounds {
+            let began = Instant::now();
+            let done = scene.shell(&format!("{line} --witness-wait 2 --json"));
+            let told = String::from_utf8(done.stdout).unwrap() + &String::from_utf8(done.stderr).unwrap();
+            assert_eq!(done.status.code(), Some(4), "{told}");
+            assert!(told.contains("not yet witnessed") && told.contains("\"not_witnessed\""), "{told}");
+            assert!(began.elapsed() < PATIENCE && pending.exists());
+        }
+        let shown = scene.stdout("soulchain resolve scout --json");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap()["record"]["seqno"].to_string(), seqno);
+        scene.start_witness(0);
+        scene.start_witness(1);
+        let mut printed = Vec::new();
+        until(PATIENCE, "it is done", || {
+            let done = scene.shell(&format!("{line} --json --proof {seqno}.tlog-proof"));
+            printed = done.stdout;
+            done.status.success()
+        });
+        let done: serde_json::Value = serde_json::from_slice(&printed).unwrap();
+        assert_eq!(done["link"]["seqno"].to_string(), seqno);
+        assert_eq!((&done["resumed"], &done["link"]["witnessed"]), (&true.into(), &true.into()), "{done}");
+        assert!(!pending.exists());
+        scene.stdout(&format!("soulchain verify {seqno}.tlog-proof --policy policy.txt"));
+    }
+}

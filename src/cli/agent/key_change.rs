@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 1 | new keys are made, and durable beside the current ones | the next attempt uses them |
 //! | 2 | the event is signed at the end of the chain that a state proof shows, and durable | it is sent by the next attempt |
-//! | 3 | it is sent | sent again, it is answered with its place |
+//! | 3 | it is sent, and where it ends an agent or takes it back its witnesses are waited for | sent again, it is answered with its place |
 //! | 4 | the new files take the place of the current ones, which are kept aside; one role after the other | the same |
 //! | 5 | the pending event is forgotten | done |
 //!
@@ -19,6 +19,7 @@ use clap::Args;
 
 use super::key_files::{KeyFiles, Moved};
 use super::pending::{Command, Pending, PendingFile, Wish};
+use super::witnessed::{WitnessArgs, Witnesses};
 use crate::cli::args::{NodeArgs, ProofArgs, identity, logged_json, tell_logged};
 use crate::cli::error::{CliError, CliResult};
 use crate::cli::key_dir::{KeyDir, Role};
@@ -61,6 +62,8 @@ pub(super) struct Change<'a> {
     pub(super) label: String,
     pending: PendingFile,
     state: Proven,
+    /// Those without whom it is not done.
+    witnesses: Option<Witnesses>,
     _lock: File,
 }
 
@@ -78,6 +81,17 @@ pub(super) struct Done {
     logged: Option<Logged>,
     files: Moved,
     resumed: bool,
+}
+
+/// What became of an event that was sent, as far as is proven.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fate {
+    /// It is in the chain.
+    Logged,
+    /// Another link is in its place: it can never be logged.
+    Outrun,
+    /// Its place is free as far as is known: it may be logged by now, or later.
+    Open,
 }
 
 /// How often an event is signed: enough to outlast a hold, since one that is held waits.
@@ -135,7 +149,13 @@ impl<'a> Change<'a> {
         let record = state.record().ok_or_else(|| ClientError::Absent(who.into()))?;
         let label = label(who, record);
         let pending = PendingFile::at(dir.pending_path(&label)?);
-        Ok(Self { args, out, client, trust, dir, label, pending, state, _lock: lock })
+        Ok(Self { args, out, client, trust, dir, label, pending, state, witnesses: None, _lock: lock })
+    }
+
+    /// The same where it is done only when the log's witnesses have seen it, if it has any.
+    pub(super) fn until_witnessed(self, args: WitnessArgs) -> CliResult<Self> {
+        let witnesses = args.of(self.trust.witnessed_policy()?);
+        Ok(Self { witnesses, ..self })
     }
 
     /// The agent's record.
@@ -150,25 +170,31 @@ impl<'a> Change<'a> {
             return Err(CliError::usage(format!("another change of `{}` was begun here, in another log", self.label))
                 .hint("finish it there first, or use another directory of keys"));
         }
-        if pending.wish.command == Command::Revoke && pending.wish != *wish && !self.may_show(&pending) {
+        let is_revocation = pending.wish.command == Command::Revoke;
+        if is_revocation && pending.wish != *wish {
             // Nobody is ended in another way than was asked for last, nor if that is not what is asked for any more.
-            self.pending.remove()?;
-            self.out.note(
-                "a revocation that was begun before is given up: it is not logged, and not what is asked for now",
-            );
-            return self.recognise(wish).await;
+            match self.fate(&pending).await? {
+                Fate::Open => return Err(self.still_open()),
+                Fate::Outrun => return self.give_up(wish).await,
+                Fate::Logged => {}
+            }
         }
         let done = match self.send(pending.link.clone()).await {
-            Ok((agent, logged)) => {
+            Ok((mut agent, logged)) => {
+                let logged = self.confirm(&mut agent, &pending.link, logged).await?;
                 let mut done = self.finish(agent, logged, &pending.wish)?;
                 done.resumed = true;
                 done
             }
             Err(error) if may_be_logged(&error) => return Err(unfinished(error)),
-            // It is not logged, says the node. If that is a lie, the record shows it.
-            Err(_) => {
-                self.pending.remove()?;
+            // It is not logged, says the node. If that is a lie, the record shows it; of a revocation, which brings no
+            // key, only a chain that went on without it shows that it is none.
+            Err(error) => {
                 self.look_again().await?;
+                if is_revocation && self.fate(&pending).await? != Fate::Outrun {
+                    return Err(unfinished(error));
+                }
+                self.pending.remove()?;
                 return self.recognise(wish).await;
             }
         };
@@ -228,8 +254,11 @@ impl<'a> Change<'a> {
             let link = event.sign(self.trust.log.id(), self.record(), Some(self.state.anchor()), now())?;
             let (log_id, identity) = (self.trust.log.id(), self.record().identity);
             self.pending.write(&Pending { log_id, identity, wish: wish.clone(), link: link.clone() })?;
-            match self.send(link).await {
-                Ok((agent, logged)) => return self.finish(agent, logged, wish),
+            match self.send(link.clone()).await {
+                Ok((mut agent, logged)) => {
+                    let logged = self.confirm(&mut agent, &link, logged).await?;
+                    return self.finish(agent, logged, wish);
+                }
                 Err(error) if error.code() == "conflict" => {
                     self.out.note("the chain went on meanwhile; signing anew at its end");
                     pause = Some(PAUSE);
@@ -312,6 +341,13 @@ impl<'a> Change<'a> {
         Ok((agent, logged.into_iter().next().expect("one for each link that was sent")))
     }
 
+    async fn confirm(&self, agent: &mut Agent, link: &SignedLink, logged: Logged) -> CliResult<Logged> {
+        match &self.witnesses {
+            Some(witnesses) => witnesses.confirm(agent, link, logged).await,
+            None => Ok(logged),
+        }
+    }
+
     /// Whether the record lists keys that are staged here: an event that brought them is logged, whatever became of it.
     async fn recognise(&mut self, wish: &Wish) -> CliResult<Option<Done>> {
         let listed = self.files(wish, true).listed()?;
@@ -366,9 +402,40 @@ impl<'a> Change<'a> {
         KeyFiles { dir: &self.dir, label: &self.label, standing: &self.record().standing, is_after, wish }
     }
 
-    /// Whether the event may be in the chain that the record shows: that has a link at its place, or goes beyond it.
-    fn may_show(&self, pending: &Pending) -> bool {
-        pending.link.link.header().seqno <= self.record().head.seqno
+    /// What the record proves of an event that was sent.
+    ///
+    /// No time bars a link whose place is free: its clock is held against the link before it, which it names. So only
+    /// another link in its place does.
+    async fn fate(&self, pending: &Pending) -> CliResult<Fate> {
+        let (header, head) = (pending.link.link.header(), &self.record().head);
+        if header.seqno > head.seqno {
+            return Ok(Fate::Open);
+        }
+        let curr = if header.seqno == head.seqno {
+            head.curr
+        } else {
+            self.trust.relying(&self.client, None).link(&self.record().identity, header.seqno).await?.curr
+        };
+        Ok(if curr == pending.link.link.curr() { Fate::Logged } else { Fate::Outrun })
+    }
+
+    fn still_open(&self) -> CliError {
+        let message = format!(
+            "a revocation of {} was begun here that is not what is asked for now, and it may still be logged: the record \
+             does not show it, and no other link is in its place",
+            self.label
+        );
+        CliError::failed(message).code_is("pending").hint(
+            "the command that began it sends it again. To be rid of it, let the chain go on without it: append any link, \
+             as `soulchain agent act` does, and give this command again",
+        )
+    }
+
+    /// A revocation that another link has taken the place of.
+    async fn give_up(&mut self, wish: &Wish) -> CliResult<Option<Done>> {
+        self.pending.remove()?;
+        self.out.note("a revocation that was begun before is given up: another link is in its place in the chain");
+        self.recognise(wish).await
     }
 
     fn note_outlived(&self, files: &Moved) {

@@ -17,6 +17,7 @@ mod rotate;
 mod show;
 mod statement;
 mod statements;
+mod witnessed;
 
 use clap::{Args, Subcommand};
 

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::key_change::{Change, ChangeArgs, Custodian};
 use super::pending::{Command, Wish};
+use super::witnessed::WitnessArgs;
 use crate::cli::error::CliResult;
 use crate::cli::key_dir::{NewKeyArgs, Role, read_recovery_key};
 use crate::cli::output::Output;
@@ -18,7 +19,9 @@ Examples:
 
 Takes an agent back whose keys are lost or stolen: the recovery key signs, all other keys are retired, and new ones are
 made here, a new recovery key among them. No other file of the agent is needed. Marks that a thief's key events have set
-at or after SEQNO go. A recovery key with a passphrase of its own: SOULCHAIN_RECOVERY_PASSPHRASE.";
+at or after SEQNO go. A recovery key with a passphrase of its own: SOULCHAIN_RECOVERY_PASSPHRASE.
+Where the log has witnesses it is done when they have cosigned it; exit code 4 says that it is logged and that they have
+not yet, and the same command goes on.";
 
 /// Flags of `recover`.
 #[derive(Debug, Args)]
@@ -34,13 +37,16 @@ pub(in crate::cli) struct RecoverArgs {
     #[command(flatten)]
     keys: NewKeyArgs,
     #[command(flatten)]
+    witnesses: WitnessArgs,
+    #[command(flatten)]
     change: ChangeArgs,
 }
 
 pub(super) async fn run(args: RecoverArgs, out: &Output) -> CliResult<()> {
     let custodian = Custodian::wish(args.custodian);
     let wish = Wish { custodian, by_next: true, ..args.change.wish(Command::Recover, &Role::ALL) };
-    let mut change = Change::begin(&args.change, args.keys.dir()?, &args.agent, out).await?;
+    let mut change =
+        Change::begin(&args.change, args.keys.dir()?, &args.agent, out).await?.until_witnessed(args.witnesses)?;
     let what = format!("{} recovered", args.agent);
     if let Some(done) = change.settle(&wish).await? {
         return change.tell(done, &what).await;

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::key_change::{Change, ChangeArgs};
 use super::pending::{Command, Wish};
+use super::witnessed::WitnessArgs;
 use crate::cli::args::one_of;
 use crate::cli::error::{CliError, CliResult};
 use crate::cli::key_dir::{KeyArgs, Role, read_recovery_key};
@@ -20,7 +21,8 @@ Examples:
   soulchain agent revoke scout --reason key_compromise --suspect-from 17 --recovery-key scout-next.key --yes
 
 Ends an agent: every key is retired. Signed by the admin key it can be undone by `recover` for 30 days; signed by the
-recovery key it is final.";
+recovery key it is final. Where the log has witnesses it is done when they have cosigned it; exit code 4 says that it is
+logged and that they have not yet, and the same command goes on.";
 
 /// Flags of `revoke`.
 #[derive(Debug, Args)]
@@ -39,13 +41,16 @@ pub(in crate::cli) struct RevokeArgs {
     #[command(flatten)]
     keys: KeyArgs,
     #[command(flatten)]
+    witnesses: WitnessArgs,
+    #[command(flatten)]
     change: ChangeArgs,
 }
 
 pub(super) async fn run(args: RevokeArgs, out: &Output) -> CliResult<()> {
     let (reason, by_next) = (Some(args.reason.to_string()), args.recovery_key.is_some());
     let wish = Wish { reason, by_next, ..args.change.wish(Command::Revoke, &[]) };
-    let mut change = Change::begin(&args.change, args.keys.dir()?, &args.agent, out).await?;
+    let mut change =
+        Change::begin(&args.change, args.keys.dir()?, &args.agent, out).await?.until_witnessed(args.witnesses)?;
     let what = format!("{} revoked", args.agent);
     if let Some(done) = change.settle(&wish).await? {
         change.tell(done, &what).await?;

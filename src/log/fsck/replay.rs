@@ -1,20 +1,22 @@
 //! Replay of what the tree proves: entries into the machine, and what is kept or derived beside them against it.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::erasures::{BodiesFile, Erasures};
 use super::report::{FsckReport, Place};
 use super::{EntryCheck, Progress};
 use crate::log::bodies::{self, Content, Slot};
 use crate::log::error::ReadError;
+use crate::log::flush::Flushed;
 use crate::log::machine::{Machine, Past};
 use crate::log::manifest::{CHAIN_INDEX, Manifest};
 use crate::log::reader::parse_bundle;
 use crate::log::tail::{ROW_LEN, Row};
 use crate::merkle::{LeafIndex, TILE_WIDTH, TreeSize};
-use crate::storage::{Blobs, Disk, DiskFile, StorageError, ViewBatch, Views};
+use crate::storage::{Blobs, Disk, DiskFile, OsDisk, Scratch, StorageError, ViewBatch, Views};
 use crate::tlog::TileKind;
 
 const NEW_CHAIN_INDEX: &str = "chain.idx.new";
@@ -99,6 +101,7 @@ impl<'a, M: Machine> Replay<'a, M> {
     /// Ends the comparison of what is derived, and writes it anew where that was asked for.
     pub(super) fn finish(&mut self, report: &mut FsckReport) -> Result<(), StorageError> {
         let whole = self.is_whole();
+        self.erasures.finish(self.blobs)?;
         self.rows.finish(report, self.blobs, self.size, whole)?;
         self.views.finish(report, &mut self.machine, self.size, whole)
     }
@@ -143,10 +146,14 @@ impl<'a, M: Machine> Replay<'a, M> {
 
     /// The bodies of a bundle: that the file is made of slots, each for an entry that takes it.
     fn bodies(&mut self, report: &mut FsckReport, bundle: u64, entries: Option<&[Bytes]>) -> Result<(), StorageError> {
-        let name = bodies::path(bundle);
+        let flushed = Flushed { size: TreeSize::new(self.size), bodies_len: self.bodies_len };
+        let (blobs, check, body_len) = (self.blobs, self.check, M::body_len);
+        let file = BodiesFile { blobs, check, body_len, flushed, bundle, entries };
+        self.erasures.ordered(report, &file)?;
+        let name = file.name();
         let is_partial = bundle == self.size / TILE_WIDTH as u64;
         // What lies behind it is being written, or was when a crash came.
-        let end = if is_partial { self.bodies_len } else { u64::MAX };
+        let end = flushed.bodies_end(bundle);
         let width = if is_partial { self.size as usize % TILE_WIDTH } else { TILE_WIDTH };
         if is_partial && end > 0 && !self.blobs.len(&name).is_ok_and(|len| len >= Some(end)) {
             report.damage(&name, Place::Whole, format!("it is shorter than the {end} bytes that were written"));
@@ -163,7 +170,7 @@ impl<'a, M: Machine> Replay<'a, M> {
                 Ok(Some(slot)) => {
                     let index = LeafIndex::new(bundle * TILE_WIDTH as u64 + slot.at as u64);
                     let entry = entries.and_then(|entries| entries.get(slot.at));
-                    self.body(report, &name, &slot, index, entry)?;
+                    self.body(report, (&name, end), &slot, index, entry)?;
                     (offset, least) = (slot.end, slot.at + 1);
                 }
                 Err(error) => {
@@ -178,7 +185,7 @@ impl<'a, M: Machine> Replay<'a, M> {
     fn body(
         &self,
         report: &mut FsckReport,
-        name: &str,
+        (name, end): (&str, u64),
         slot: &Slot,
         index: LeafIndex,
         entry: Option<&Bytes>,
@@ -194,7 +201,7 @@ impl<'a, M: Machine> Replay<'a, M> {
                 if !is_blank {
                     // Where the length is not the entry's, what lies behind the mark is perhaps another slot.
                     let is_proven = matches!(judged, Some(Ok(())));
-                    self.erasures.unfinished(report, self.blobs, (name, slot, index), is_proven)?;
+                    self.erasures.unfinished(report, self.blobs, (name, slot, index, end), is_proven)?;
                 }
                 judged
             }
@@ -202,41 +209,6 @@ impl<'a, M: Machine> Replay<'a, M> {
         if let Some(Err(what)) = judged {
             report.damage(name, Place::Byte(slot.start), format!("the body beside entry {index}: {what}"));
         }
-        Ok(())
-    }
-}
-
-/// What the journal says of bodies that are to go.
-pub(super) struct Erasures {
-    /// Those that opening finishes.
-    pub(super) pending: BTreeSet<LeafIndex>,
-    pub(super) repair: bool,
-}
-
-impl Erasures {
-    /// A slot is marked as erased, and not all of it is gone.
-    fn unfinished(
-        &self,
-        report: &mut FsckReport,
-        blobs: &dyn Blobs,
-        (name, slot, index): (&str, &Slot, LeafIndex),
-        is_proven: bool,
-    ) -> Result<(), StorageError> {
-        let place = Place::Byte(slot.start);
-        if self.pending.contains(&index) {
-            let what = format!("the body beside entry {index} was being erased; opening goes on with that");
-            report.note(name, place, what);
-            return Ok(());
-        }
-        let what = format!("the body beside entry {index} was erased, and something is left of it");
-        if !is_proven {
-            report.damage(name, place, what);
-            return Ok(());
-        }
-        if self.repair {
-            bodies::erase_at(blobs, name, slot.start, slot.end)?;
-        }
-        report.repairable(name, place, what, self.repair);
         Ok(())
     }
 }
@@ -300,8 +272,10 @@ const MAX_WRONG_ROWS: usize = if cfg!(test) { 8 } else { 1 << 20 };
 /// The rows in chain.idx against those of replay.
 pub(super) struct Rows<'a> {
     disk: &'a dyn Disk,
-    /// The file made anew: to replace the other where a repair was asked for, else to look up rows in, and then it goes.
+    /// The file made anew, to replace the other where a repair was asked for, else to look up rows in.
     fresh: Option<Box<dyn DiskFile>>,
+    /// Where that is, if nothing may be written to the disk that is checked.
+    scratch: Option<(OsDisk, Scratch)>,
     repair: bool,
     /// Rows that replay gave where the file has others, the first ones.
     wrong_rows: BTreeMap<u64, Row>,
@@ -311,20 +285,31 @@ pub(super) struct Rows<'a> {
 impl<'a> Rows<'a> {
     /// Of an older layout all rows are wrong, and more than memory may hold: they are made anew for the check alone too.
     pub(super) fn new(disk: &'a dyn Disk, repair: bool, is_older: bool) -> Result<Self, StorageError> {
-        let mut fresh = None;
+        let (mut fresh, mut scratch) = (None, None);
+        if is_older && !repair {
+            let folder = Scratch::new().map_err(|e| StorageError::io("open", "a temporary folder", e))?;
+            let disk = OsDisk::open(folder.path()).map_err(|e| StorageError::io("open", "a temporary folder", e))?;
+            scratch = Some((disk, folder));
+        }
         if repair || is_older {
+            let disk: &dyn Disk = scratch.as_ref().map_or(disk, |(disk, _)| disk);
             let mut file = disk.open(NEW_CHAIN_INDEX).map_err(|e| StorageError::io("open", NEW_CHAIN_INDEX, e))?;
             file.truncate(0).map_err(|e| StorageError::io("truncate", NEW_CHAIN_INDEX, e))?;
             fresh = Some(file);
         }
-        Ok(Self { disk, fresh, repair, wrong_rows: BTreeMap::new(), wrong: 0 })
+        Ok(Self { disk, fresh, scratch, repair, wrong_rows: BTreeMap::new(), wrong: 0 })
+    }
+
+    /// Where the file is that is made anew.
+    fn fresh_disk(&self) -> &dyn Disk {
+        self.scratch.as_ref().map_or(self.disk, |(disk, _)| disk)
     }
 
     /// The row that replay gave for an entry.
     fn row(&self, blobs: &dyn Blobs, index: u64) -> Result<Row, ReadError> {
         let damaged = |what| ReadError::Damaged { name: CHAIN_INDEX.into(), what };
         let bytes = if self.fresh.is_some() {
-            let read = self.disk.read_at(NEW_CHAIN_INDEX, index * ROW_LEN, ROW_LEN as usize);
+            let read = self.fresh_disk().read_at(NEW_CHAIN_INDEX, index * ROW_LEN, ROW_LEN as usize);
             Some(read.map_err(|e| StorageError::io("read", NEW_CHAIN_INDEX, e))?)
         } else if let Some(row) = self.wrong_rows.get(&index) {
             return Ok(*row);
@@ -374,7 +359,9 @@ impl<'a> Rows<'a> {
         let repaired = match self.fresh.take() {
             Some(file) if self.repair && whole && self.wrong > 0 => self.replace(file)?,
             Some(_) => {
-                self.disk.remove(NEW_CHAIN_INDEX).map_err(|e| StorageError::io("remove", NEW_CHAIN_INDEX, e))?;
+                self.fresh_disk()
+                    .remove(NEW_CHAIN_INDEX)
+                    .map_err(|e| StorageError::io("remove", NEW_CHAIN_INDEX, e))?;
                 false
             }
             None => false,
