@@ -1,7 +1,9 @@
-//! `soulchain demo`: a log from its founding to what becomes of its agents, in a temporary directory, with witnesses as
-//! processes of their own; proofs are checked offline.
+//! `soulchain demo`: a log from its founding to what becomes of its agents, in a temporary directory, with witnesses, a
+//! monitor and a mirror as processes of their own; proofs are checked offline.
 
+mod followers;
 mod life;
+mod processes;
 mod witnesses;
 
 use std::path::Path;
@@ -10,6 +12,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use self::followers::Followers;
 use self::life::Owned;
 use self::witnesses::{Witnesses, settled};
 use super::error::{CliError, CliResult};
@@ -141,11 +144,13 @@ async fn show(
     tell(out, &judged);
     expect(judged.result.is_err(), "the forged proof was accepted")?;
 
+    let followers = Followers::start(&stage, &running.url())?;
     let new_key = life::theft(&stage, &agents[1], &logged[1]).await?;
     life::end(&stage, &agents[0]).await?;
     let courier = AgentKeys { act: Some(new_key), admin: None };
     let mut courier = Agent::open(&client, &log, "courier", courier).await?;
     witnesses::fall_and_return(&stage, witnesses, &mut courier).await?;
+    followers.tell(&stage).await?;
 
     out.line(format_args!(
         "\n{GOOD}All of it holds.{GOOD:#} What each step rests on: README.md and docs/threat-model.md"

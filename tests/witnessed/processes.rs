@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_soulchain");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_soulchain");
 /// How long a process may take to come up.
 const START: Duration = Duration::from_mins(1);
 
@@ -134,6 +134,21 @@ impl Scene {
             seen = format!("{seen}{line}\n");
         };
         self.node = Some(Server { url, child });
+    }
+
+    /// Starts a mirror of the node where it was.
+    pub(crate) fn start_mirror(&self) -> Server {
+        let mut command = Command::new(BINARY);
+        command
+            .args(["mirror", "--url", &self.node().url, "--interval", "200", "--listen", "127.0.0.1:0", "--policy"])
+            .arg(self.path().join("policy.txt"))
+            .arg("--data")
+            .arg(self.path().join("mirror"))
+            .stderr(Stdio::piped());
+        let (child, output) = spawn(&mut command, |child| Box::new(child.stderr.take().unwrap()));
+        let url = std::iter::from_fn(|| output.recv_timeout(START).ok())
+            .find_map(|line| address(&line).filter(|_| line.contains("serving")));
+        Server { url: url.unwrap(), child }
     }
 
     /// Stops the node as an operator does.

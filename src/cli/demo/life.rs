@@ -27,7 +27,7 @@ const THEFTS: [&[&str]; 2] = [&["echo", "pay 900 to the bearer"], &["echo", "and
 /// An act key is stolen. Its owner rotates it away, and disowns what the copy has signed. Gives the new key.
 pub(super) async fn theft(stage: &Stage<'_>, owner: &Owned, honest: &Logged) -> CliResult<Signer> {
     let (out, name) = (stage.out, owner.name);
-    step(out, 7, &format!("{name}'s act key is stolen; {name} rotates it away and disowns what the thief signed"));
+    step(out, 8, &format!("{name}'s act key is stolen; {name} rotates it away and disowns what the thief signed"));
     let before = stage.proof(owner, honest.link().header().seqno, "before").await?;
     let copy = AgentKeys { act: owner.keys.act.clone(), admin: None };
     let mut thief = Agent::open(stage.client, stage.log, name, copy).await?;
@@ -42,7 +42,7 @@ pub(super) async fn theft(stage: &Stage<'_>, owner: &Owned, honest: &Logged) -> 
     let rotated = stage.change(owner, KeyChange::Rotate { new, next: None, custodian: None }, Some(first)).await?;
     out.line(format_args!("  {name:8} rotates its act key, suspect_from {first}, entry {}", rotated.index()));
 
-    step(out, 8, "offline again: what was done before the theft holds, what the thief signed does not");
+    step(out, 9, "offline again: what was done before the theft holds, what the thief signed does not");
     let after = stage.proof(owner, honest.link().header().seqno, "after").await?;
     for (which, proof) in [("old", &before), ("new", &after)] {
         expect(judge(stage.policy, proof, None).result.is_ok(), "an honest action was refused")?;
@@ -60,7 +60,7 @@ pub(super) async fn theft(stage: &Stage<'_>, owner: &Owned, honest: &Logged) -> 
 /// An agent ends, and whoever asks for its state sees that.
 pub(super) async fn end(stage: &Stage<'_>, owner: &Owned) -> CliResult<()> {
     let (out, name) = (stage.out, owner.name);
-    step(out, 9, &format!("{name} is revoked, and a fresh state proof says so offline"));
+    step(out, 10, &format!("{name} is revoked, and a fresh state proof says so offline"));
     let reason = Reason::CessationOfOperation;
     let revoked = stage.change(owner, KeyChange::Revoke { reason, by_next: false }, None).await?;
     out.line(format_args!("  {name:8} revoke_agent, cessation_of_operation, entry {}", revoked.index()));
@@ -76,7 +76,7 @@ pub(super) async fn end(stage: &Stage<'_>, owner: &Owned) -> CliResult<()> {
 }
 
 impl Stage<'_> {
-    fn relying(&self) -> RelyingParty<'_> {
+    pub(super) fn relying(&self) -> RelyingParty<'_> {
         let origin = self.log.origin().as_str();
         RelyingParty { client: self.client, policy: self.policy, origin, max_age_seconds: None }
     }

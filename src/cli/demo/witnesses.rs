@@ -1,13 +1,11 @@
 //! The witnesses of the demo: processes of their own, as those of others would be. Some die, and come back.
 
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
+use super::processes::{Process, Says};
 use super::{Stage, checkpoint, expect, step};
 use crate::cli::error::{CliError, CliResult};
 use crate::client::{Agent, Client, ProofWanted};
@@ -16,12 +14,8 @@ use crate::tlog::Vkey;
 /// How many there are, and how many suffice.
 const WITNESSES: usize = 3;
 const QUORUM: usize = 2;
-/// How long a witness may take to come up.
-const START: Duration = Duration::from_secs(20);
 /// How long what is to be witnessed within a second may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Longest announcement that is read.
-const MAX_ANNOUNCEMENT: u64 = 64 << 10;
 
 /// What a witness says when it has come up.
 #[derive(Debug, Deserialize)]
@@ -34,20 +28,8 @@ struct Announced {
 #[derive(Debug)]
 pub(super) struct Witnesses {
     directory: PathBuf,
-    running: Vec<Option<Running>>,
+    running: Vec<Option<Process>>,
     announced: Vec<Announced>,
-}
-
-/// A process that is ended when this is dropped.
-#[derive(Debug)]
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 impl Witnesses {
@@ -76,36 +58,18 @@ impl Witnesses {
         format!("{}group witnesses {QUORUM} {}\nquorum witnesses\n", lines.concat(), names.join(" "))
     }
 
-    fn spawn(&self, number: usize, listen: &str) -> CliResult<(Running, Announced)> {
-        let unavailable = |error: &dyn std::fmt::Display| CliError::failed(format!("witness {number}: {error}"));
-        let program = std::env::current_exe().map_err(|error| unavailable(&error))?;
-        let mut child = Command::new(program)
-            .args(["witness", "--json", "--keys", "ed25519", "--listen", listen])
-            .args(["--name", &format!("witness.example/w{number}"), "--data"])
-            .arg(self.directory.join(format!("w{number}")))
-            .arg("--logs")
-            .arg(self.directory.join("logs"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|error| unavailable(&error))?;
-        let output = child.stdout.take().expect("it was asked for");
-        let running = Running(child);
-        let (sender, announced) = mpsc::channel();
-        std::thread::spawn(move || {
-            let mut text = String::new();
-            for line in BufReader::new(output.take(MAX_ANNOUNCEMENT)).lines().map_while(Result::ok) {
-                text.push_str(&line);
-                if let Ok(announced) = serde_json::from_str::<Announced>(&text) {
-                    // Nobody waits any more: it took too long.
-                    let _ = sender.send(announced);
-                    return;
-                }
-            }
-        });
-        let announced = announced.recv_timeout(START).map_err(|_| unavailable(&"it does not come up"))?;
-        if announced.vkeys.is_empty() { Err(unavailable(&"it has no key")) } else { Ok((running, announced)) }
+    fn spawn(&self, number: usize, listen: &str) -> CliResult<(Process, Announced)> {
+        let process = Process::start(&format!("witness {number}"), Says::OnStdout, |command| {
+            command.args(["witness", "--json", "--keys", "ed25519", "--listen", listen]);
+            command.args(["--name", &format!("witness.example/w{number}"), "--data"]);
+            command.arg(self.directory.join(format!("w{number}"))).arg("--logs").arg(self.directory.join("logs"));
+        })?;
+        let mut text = String::new();
+        let announced = process.announced(|line| {
+            text.push_str(line);
+            serde_json::from_str(&text).ok().filter(|announced: &Announced| !announced.vkeys.is_empty())
+        })?;
+        Ok((process, announced))
     }
 
     fn kill(&mut self, number: usize) {
@@ -138,7 +102,7 @@ pub(super) async fn settled(client: &Client) -> CliResult<()> {
 pub(super) async fn fall_and_return(stage: &Stage<'_>, witnesses: &mut Witnesses, agent: &mut Agent) -> CliResult<()> {
     const COMMAND: &[&str] = &["true"];
     let (client, out) = (stage.client, stage.out);
-    step(out, 10, "witnesses die: with two of three the log is witnessed, with one it waits, and goes on");
+    step(out, 11, "witnesses die: with two of three the log is witnessed, with one it waits, and goes on");
     witnesses.kill(1);
     super::act(agent, ("courier", COMMAND), ProofWanted::Log, out).await?;
     settled(client).await?;
