@@ -17,8 +17,6 @@ use crate::verify::{Evidence, MAX_EVIDENCE_LEN};
 
 /// Most facts whose ids are kept; the oldest go first.
 pub const MAX_TOLD: usize = 4096;
-/// Most trees that wait to be compared.
-pub const MAX_CLAIMS: usize = 1024;
 /// Most faults that are told one by one, with evidence.
 pub const MAX_FAULTS: u64 = 64;
 
@@ -195,25 +193,6 @@ impl Ledger {
     /// What is wrong now.
     pub(super) fn conditions(&self) -> impl Iterator<Item = &str> {
         self.memory.conditions.keys().map(String::as_str)
-    }
-
-    /// Remembers a tree to compare, once.
-    pub(super) fn claim(&mut self, by: By, name: &str, note: String) {
-        let claims = &mut self.memory.claims;
-        if claims.iter().any(|claim| claim.by == by && claim.note == note) {
-            return;
-        }
-        // A witness only appends: of what it showed the first tells since when, and the newest has all that is between.
-        let is_same = |claim: &Claim| by == By::Witness && claim.by == by && claim.name == name;
-        if claims.iter().filter(|claim| is_same(claim)).count() > 1
-            && let Some(newest) = claims.iter().rposition(is_same)
-        {
-            claims.remove(newest);
-        }
-        if claims.len() == MAX_CLAIMS {
-            claims.remove(0);
-        }
-        claims.push(Claim { by, name: name.into(), note, since_ms: self.now.get() });
     }
 
     fn report(&mut self, kind: Kind, id: String, text: String, evidence: Option<String>) {

@@ -16,6 +16,7 @@ mod settings;
 mod store;
 
 mod charges;
+mod claims;
 mod copies;
 mod memory;
 
@@ -35,7 +36,8 @@ pub use confirm::{Unconfirmed, confirm};
 pub use cosign::{Answer, Desk};
 pub use log::{LogMonitor, World};
 pub use lookalike::looks_like;
-pub use memory::{MAX_CLAIMS, MAX_FAULTS, MAX_TOLD};
+pub use claims::MAX_CLAIMS;
+pub use memory::{MAX_FAULTS, MAX_TOLD};
 pub use report::{Kind, Report, Severity};
 pub use run::{Board, Followed, LogStatus, Spool, Stop, run};
 pub use settings::{LogKind, LogSettings, WatchList};

@@ -1,0 +1,195 @@
+//! Trees that the log signed and that are not yet shown to be in the one that is followed: whoever showed them, they are kept
+//! until they are, and are evidence as soon as they cannot be.
+//!
+//! One that is smaller than the tree followed is held against it at once; one that is larger when the log reaches its size, or
+//! against another of the same size. So a log gains nothing by withholding the tiles of what it signed: it may never go on to
+//! that size with another history.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::log::{LogMonitor, World};
+use super::memory::{By, Claim, Ledger};
+use super::report::Kind;
+use crate::hash::Hash;
+use crate::verify::{Evidence, Fork, NamedKey, OneSigned};
+
+impl LogMonitor {
+    /// Trees that wait, now that the newest is known.
+    pub(super) fn settle(&mut self, world: &World<'_>) -> io::Result<()> {
+        let Some(seen) = self.seen.clone() else { return Ok(()) };
+        let (mut larger, mut ahead) = (Vec::new(), BTreeMap::new());
+        for claim in core::mem::take(&mut self.ledger.memory.claims) {
+            let Ok(shown) = OneSigned::parse(&claim.note) else { continue };
+            let is_over = if shown.tree().0 > seen.tree().0 {
+                if let Some(text) = self.wait_for(&claim, &shown, &seen)? {
+                    ahead.entry(claim.name.clone()).or_insert(text);
+                }
+                larger.push((claim.clone(), shown));
+                false
+            } else {
+                self.hold(world, &claim, &shown, &seen)?
+            };
+            if !is_over {
+                self.ledger.memory.claims.push(claim);
+            }
+        }
+        self.contradict(world, &larger)?;
+        let witnesses: Vec<_> = self.settings.policy.witnesses().iter().map(|of| of.name().to_string()).collect();
+        for name in witnesses {
+            let text = ahead.remove(&name);
+            self.ledger.condition(Kind::WitnessAhead, &name, text);
+        }
+        if !larger.iter().any(|(claim, _)| claim.by == By::Log) {
+            self.ledger.condition(Kind::Withheld, "tree", None);
+        }
+        Ok(())
+    }
+
+    /// Holds a tree against the one that is followed, which is no smaller. Says whether it is done with.
+    fn hold(&mut self, world: &World<'_>, claim: &Claim, shown: &OneSigned, seen: &OneSigned) -> io::Result<bool> {
+        match self.files(world, seen).prefix(shown.tree().0) {
+            Ok(Some((root, _))) if root == shown.tree().1 => {
+                if claim.by == By::Witness {
+                    self.agreed.insert(claim.name.clone(), shown.tree());
+                }
+                Ok(true)
+            }
+            Ok(Some(prefix)) => {
+                self.convict(world, claim.by.fork(), &claim.name, shown, seen, prefix)?;
+                Ok(true)
+            }
+            // The tiles of the tree that is followed are not there now.
+            Ok(None) | Err(_) => Ok(false),
+        }
+    }
+
+    /// Trees that are larger than the one that is followed need no tiles where they are of one size.
+    fn contradict(&mut self, world: &World<'_>, larger: &[(Claim, OneSigned)]) -> io::Result<()> {
+        let mut first: BTreeMap<_, &OneSigned> = BTreeMap::new();
+        for (claim, shown) in larger {
+            let (size, root) = shown.tree();
+            let other = *first.entry(size).or_insert(shown);
+            if other.tree().1 != root {
+                self.convict(world, claim.by.fork(), &claim.name, shown, other, (other.tree().1, Vec::new()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A tree that is larger than what the log shows; what to say of a witness that has waited for it too long.
+    fn wait_for(&mut self, claim: &Claim, shown: &OneSigned, seen: &OneSigned) -> io::Result<Option<String>> {
+        let waited = self.ledger.now.get().saturating_sub(claim.since_ms) / 1000;
+        if waited < self.settings.patience_seconds {
+            return Ok(None);
+        }
+        let ((size, root), now) = (shown.tree(), seen.tree().0);
+        match claim.by {
+            By::Witness => Ok(Some(format!(
+                "witness {} has cosigned a tree of size {size} for {waited} s, and the log shows {now}: it withholds, or is \
+                 not what others see",
+                claim.name
+            ))),
+            By::Promise => {
+                let text = format!(
+                    "{}: the log signed a tree of size {size} at once, and for {waited} s shows no more than {now}; the proof \
+                     itself is all the evidence that there is, of a promise and not yet of its breach",
+                    claim.name
+                );
+                self.ledger.tell(Kind::PromiseUnkept, &format!("{size} {root}"), text, None)?;
+                Ok(None)
+            }
+            By::Log => Ok(None),
+        }
+    }
+
+    /// Two trees that do not go together.
+    pub(super) fn convict(
+        &mut self,
+        world: &World<'_>,
+        kind: Kind,
+        name: &str,
+        old: &OneSigned,
+        new: &OneSigned,
+        (prefix_root, path): (Hash, Vec<Hash>),
+    ) -> io::Result<()> {
+        let (size, root) = old.tree();
+        let fact =
+            if kind == Kind::Fork { format!("{size} {root} {prefix_root}") } else { format!("{name} {size} {root}") };
+        self.ledger.memory.is_guilty = true;
+        if self.ledger.is_told(kind, &fact) {
+            return Ok(());
+        }
+        let by = match kind {
+            Kind::WitnessDisagrees => format!("witness {name} shows"),
+            Kind::PromiseBroken => format!("{name} holds"),
+            _ => "there is".into(),
+        };
+        let text = format!(
+            "the log forked: {by} a tree of size {size} and root {root} that it signed, and its tree of size {} has root \
+             {prefix_root} there",
+            new.tree().0
+        );
+        let named = self.named(world, [old, new]);
+        let fork = Fork { old: old.clone(), new: new.clone(), prefix_root, path, named };
+        self.ledger.tell(kind, &fact, text, Some(&Evidence::Fork(Box::new(fork))))
+    }
+
+    /// What shows that a key is the log's, where one signed that the policy does not list.
+    fn named(&self, world: &World<'_>, trees: [&OneSigned; 2]) -> Option<NamedKey> {
+        let is_listed = |tree: &&OneSigned| OneSigned::of(tree.get(), &self.keys).is_some();
+        let unlisted = trees.into_iter().find(|tree| !is_listed(tree))?;
+        let key = self.all_keys.iter().find(|key| OneSigned::of(unlisted.get(), &[(*key).clone()]).is_some())?;
+        let state = self.state.as_ref()?;
+        let under = OneSigned::of(state.seen(), &self.keys)?;
+        self.files(world, &under).named(key.vkey(), state.replay()).ok().flatten()
+    }
+}
+
+impl By {
+    /// What it is called where such a tree does not go with the log's.
+    const fn fork(self) -> Kind {
+        match self {
+            Self::Log => Kind::Fork,
+            Self::Witness => Kind::WitnessDisagrees,
+            Self::Promise => Kind::PromiseBroken,
+        }
+    }
+}
+
+/// Most trees of one source that wait to be compared: the log, each witness, and proofs that were handed in.
+pub const MAX_CLAIMS: usize = 1024;
+
+impl Ledger {
+    /// Remembers a tree to compare, once. Whoever calls this has checked that the log signed it, so nobody else can fill this
+    /// up; where the log does, the first half of what it showed is kept, and the newest.
+    pub(super) fn claim(&mut self, by: By, name: &str, tree: &OneSigned) -> io::Result<()> {
+        let note = tree.to_string();
+        let is_same = |claim: &Claim| claim.by == by && (by != By::Witness || claim.name == name);
+        let claims = &mut self.memory.claims;
+        if claims.iter().any(|claim| is_same(claim) && tree_lines(&claim.note).eq(tree_lines(&note))) {
+            return Ok(());
+        }
+        let is_full = claims.iter().filter(|claim| is_same(claim)).count() >= MAX_CLAIMS;
+        if is_full && let Some(at) = (0..claims.len()).filter(|at| is_same(&claims[*at])).nth(MAX_CLAIMS / 2) {
+            claims.remove(at);
+        }
+        claims.push(Claim { by, name: name.into(), note, since_ms: self.now.get() });
+        if is_full {
+            let text = format!("more than {MAX_CLAIMS} trees that the log signed wait to be shown; not all are remembered");
+            return self.tell(Kind::Withheld, &format!("trees {by:?}"), text, None);
+        }
+        Ok(())
+    }
+
+    /// A tree is done with, whoever showed it.
+    pub(super) fn unclaim(&mut self, tree: &OneSigned) {
+        let note = tree.to_string();
+        self.memory.claims.retain(|claim| !tree_lines(&claim.note).eq(tree_lines(&note)));
+    }
+}
+
+/// Origin, size and root.
+fn tree_lines(note: &str) -> impl Iterator<Item = &str> {
+    note.lines().take(3)
+}
