@@ -8,11 +8,14 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use super::charges::{Made, Unserved};
 use super::log::{LogMonitor, World};
 use super::memory::{By, Claim, Ledger};
 use super::report::Kind;
+use super::settings::LogKind;
 use crate::hash::Hash;
-use crate::verify::{Evidence, Fork, NamedKey, OneSigned};
+use crate::tlog::NoteVerifier;
+use crate::verify::{Evidence, Fork, NamedKey, OneSigned, policy_of_keys};
 
 impl LogMonitor {
     /// Trees that wait, now that the newest is known.
@@ -55,10 +58,7 @@ impl LogMonitor {
                 }
                 Ok(true)
             }
-            Ok(Some(prefix)) => {
-                self.convict(world, claim.by.fork(), &claim.name, shown, seen, prefix)?;
-                Ok(true)
-            }
+            Ok(Some(prefix)) => self.convict(world, claim.by.fork(), &claim.name, shown, seen, prefix),
             // The tiles of the tree that is followed are not there now.
             Ok(None) | Err(_) => Ok(false),
         }
@@ -103,7 +103,7 @@ impl LogMonitor {
         }
     }
 
-    /// Two trees that do not go together.
+    /// Two trees that do not go together. Says whether the evidence of it is made.
     pub(super) fn convict(
         &mut self,
         world: &World<'_>,
@@ -112,13 +112,13 @@ impl LogMonitor {
         old: &OneSigned,
         new: &OneSigned,
         (prefix_root, path): (Hash, Vec<Hash>),
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let (size, root) = old.tree();
         let fact =
             if kind == Kind::Fork { format!("{size} {root} {prefix_root}") } else { format!("{name} {size} {root}") };
         self.ledger.memory.is_guilty = true;
         if self.ledger.is_told(kind, &fact) {
-            return Ok(());
+            return Ok(true);
         }
         let by = match kind {
             Kind::WitnessDisagrees => format!("witness {name} shows"),
@@ -130,19 +130,32 @@ impl LogMonitor {
              {prefix_root} there",
             new.tree().0
         );
-        let named = self.named(world, [old, new]);
-        let fork = Fork { old: old.clone(), new: new.clone(), prefix_root, path, named };
-        self.ledger.tell(kind, &fact, text, Some(&Evidence::Fork(Box::new(fork))))
+        let fork = self.named(world, [old, new]).map(|named| {
+            let (old, new) = (old.clone(), new.clone());
+            Some(Evidence::Fork(Box::new(Fork { old, new, prefix_root, path, named })))
+        });
+        if let Ok(fork) = fork
+            && let Made::Evidence(evidence) = Made::of(Ok(fork), &policy_of_keys(&self.all_keys))
+        {
+            self.ledger.tell(kind, &fact, text, Some(&evidence))?;
+            return Ok(true);
+        }
+        let text = format!("{text}; what shows that the log named the key which signed it is not served now");
+        self.ledger.tell(Kind::Suspicion, &fact, text, None)?;
+        Ok(false)
     }
 
     /// What shows that a key is the log's, where one signed that the policy does not list.
-    fn named(&self, world: &World<'_>, trees: [&OneSigned; 2]) -> Option<NamedKey> {
-        let is_listed = |tree: &&OneSigned| OneSigned::of(tree.get(), &self.keys).is_some();
-        let unlisted = trees.into_iter().find(|tree| !is_listed(tree))?;
-        let key = self.all_keys.iter().find(|key| OneSigned::of(unlisted.get(), &[(*key).clone()]).is_some())?;
-        let state = self.state.as_ref()?;
-        let under = OneSigned::of(state.seen(), &self.keys)?;
-        self.files(world, &under).named(key.vkey(), state.replay()).ok().flatten()
+    fn named(&self, world: &World<'_>, trees: [&OneSigned; 2]) -> Result<Option<NamedKey>, Unserved> {
+        let is_by =
+            |key: &NoteVerifier, tree: &OneSigned| OneSigned::of(tree.get(), core::slice::from_ref(key)).is_some();
+        let unlisted = trees.into_iter().find(|tree| !self.keys.iter().any(|key| is_by(key, tree)));
+        let key = unlisted.and_then(|tree| self.all_keys.iter().find(|key| is_by(key, tree)));
+        // What a plain log's entries say is not known.
+        let Some(key) = key.filter(|_| self.settings.kind == LogKind::Soulchain) else { return Ok(None) };
+        let state = self.state.as_ref().ok_or(Unserved)?;
+        let under = OneSigned::of(state.seen(), &self.keys).ok_or(Unserved)?;
+        self.files(world, &under).named(key.vkey(), state.replay())
     }
 }
 
@@ -176,7 +189,8 @@ impl Ledger {
         }
         claims.push(Claim { by, name: name.into(), note, since_ms: self.now.get() });
         if is_full {
-            let text = format!("more than {MAX_CLAIMS} trees that the log signed wait to be shown; not all are remembered");
+            let text =
+                format!("more than {MAX_CLAIMS} trees that the log signed wait to be shown; not all are remembered");
             return self.tell(Kind::Withheld, &format!("trees {by:?}"), text, None);
         }
         Ok(())

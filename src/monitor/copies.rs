@@ -4,21 +4,46 @@
 //! Of each tile the widest that was seen is kept. Nothing here is believed: every path made of copies is proven against a
 //! signed root.
 
+use std::sync::{Mutex, PoisonError};
+
 use super::store::Store;
 use crate::audit::{Source, SourceError, TileBytes};
 use crate::hash::HASH_LEN;
 use crate::tlog::{TILE_WIDTH, TileId, TileKind};
 
-/// A log that is read, and copied.
+/// A log that is read, and copied. A copy counts once the replay that made it has come to the signed root ([`promote`]): what
+/// a log serves beside its tree must not take the place of what it served before.
 pub(super) struct Copying<'a> {
-    pub(super) source: &'a dyn Source,
-    pub(super) store: &'a dyn Store,
+    source: &'a dyn Source,
+    store: &'a dyn Store,
+    staged: Mutex<Vec<String>>,
 }
 
 /// Copies first, and then the log.
 pub(super) struct Copies<'a> {
     pub(super) source: &'a dyn Source,
     pub(super) store: &'a dyn Store,
+}
+
+impl<'a> Copying<'a> {
+    pub(super) fn new(source: &'a dyn Source, store: &'a dyn Store) -> Self {
+        Self { source, store, staged: Mutex::default() }
+    }
+
+    /// Names of the copies that were made.
+    pub(super) fn staged(self) -> Vec<String> {
+        self.staged.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Lets a copy count.
+pub(super) fn promote(store: &dyn Store, name: &str) {
+    // A copy that cannot be kept is one that is not there.
+    let _ = store.rename(&staged(name), name);
+}
+
+fn staged(name: &str) -> String {
+    format!("unproven/{name}")
 }
 
 impl Source for Copying<'_> {
@@ -31,8 +56,10 @@ impl Source for Copying<'_> {
         if let (TileKind::Hashes(_), TileBytes::Bytes(bytes)) = (tile.kind(), &served)
             && bytes.len() == usize::from(tile.width()) * HASH_LEN
         {
-            // A copy that cannot be kept is one that is not there.
-            let _ = self.store.copy(&name(tile), bytes);
+            let name = name(tile);
+            if self.store.copy(&staged(&name), bytes).is_ok() {
+                self.staged.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+            }
         }
         Ok(served)
     }
@@ -49,11 +76,14 @@ impl Source for Copies<'_> {
 
     fn tile(&self, tile: TileId) -> Result<TileBytes, SourceError> {
         let len = usize::from(tile.width()) * HASH_LEN;
-        if let (TileKind::Hashes(_), Ok(Some(mut bytes))) = (tile.kind(), self.store.read(&name(tile)))
-            && bytes.len() >= len
-        {
-            bytes.truncate(len);
-            return Ok(TileBytes::Bytes(bytes));
+        if let TileKind::Hashes(_) = tile.kind() {
+            let name = name(tile);
+            let mut copies =
+                [staged(&name), name].into_iter().rev().filter_map(|name| self.store.read(&name).ok().flatten());
+            if let Some(mut bytes) = copies.find(|bytes| bytes.len() >= len) {
+                bytes.truncate(len);
+                return Ok(TileBytes::Bytes(bytes));
+            }
         }
         self.source.tile(tile)
     }

@@ -243,8 +243,9 @@ impl LogMonitor {
         match files.prefix(seen.tree().0) {
             Ok(Some((root, _))) if root == seen.tree().1 => self.advance(new, is_served),
             Ok(Some(prefix)) => {
-                self.convict(world, Kind::Fork, "", &seen, &new, prefix)?;
-                self.ledger.unclaim(&new);
+                if self.convict(world, Kind::Fork, "", &seen, &new, prefix)? {
+                    self.ledger.unclaim(&new);
+                }
             }
             Ok(None) => {
                 let text = format!("the tiles that show how the tree grew to {size} are not served, or are not right");
@@ -349,14 +350,26 @@ impl LogMonitor {
             return;
         }
         let memory = &mut self.ledger.memory;
-        memory.is_guilty = true;
-        let is_known = memory.faults.iter().any(|known| (known.index, &known.code) == (fault.index, &fault.code));
-        if is_known {
-            return;
-        }
-        memory.fault_count += 1;
-        if memory.fault_count <= MAX_FAULTS {
-            memory.faults.push(fault);
+        memory.is_guilty |= !fault.is_open;
+        let is_same = |known: &&mut KnownFault| (known.index, &known.code) == (fault.index, &fault.code);
+        match memory.faults.iter_mut().find(is_same) {
+            Some(known) if known.is_open && !fault.is_open => {
+                memory.fault_count += 1;
+                known.is_open = false;
+            }
+            Some(_) => {}
+            // What is not shown yet is not counted: nobody but the log may use the number up.
+            None if fault.is_open => {
+                if (memory.faults.len() as u64) < MAX_FAULTS {
+                    memory.faults.push(fault);
+                }
+            }
+            None => {
+                memory.fault_count += 1;
+                if memory.fault_count <= MAX_FAULTS {
+                    memory.faults.push(fault);
+                }
+            }
         }
     }
 

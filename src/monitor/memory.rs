@@ -41,6 +41,9 @@ pub(super) struct Memory {
     pub(super) faults: Vec<KnownFault>,
     /// How many there were.
     pub(super) fault_count: u64,
+    /// The entry from which on later rules hold than are known here.
+    #[serde(default)]
+    pub(super) rules_from: Option<u64>,
     /// Whether anything was found for which this log is not cosigned any more.
     pub(super) is_guilty: bool,
     /// The newest checkpoint that was cosigned, with the cosignature.
@@ -81,6 +84,9 @@ pub(super) struct KnownFault {
     pub(super) size: u64,
     pub(super) code: String,
     pub(super) what: String,
+    /// Whether the entries were not shown to be those of a signed tree: then the evidence decides.
+    #[serde(default)]
+    pub(super) is_open: bool,
 }
 
 impl KnownFault {
@@ -90,6 +96,10 @@ impl KnownFault {
 
     pub(super) fn fact(&self) -> String {
         format!("{} {}", self.index, self.code)
+    }
+
+    pub(super) fn text(&self) -> String {
+        format!("entry {} breaks the rule `{}`: {}", self.index, self.code, self.what)
     }
 }
 

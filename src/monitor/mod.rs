@@ -32,11 +32,11 @@ mod witnesses;
 mod run;
 mod webhook;
 
+pub use claims::MAX_CLAIMS;
 pub use confirm::{Unconfirmed, confirm};
 pub use cosign::{Answer, Desk};
 pub use log::{LogMonitor, World};
 pub use lookalike::looks_like;
-pub use claims::MAX_CLAIMS;
 pub use memory::{MAX_FAULTS, MAX_TOLD};
 pub use report::{Kind, Report, Severity};
 pub use run::{Board, Followed, LogStatus, Spool, Stop, run};

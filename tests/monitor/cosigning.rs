@@ -162,7 +162,9 @@ fn requests_that_are_refused() {
 fn an_offer_that_is_refused_is_remembered() {
     let (one, mut other) = two_histories();
     other.seal_after_acts(2);
-    for (old, refusal) in [(6, Answer::Conflict(TreeSize::new(7))), (7, Answer::Refused(422, "the proof does not hold"))] {
+    for (old, refusal) in
+        [(6, Answer::Conflict(TreeSize::new(7))), (7, Answer::Refused(422, "the proof does not hold"))]
+    {
         let mut sim = cosigning();
         assert_eq!(kinds(&sim.round(&one.files())), []);
         assert_eq!(sim.desk.add_checkpoint(&request(&other, old)), refusal);
