@@ -8,12 +8,14 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::charges::{Made, Unserved};
+use super::charges::{Files, Made, Unserved};
+use super::copies::Grown;
 use super::log::{LogMonitor, World};
 use super::memory::{By, Claim, Ledger};
 use super::report::Kind;
 use super::settings::LogKind;
 use crate::hash::Hash;
+use crate::merkle::TreeSize;
 use crate::tlog::NoteVerifier;
 use crate::verify::{Evidence, Fork, NamedKey, OneSigned, policy_of_keys};
 
@@ -56,11 +58,36 @@ impl LogMonitor {
                 if claim.by == By::Witness {
                     self.agreed.insert(claim.name.clone(), shown.tree());
                 }
-                Ok(true)
+                self.judge_sealed(world, shown, seen)
             }
             Ok(Some(prefix)) => self.convict(world, claim.by.fork(), &claim.name, shown, seen, prefix),
             // The tiles of the tree that is followed are not there now.
             Ok(None) | Err(_) => Ok(false),
+        }
+    }
+
+    /// Whether a tree that is in the one that is followed ends with a trailer, as every tree does that a log signs. Says
+    /// whether it is judged; it is not before its entries are replayed, since they say which rules hold.
+    fn judge_sealed(&mut self, world: &World<'_>, shown: &OneSigned, seen: &OneSigned) -> io::Result<bool> {
+        let ((size, root), rules_from) = (shown.tree(), self.ledger.memory.rules_from);
+        let is_other = self.settings.kind != LogKind::Soulchain || rules_from.is_some_and(|from| from < size.get());
+        if is_other || size == TreeSize::ZERO || self.sealed == Some((size, root)) {
+            return Ok(true);
+        }
+        if self.replayed < size && rules_from.is_none() {
+            return Ok(false);
+        }
+        let source = Grown { source: world.source, size: seen.tree().0 };
+        let files = Files { source: &source, ..self.files(world, shown) };
+        match Made::of(files.unsealed(), &policy_of_keys(&self.all_keys)) {
+            Made::Evidence(evidence) => {
+                self.ledger.memory.is_guilty = true;
+                let text = format!("the log signed a tree of size {size} that does not end with a trailer");
+                self.ledger.tell(Kind::Unsealed, &format!("{size} {root}"), text, Some(&evidence))?;
+                Ok(true)
+            }
+            Made::Refuted => Ok(true),
+            Made::NotNow => Ok(false),
         }
     }
 

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use super::store::Store;
 use crate::audit::{Source, SourceError, TileBytes};
 use crate::hash::HASH_LEN;
+use crate::merkle::TreeSize;
 use crate::tlog::{TILE_WIDTH, TileId, TileKind};
 
 /// A log that is read, and copied. A copy counts once the replay that made it has come to the signed root ([`promote`]): what
@@ -23,6 +24,12 @@ pub(super) struct Copying<'a> {
 pub(super) struct Copies<'a> {
     pub(super) source: &'a dyn Source,
     pub(super) store: &'a dyn Store,
+}
+
+/// A log that has a tree of this size, as it was when it was smaller: partial tiles are taken from those that it has now.
+pub(super) struct Grown<'a> {
+    pub(super) source: &'a dyn Source,
+    pub(super) size: TreeSize,
 }
 
 impl<'a> Copying<'a> {
@@ -90,6 +97,31 @@ impl Source for Copies<'_> {
 
     fn fetches_at_once(&self) -> usize {
         1
+    }
+}
+
+impl Source for Grown<'_> {
+    fn checkpoint(&self) -> Result<Vec<u8>, SourceError> {
+        self.source.checkpoint()
+    }
+
+    fn tile(&self, tile: TileId) -> Result<TileBytes, SourceError> {
+        let first = tile.index() * u64::from(TILE_WIDTH);
+        let now = TileId::holding(tile.kind(), first, self.size).unwrap_or(tile);
+        let mut served = self.source.tile(now)?;
+        if served == TileBytes::Missing && now.is_partial() {
+            let full = TileId::new(now.kind(), now.index(), TILE_WIDTH).expect("256 is a width");
+            served = self.source.tile(full)?;
+        }
+        // Of a bundle, what comes after the entries that are asked for is not looked at.
+        if let (TileKind::Hashes(_), TileBytes::Bytes(bytes)) = (tile.kind(), &mut served) {
+            bytes.truncate(usize::from(tile.width()) * HASH_LEN);
+        }
+        Ok(served)
+    }
+
+    fn fetches_at_once(&self) -> usize {
+        self.source.fetches_at_once()
     }
 }
 

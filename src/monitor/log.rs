@@ -62,6 +62,8 @@ pub struct LogMonitor {
     pub(super) is_replayed: bool,
     /// Whether this round has seen the log sign the newest tree.
     is_fresh: bool,
+    /// The tree that the last replay came to, if it ends with a trailer.
+    pub(super) sealed: Option<(TreeSize, Hash)>,
     /// Trees of witnesses that were found to go with the log's.
     pub(super) agreed: BTreeMap<String, (TreeSize, Hash)>,
     pub(super) desk: Arc<Desk>,
@@ -92,6 +94,7 @@ impl LogMonitor {
             replayed: TreeSize::ZERO,
             is_replayed: false,
             is_fresh: false,
+            sealed: None,
             agreed: BTreeMap::new(),
             desk,
         })
@@ -225,16 +228,18 @@ impl LogMonitor {
     /// until that is known.
     pub(super) fn compare(&mut self, world: &World<'_>, new: OneSigned, is_served: bool) -> io::Result<()> {
         let size = new.tree().0;
-        let Some(seen) = self.seen.clone() else {
-            self.advance(new, is_served);
-            return Ok(());
-        };
-        if new.tree() == seen.tree() {
+        if let Some(seen) = &self.seen
+            && new.tree() == seen.tree()
+        {
             self.is_fresh = true;
             self.note_served(size, is_served);
             return Ok(());
         }
         self.ledger.claim(By::Log, "", &new)?;
+        let Some(seen) = self.seen.clone() else {
+            self.advance(new, is_served);
+            return Ok(());
+        };
         if size <= seen.tree().0 {
             self.note_served(size, is_served);
             return Ok(());

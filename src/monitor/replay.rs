@@ -84,9 +84,9 @@ impl LogMonitor {
         self.replayed = state.judged();
         self.state = Some(state);
         self.is_replayed = true;
-        if found.unsealed.is_some() {
-            self.tell_unsealed(world, &seen)?;
-        }
+        self.sealed = found.unsealed.is_none().then(|| seen.tree());
+        // Evidence of it is made where trees are judged of which this is one (`claims`).
+        self.ledger.memory.is_guilty |= found.unsealed.is_some();
         self.note_faults(world, &seen, found, true)
     }
 
@@ -189,14 +189,6 @@ impl LogMonitor {
             )
         });
         self.ledger.condition(Kind::LogClock, "", found.clock.clone().or(behind));
-    }
-
-    fn tell_unsealed(&mut self, world: &World<'_>, seen: &OneSigned) -> io::Result<()> {
-        self.ledger.memory.is_guilty = true;
-        let (size, root) = seen.tree();
-        let evidence = self.files(world, seen).unsealed().ok().flatten();
-        let text = format!("the log signed a tree of size {size} that does not end with a trailer");
-        self.ledger.tell(Kind::Unsealed, &format!("{size} {root}"), text, evidence.as_ref())
     }
 
     fn evidence(&self, world: &World<'_>, seen: &OneSigned, fault: &KnownFault) -> Made {

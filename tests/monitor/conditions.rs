@@ -168,6 +168,23 @@ fn a_witness_that_is_ahead_for_too_long() {
     assert_eq!(kinds(&sim.round(&new)), [Kind::Resolved]);
 }
 
+/// A witness looks at no entry: what it was shown is judged here.
+#[test]
+fn a_witness_that_shows_a_tree_without_a_trailer() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    log.act(&mut alpha);
+    let mut sim = with_witness();
+    let mut unsealed = log.files();
+    let note = cosign(&mut unsealed, sim.now / 1000);
+    log.act(&mut alpha);
+    log.seal();
+    let files = cosigned(&sim, &log);
+    sim.witnesses.0.insert(PREFIX.into(), note);
+    let report = only(sim.round(&files), Kind::Unsealed);
+    check_evidence(&sim.evidence(&report), &sim.settings.policy.clone(), &policy_text());
+    assert_eq!(kinds(&sim.round(&files)), []);
+}
+
 #[test]
 fn a_witness_that_is_down_is_not_one_that_disagrees() {
     let (log, _, _) = Log::with_agents();

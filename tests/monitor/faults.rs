@@ -170,6 +170,53 @@ fn a_tree_without_a_trailer() {
     assert_eq!(kinds(&sim.round(&log.files())), []);
 }
 
+/// Also one that was shown for a moment, and could not be replayed then; and one that only a witness or a client was shown.
+#[test]
+fn trees_without_a_trailer_that_are_not_the_newest() {
+    let history = || {
+        let (mut log, mut alpha, _) = Log::with_agents();
+        log.act(&mut alpha);
+        let unsealed = log.files();
+        log.act(&mut alpha);
+        log.seal();
+        (unsealed, log)
+    };
+    let (unsealed, mut log) = history();
+    let mut sim = Sim::new();
+    let (old, _, _) = Log::with_agents();
+    assert_eq!(kinds(&sim.round(&old.files())), []);
+    let mut withheld = unsealed.clone();
+    withheld.0.retain(|path, _| !path.starts_with("tile/entries"));
+    assert_eq!(kinds(&sim.round(&withheld)), [Kind::Withheld]);
+    sim.restart();
+    let reports = sim.round(&log.files());
+    assert_eq!(kinds(&reports), [Kind::Resolved, Kind::Unsealed], "{reports:#?}");
+    check_under_log_key(&sim.evidence(&reports[1]));
+
+    // Shown later, as an older one.
+    let mut sim = Sim::new();
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+    let mut files = log.files();
+    files.0.insert("checkpoint".into(), unsealed.0["checkpoint"].clone());
+    let reports = sim.round(&files);
+    assert_eq!(kinds(&reports), [Kind::RolledBack, Kind::Unsealed], "{reports:#?}");
+    check_under_log_key(&sim.evidence(&reports[1]));
+    assert_eq!(kinds(&sim.round(&files)), []);
+
+    // Before the entries are replayed nothing says which rules hold.
+    let mut sim = Sim::new();
+    sim.monitor.close().unwrap();
+    log.seal_after_acts(300);
+    let mut files = log.files();
+    files.0.retain(|path, _| !path.starts_with("tile/entries/001"));
+    assert_eq!(kinds(&sim.round(&files)), [Kind::Withheld]);
+    files.0.insert("checkpoint".into(), unsealed.0["checkpoint"].clone());
+    assert_eq!(kinds(&sim.round(&files)), [Kind::RolledBack]);
+    let reports = sim.round(&log.files());
+    assert_eq!(kinds(&reports), [Kind::Resolved, Kind::Resolved, Kind::Unsealed], "{reports:#?}");
+    check_under_log_key(&sim.evidence(&reports[2]));
+}
+
 #[test]
 fn later_rules_are_not_judged() {
     let (mut log, mut alpha, _) = Log::with_agents();
