@@ -62,7 +62,11 @@ impl LogMonitor {
             }
             Ok(Some(prefix)) => self.convict(world, claim.by.fork(), &claim.name, shown, seen, prefix),
             // The tiles of the tree that is followed are not there now.
-            Ok(None) | Err(_) => Ok(false),
+            Ok(None) => Ok(false),
+            Err(error) => {
+                self.unreadable(&error);
+                Ok(false)
+            }
         }
     }
 

@@ -62,6 +62,8 @@ pub struct LogMonitor {
     pub(super) is_replayed: bool,
     /// Whether this round has seen the log sign the newest tree.
     is_fresh: bool,
+    /// What could not be read in this round.
+    unread: Option<String>,
     /// The tree that the last replay came to, if it ends with a trailer.
     pub(super) sealed: Option<(TreeSize, Hash)>,
     /// Trees of witnesses that were found to go with the log's.
@@ -94,6 +96,7 @@ impl LogMonitor {
             replayed: TreeSize::ZERO,
             is_replayed: false,
             is_fresh: false,
+            unread: None,
             sealed: None,
             agreed: BTreeMap::new(),
             desk,
@@ -117,6 +120,7 @@ impl LogMonitor {
         }
         self.ask_witnesses(world)?;
         self.settle(world)?;
+        self.tell_unreadable(is_read);
         if is_read {
             self.ledger.memory.read_ms = world.now.get();
         }
@@ -165,12 +169,10 @@ impl LogMonitor {
         let note = match world.source.checkpoint() {
             Ok(note) => note,
             Err(error) => {
-                let text = format!("the log cannot be read: {error}");
-                self.ledger.condition(Kind::Unreachable, "", Some(text));
+                self.unreadable(&error);
                 return Ok(false);
             }
         };
-        self.ledger.condition(Kind::Unreachable, "", None);
         let served = self.read(&note).and_then(|served| {
             let signed = OneSigned::of(&served, &self.keys);
             let signed = signed.ok_or("the log's keys did not sign the checkpoint that it shows")?;
@@ -256,7 +258,7 @@ impl LogMonitor {
                 let text = format!("the tiles that show how the tree grew to {size} are not served, or are not right");
                 self.ledger.condition(Kind::Withheld, "tree", Some(text));
             }
-            Err(error) => self.ledger.condition(Kind::Unreachable, "", Some(error.to_string())),
+            Err(error) => self.unreadable(&error),
         }
         Ok(())
     }
@@ -379,6 +381,23 @@ impl LogMonitor {
     }
 
     pub(super) fn unreadable(&mut self, error: &SourceError) {
-        self.ledger.condition(Kind::Unreachable, "", Some(format!("the log cannot be read: {error}")));
+        self.unread.get_or_insert_with(|| format!("the log cannot be read: {error}"));
+    }
+
+    /// What of the log could not be read in this round, once all was asked for. A log that shows its checkpoint and fails to
+    /// answer for the tiles withholds them, if that lasts.
+    fn tell_unreadable(&mut self, is_read: bool) {
+        let (unread, now) = (self.unread.take(), self.ledger.now.get());
+        if is_read {
+            let since = unread.as_ref().map(|_| self.ledger.memory.partly_since_ms.unwrap_or(now));
+            self.ledger.memory.partly_since_ms = since;
+            let waited = since.map_or(0, |since| now.saturating_sub(since) / 1000);
+            let withheld = unread.as_ref().filter(|_| waited >= self.settings.patience_seconds);
+            let text = withheld.map(|unread| {
+                format!("the log shows a checkpoint, and for {waited} s not all the tiles of it: {unread}")
+            });
+            self.ledger.condition(Kind::Withheld, "answers", text);
+        }
+        self.ledger.condition(Kind::Unreachable, "", unread);
     }
 }

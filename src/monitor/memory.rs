@@ -41,6 +41,9 @@ pub(super) struct Memory {
     pub(super) faults: Vec<KnownFault>,
     /// How many there were.
     pub(super) fault_count: u64,
+    /// Since when the log shows its checkpoint and does not answer for all tiles.
+    #[serde(default)]
+    pub(super) partly_since_ms: Option<u64>,
     /// The entry from which on later rules hold than are known here.
     #[serde(default)]
     pub(super) rules_from: Option<u64>,

@@ -6,7 +6,7 @@ use soulchain::tlog::{Cosigner, KeyName, Policy, SignedCheckpoint, Timestamp};
 
 use crate::forks::Gone;
 use crate::log::{Files, LOG_KEY, Log, ORIGIN, vkey};
-use crate::{Sim, check_evidence, kinds, only, settings, two_histories};
+use crate::{Picky, Sim, check_evidence, kinds, only, settings, two_histories};
 
 const PREFIX: &str = "http://w.example";
 
@@ -50,6 +50,30 @@ fn a_log_that_does_not_answer() {
     sim.monitor.told().unwrap();
     sim.restart();
     assert_eq!(kinds(&sim.round(&log.files())), [Kind::Resolved]);
+}
+
+/// It shows its checkpoint, and fails to answer for tiles: that is told once, and is withholding if it lasts.
+#[test]
+fn a_log_that_answers_in_part() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    log.act(&mut alpha);
+    log.seal();
+    for fails in ["tile/entries", "tile/0"] {
+        let mut sim = Sim::new();
+        let (old, _, _) = Log::with_agents();
+        assert_eq!(kinds(&sim.round(&old.files())), []);
+        let files = Picky::of(&log, move |path, _| !path.starts_with(fails), |_, _| true);
+        assert_eq!(kinds(&sim.round_of(&files)), [Kind::Unreachable]);
+        for _ in 0..3 {
+            assert_eq!(kinds(&sim.round_of(&files)), [], "it is told once");
+        }
+        sim.restart();
+        sim.now += 700_000;
+        assert_eq!(kinds(&sim.round_of(&files)), [Kind::Withheld]);
+        assert_eq!(kinds(&sim.round_of(&files)), []);
+        assert_eq!(kinds(&sim.round(&log.files())), [Kind::Resolved, Kind::Resolved]);
+        assert_eq!(sim.monitor.conditions().count(), 0);
+    }
 }
 
 #[test]
