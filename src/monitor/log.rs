@@ -107,14 +107,13 @@ impl LogMonitor {
     pub fn round(&mut self, world: &World<'_>) -> io::Result<()> {
         self.ledger.now = world.now;
         self.is_fresh = false;
-        let before = self.ledger.memory.read_ms;
         self.take_promises(world)?;
         let is_read = self.take_served(world)?;
         self.take_offers(world)?;
         self.ledger.save()?;
         if self.seen.is_some() {
             match self.settings.kind {
-                LogKind::Soulchain => self.replay(world, before)?,
+                LogKind::Soulchain => self.replay(world)?,
                 LogKind::Plain => self.is_replayed = false,
             }
         }
@@ -277,6 +276,7 @@ impl LogMonitor {
 
     fn advance(&mut self, new: OneSigned, is_served: bool) {
         self.note_served(new.tree().0, is_served);
+        self.ledger.memory.before_ms = if self.seen.is_some() { self.ledger.read_before(&new) } else { 0 };
         self.ledger.memory.seen = Some(new.to_string());
         self.seen = Some(new);
         self.is_replayed = false;

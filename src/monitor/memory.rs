@@ -35,6 +35,9 @@ pub(super) struct Memory {
     pub(super) judged: Option<u64>,
     /// When the log was read last.
     pub(super) read_ms: u64,
+    /// When the log was read last before it showed the tree that is followed now; 0: never.
+    #[serde(default)]
+    pub(super) before_ms: u64,
     /// Other trees that the log signed, to be compared.
     pub(super) claims: Vec<Claim>,
     /// Faults that are not told yet.
@@ -67,6 +70,9 @@ pub(super) struct Claim {
     /// The checkpoint under one signature.
     pub(super) note: String,
     pub(super) since_ms: u64,
+    /// When the log was read last before.
+    #[serde(default)]
+    pub(super) read_before_ms: u64,
 }
 
 /// Who showed a tree.

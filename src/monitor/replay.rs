@@ -34,7 +34,7 @@ struct Found {
 
 impl LogMonitor {
     /// Replays up to the tree that was seen.
-    pub(super) fn replay(&mut self, world: &World<'_>, read_before: u64) -> io::Result<()> {
+    pub(super) fn replay(&mut self, world: &World<'_>) -> io::Result<()> {
         let Some(seen) = self.seen.clone() else { return Ok(()) };
         self.restore()?;
         if self.state.as_ref().is_some_and(|state| state.judged() == seen.tree().0) {
@@ -74,7 +74,7 @@ impl LogMonitor {
             staged.into_iter().for_each(|tile| promote(&*self.ledger.store, &tile));
         }
         let Some(state) = state else { return self.stopped(world, &seen, &report, found) };
-        self.tell_clock(&found, &state, world.now, read_before, first);
+        self.tell_clock(&found, &state, world.now, first);
         if first {
             watcher.tell_all_lookalikes(state.replay().registry(), &mut self.ledger);
         } else if let Some(told) = self.ledger.memory.judged {
@@ -180,8 +180,10 @@ impl LogMonitor {
         self.ledger.condition(Kind::BadFiles, "", found.wrong.clone());
     }
 
-    fn tell_clock(&mut self, found: &Found, state: &State, now: UnixMillis, read_before: u64, first: bool) {
+    fn tell_clock(&mut self, found: &Found, state: &State, now: UnixMillis, first: bool) {
         let log_time = state.replay().registry().log_time();
+        // Not this round's: the tree may have been shown long before it could be replayed.
+        let read_before = self.ledger.memory.before_ms;
         let is_behind = !first && log_time.saturating_add(CLOCK_LEEWAY_MS).get() < read_before;
         let behind = is_behind.then(|| {
             format!(

@@ -155,6 +155,34 @@ fn a_clock_that_is_fast_or_slow() {
     assert_eq!(kinds(&sim.round(&log.files())), [Kind::Resolved]);
 }
 
+/// What is replayed again after a kill, or was withheld for long, is not new, and bears the time that it has to.
+#[test]
+fn a_clock_that_is_right() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    let mut sim = Sim::new();
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+    log.act(&mut alpha);
+    log.seal();
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+    sim.now += 3_600_000;
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+    sim.restart();
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+    log.time = sim.now;
+    log.act(&mut alpha);
+    log.seal();
+    for withheld in ["tile/entries", "tile/0"] {
+        let files = Picky::of(&log, |_, _| true, move |path, _| !path.starts_with(withheld));
+        assert_eq!(kinds(&sim.round_of(&files)), [Kind::Withheld]);
+        sim.now += 3_600_000;
+        assert_eq!(kinds(&sim.round_of(&files)), []);
+        assert_eq!(kinds(&sim.round(&log.files())), [Kind::Resolved]);
+        log.time = sim.now;
+        log.act(&mut alpha);
+        log.seal();
+    }
+}
+
 #[test]
 fn a_witness_that_shows_another_tree() {
     let (one, other) = two_histories();
