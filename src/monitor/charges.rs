@@ -140,6 +140,7 @@ impl Files<'_> {
         let digest = sha256(&[vkey.to_string().as_bytes()]);
         let Some(registrar) = replay.registry().office().registrar else { return Ok(None) };
         let (mut key_events, mut found) = (Vec::new(), None);
+        // The first profile: a later one binds only what was promised after it.
         for index in chain(replay, registrar) {
             let entry = self.entry(index)?.ok_or(Unserved)?;
             let link = Link::parse_entry(&entry).map_err(|_| Unserved)?;
@@ -148,14 +149,15 @@ impl Files<'_> {
                 key_events.push(entry);
             } else if let Ok(Body::Profile(profile)) = Body::parse(kind, link.body())
                 && profile.hashes.iter().any(|(label, hash)| label == INSTANT_KEY_LABEL && *hash == digest)
-                && key_events.len() <= MAX_KEY_EVENTS
-                // The first one: a later profile binds only what was promised after it.
-                && found.is_none()
             {
-                found = Some((index, entry, key_events.clone()));
+                found = Some((index, entry));
+                break;
+            }
+            if key_events.len() > MAX_KEY_EVENTS {
+                break;
             }
         }
-        let Some((index, entry, key_events)) = found else { return Ok(None) };
+        let Some((index, entry)) = found else { return Ok(None) };
         let path = inclusion(self.source, index, &entry, self.checkpoint.tree())?.ok_or(Unserved)?;
         let first = LeafIndex::new(0);
         let genesis = key_events.first().ok_or(Unserved)?;

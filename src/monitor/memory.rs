@@ -17,6 +17,8 @@ use crate::verify::{Evidence, MAX_EVIDENCE_LEN};
 
 /// Most facts whose ids are kept; the oldest go first.
 pub const MAX_TOLD: usize = 4096;
+/// Most files of evidence against one log: no more are needed.
+pub const MAX_EVIDENCE: u64 = 1024;
 /// Most faults that are told one by one, with evidence.
 pub const MAX_FAULTS: u64 = 64;
 
@@ -57,6 +59,12 @@ pub(super) struct Memory {
     /// What is wrong now, and was told.
     conditions: BTreeMap<String, u64>,
     told: VecDeque<String>,
+    /// The same of what anybody can hand in, so that the others have their room for themselves.
+    #[serde(default)]
+    told_of_others: VecDeque<String>,
+    /// Files of evidence.
+    #[serde(default)]
+    evidence_count: u64,
     outbox: Vec<Report>,
 }
 
@@ -158,15 +166,23 @@ impl Ledger {
 
     /// Whether a fact was told before.
     pub(super) fn is_told(&self, kind: Kind, fact: &str) -> bool {
-        self.memory.told.contains(&self.id(kind, fact))
+        let id = self.id(kind, fact);
+        self.memory.told.contains(&id) || self.memory.told_of_others.contains(&id)
     }
 
     /// Tells a fact, unless it was told before. Evidence is durable before the report of it.
     pub(super) fn tell(&mut self, kind: Kind, fact: &str, text: String, evidence: Option<&Evidence>) -> io::Result<()> {
-        let id = self.id(kind, fact);
-        if self.memory.told.contains(&id) {
+        if self.is_told(kind, fact) {
             return Ok(());
         }
+        if evidence.is_some() {
+            if self.memory.evidence_count >= MAX_EVIDENCE {
+                let text = format!("there are {MAX_EVIDENCE} files of evidence against this log; no more are written");
+                return self.tell(Kind::MoreFaults, "evidence", text, None);
+            }
+            self.memory.evidence_count += 1;
+        }
+        let id = self.id(kind, fact);
         let place = match evidence.map(ToString::to_string).filter(|file| file.len() <= MAX_EVIDENCE_LEN) {
             Some(file) => {
                 let name = format!("evidence/{kind}-{}.evidence", &id[..16]);
@@ -175,9 +191,10 @@ impl Ledger {
             }
             None => None,
         };
-        self.memory.told.push_back(id.clone());
-        if self.memory.told.len() > MAX_TOLD {
-            self.memory.told.pop_front();
+        let told = if kind == Kind::BadPromise { &mut self.memory.told_of_others } else { &mut self.memory.told };
+        told.push_back(id.clone());
+        if told.len() > MAX_TOLD {
+            told.pop_front();
         }
         self.report(kind, id, text, place);
         Ok(())

@@ -45,6 +45,8 @@ pub enum EvidenceError {
 type Read<T> = Result<T, EvidenceError>;
 
 const HEADER: &str = "soulchain/evidence/v1";
+/// Most words of a kind.
+const MAX_WORDS: usize = 3;
 /// Longest code.
 const MAX_CODE_LEN: usize = 32;
 /// Lines of a checkpoint with one signature.
@@ -58,7 +60,7 @@ pub(super) fn parse(bytes: &[u8]) -> Read<Evidence> {
     let mut lines = Lines { rest: Some(text.ok_or(EvidenceError::Text)?), line: 0 };
     lines.take("the header of evidence", |line| (line == HEADER).then_some(()))?;
     let kind = lines.next("a kind of evidence")?;
-    let evidence = match *kind.split(' ').collect::<Vec<_>>() {
+    let evidence = match *kind.splitn(MAX_WORDS + 1, ' ').collect::<Vec<_>>() {
         ["fork"] => Evidence::Fork(Box::new(lines.fork()?)),
         ["unsealed"] => Evidence::Unsealed(Unsealed { checkpoint: lines.checkpoint()?, last: lines.entry()? }),
         ["entry", code] => Evidence::Entry(lines.bad_entry(lines.code(code)?)?),
