@@ -74,10 +74,11 @@ pub struct LogStatus {
     pub worst: Option<Severity>,
 }
 
-/// Follows a log until it is told to stop, or for one round. An error says that its state cannot be kept.
+/// Follows a log until it is told to stop, or for one round. An error says that its state cannot be kept, or is the sink's:
+/// then the reports do not count as told, and are told again.
 pub fn run(
     mut log: Followed,
-    sink: &dyn Fn(&Report),
+    sink: &dyn Fn(&Report) -> io::Result<()>,
     board: &Board,
     stop: &Stop,
     is_once: bool,
@@ -87,7 +88,7 @@ pub fn run(
     loop {
         let (promises, taken) = log.spool.read();
         let world = World { source: &*log.source, witnesses: &*log.witnesses, promises, now: clock() };
-        log.monitor.round(&world)?;
+        log.monitor.round(&world).map_err(not_kept)?;
         deliver(&mut log.monitor, sink, board)?;
         for path in taken {
             // One that stays is taken again, and known then.
@@ -104,13 +105,17 @@ pub fn run(
             break;
         }
     }
-    log.monitor.close()
+    log.monitor.close().map_err(not_kept)
 }
 
-fn deliver(monitor: &mut LogMonitor, sink: &dyn Fn(&Report), board: &Board) -> io::Result<()> {
-    monitor.reports().iter().for_each(sink);
+fn deliver(monitor: &mut LogMonitor, sink: &dyn Fn(&Report) -> io::Result<()>, board: &Board) -> io::Result<()> {
+    monitor.reports().iter().try_for_each(sink)?;
     board.update(monitor);
-    monitor.told()
+    monitor.told().map_err(not_kept)
+}
+
+fn not_kept(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("the state cannot be kept: {error}"))
 }
 
 impl Spool {

@@ -279,6 +279,63 @@ fn evidence_that_needs_a_copy() {
     assert_eq!(judge(&files).1, Some(1));
 }
 
+/// Nobody reads what it says: it ends with an error, and says it again when it is started again.
+#[test]
+fn reports_that_cannot_be_written() {
+    let (mut log, mut alpha) = log_of_now();
+    log.push_raw(vec![7; 7]);
+    log.act(&mut alpha);
+    log.seal();
+    let server = Server::start(&log);
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    for _ in 0..2 {
+        let mut child = command(&server.url, &state, &[]).spawn().unwrap();
+        drop(child.stdout.take());
+        let done = child.wait_with_output().unwrap();
+        let told = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.code(), Some(3), "{told}");
+        assert!(told.contains("reports cannot be written to standard output"), "{told}");
+    }
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    if let Ok(full) = full {
+        let status = command(&server.url, &state, &["--once"]).stdout(full).status().unwrap();
+        assert_eq!(status.code(), Some(3));
+    }
+    assert_eq!(kinds(&once(&server.url, &state, &[]).0), ["bad_entry"]);
+    assert_eq!(kinds(&once(&server.url, &state, &[]).0), [""; 0]);
+}
+
+/// A webhook that fails is tried again; what finds no room in the queue is counted.
+#[test]
+fn a_webhook_that_is_away() {
+    use soulchain::monitor::{Kind, MAX_QUEUED, Report, Severity, Webhook};
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let webhook = Webhook::start(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let report = Report {
+        kind: Kind::Fork,
+        severity: Severity::Critical,
+        log: "log".into(),
+        text: "text".into(),
+        evidence: None,
+        id: "id".into(),
+        time_ms: 1,
+    };
+    // It is accepted and not answered: the first is under way, and the queue is full behind it.
+    webhook.send(&report);
+    let (stream, _) = listener.accept().unwrap();
+    for _ in 0..MAX_QUEUED + 5 {
+        webhook.send(&report);
+    }
+    assert_eq!(webhook.dropped(), 5);
+    drop(stream);
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut head = [0; 5];
+    stream.read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"POST ", "the same is sent again");
+    drop((stream, listener));
+}
+
 /// Several logs in a settings file; of each its own reports.
 #[test]
 fn several_logs() {
