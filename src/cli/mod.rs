@@ -105,7 +105,7 @@ Examples:
   soulchain resolve scout --policy policy.txt       who that is, proven
   soulchain run --agent scout -- make test
 
-Exit codes: 0 ok, 1 a check failed, 2 usage, 3 unavailable.";
+Exit codes: 0 ok, 1 a check failed, 2 usage, 3 unavailable, 4 evidence convicts under a condition.";
 
 /// Parses the command line and runs the command.
 pub fn run() -> ExitCode {

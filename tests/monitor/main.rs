@@ -209,8 +209,9 @@ pub(crate) fn check_evidence(bytes: &[u8], policy: &Policy, policy_text: &str) -
     assert!(convict(&evidence, &stranger).is_err());
 
     let (told, code) = verify_elsewhere(bytes, policy_text);
-    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(code, Some(if conviction.caveat().is_some() { 4 } else { 0 }), "{told}");
     assert!(told.contains(&conviction.to_string()), "{told}");
+    assert_eq!(told.contains("under a condition"), conviction.is_conditional(), "{told}");
     let mut other = bytes.to_vec();
     *other.last_mut().unwrap() = b' ';
     assert_eq!(verify_elsewhere(&other, policy_text).1, Some(1));

@@ -336,6 +336,29 @@ fn a_webhook_that_is_away() {
     drop((stream, listener));
 }
 
+/// A verdict that rests on what the file does not show is told from one that does not.
+#[test]
+fn a_conviction_under_a_condition() {
+    let (mut log, mut alpha) = log_of_now();
+    log.push_raw(vec![7; 7]);
+    log.act(&mut alpha);
+    log.seal();
+    let server = Server::start(&log);
+    let dir = tempfile::tempdir().unwrap();
+    let (reports, _) = once(&server.url, &dir.path().join("state"), &[]);
+    let policy = dir.path().join("policy");
+    std::fs::write(&policy, format!("log {}\nquorum none\n", vkey(LOG_KEY))).unwrap();
+    let mut command = Command::new(BINARY);
+    command.args(["verify", "--json", "--evidence", reports[0]["evidence"].as_str().unwrap(), "--policy"]);
+    let done = command.arg(&policy).output().unwrap();
+    assert_eq!(done.status.code(), Some(4));
+    let told: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!((&told["ok"], &told["conditional"]), (&Value::Bool(true), &Value::Bool(true)), "{told}");
+    assert!(told["caveat"].as_str().unwrap().contains("later rules"), "{told}");
+    let help = Command::new(BINARY).args(["verify", "--help"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&help.stdout).contains("4 where it is under a condition"));
+}
+
 /// Several logs in a settings file; of each its own reports.
 #[test]
 fn several_logs() {
