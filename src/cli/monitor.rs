@@ -133,7 +133,7 @@ pub(super) fn run(args: &MonitorArgs, out: &Output) -> CliResult<ExitCode> {
         }
         Ok(())
     };
-    let done = rounds(logs, &sink, &board, &stop, args.once);
+    let done = rounds(logs, &sink, &board, &stop, args.once, out);
     drop(server);
     done.map_err(|error| CliError::unavailable(error.to_string()))?;
     let is_bad = args.once && board.worst().is_some_and(|worst| worst >= Severity::Alert);
@@ -149,26 +149,29 @@ fn write_report(report: &Report) -> io::Result<()> {
         .map_err(|error| io::Error::new(error.kind(), format!("reports cannot be written to standard output: {error}")))
 }
 
-/// A thread for each log; where one cannot go on, none does.
+/// A thread for each log; where one cannot go on, the others do, and the error comes at the end.
 fn rounds(
     logs: Vec<Followed>,
     sink: &(dyn Fn(&Report) -> io::Result<()> + Sync),
     board: &Board,
     stop: &Stop,
     is_once: bool,
+    out: &Output,
 ) -> io::Result<()> {
     thread::scope(|scope| {
         let spawn = |log| {
             scope.spawn(move || {
+                let origin = log.monitor.origin().clone();
                 let done = follow(log, &|report| sink(report), board, stop, is_once, &now);
-                if done.is_err() {
-                    stop.set();
-                }
-                done
+                done.inspect_err(|error| {
+                    out.warn(format_args!("{origin} is not followed any more: {error}"));
+                    board.fail(&origin);
+                })
             })
         };
         let threads: Vec<_> = logs.into_iter().map(spawn).collect();
-        threads.into_iter().try_for_each(|thread| thread.join().expect("a round does not panic"))
+        let done: Vec<_> = threads.into_iter().map(|thread| thread.join().expect("a round does not panic")).collect();
+        done.into_iter().collect()
     })
 }
 

@@ -14,7 +14,7 @@ use super::memory::{By, KnownFault, Ledger, MAX_FAULTS};
 use super::report::{Kind, Report};
 use super::settings::{LogKind, LogSettings};
 use super::store::Store;
-use super::witnesses::Witnesses;
+use super::witnesses::{Witnesses, ask};
 use crate::audit::{Source, SourceError, State};
 use crate::encoding::UnixMillis;
 use crate::hash::Hash;
@@ -313,11 +313,13 @@ impl LogMonitor {
 
     /// What the witnesses of the policy show.
     fn ask_witnesses(&mut self, world: &World<'_>) -> io::Result<()> {
-        let witnesses = self.settings.policy.witnesses().to_vec();
-        for witness in witnesses {
-            let Some(url) = witness.url().and_then(|url| core::str::from_utf8(url).ok()) else { continue };
+        let with_url =
+            |witness: &PolicyWitness| Some((witness.clone(), str::from_utf8(witness.url()?).ok()?.to_owned()));
+        let asked: Vec<_> = self.settings.policy.witnesses().iter().filter_map(with_url).collect();
+        let urls: Vec<_> = asked.iter().map(|(_, url)| url.as_str()).collect();
+        let answers = ask(world.witnesses, &urls, &self.settings.origin);
+        for ((witness, _), answer) in asked.iter().zip(answers) {
             let name = witness.name().to_string();
-            let answer = world.witnesses.checkpoint(url, &self.settings.origin);
             let (mut down, mut bad) = (None, None);
             match answer {
                 Ok(Some(note)) => match self.judge_witness(witness.verifier(), &note) {

@@ -43,4 +43,4 @@ pub use run::{Board, Followed, LogStatus, Spool, Stop, run};
 pub use settings::{LogKind, LogSettings, WatchList};
 pub use store::{DirStore, MemoryStore, Store, StoreError};
 pub use webhook::{MAX_QUEUED, Webhook};
-pub use witnesses::{HttpWitnesses, Witnesses};
+pub use witnesses::{HttpWitnesses, MAX_ASKED, Witnesses};

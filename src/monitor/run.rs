@@ -15,6 +15,7 @@ use super::report::{Kind, Report, Severity};
 use super::witnesses::Witnesses;
 use crate::audit::Source;
 use crate::encoding::UnixMillis;
+use crate::tlog::Origin;
 
 /// Most proofs that a round takes from a spool.
 const MAX_TAKEN: usize = 256;
@@ -72,6 +73,8 @@ pub struct LogStatus {
     pub reports: BTreeMap<Kind, u64>,
     /// The greatest severity among them.
     pub worst: Option<Severity>,
+    /// Whether it is not followed any more: its state cannot be kept.
+    pub has_failed: bool,
 }
 
 /// Follows a log until it is told to stop, or for one round. An error says that its state cannot be kept, or is the sink's:
@@ -183,6 +186,16 @@ impl Board {
         }
     }
 
+    /// A log is not followed any more.
+    pub fn fail(&self, origin: &Origin) {
+        self.logs().entry(origin.as_str().to_owned()).or_default().has_failed = true;
+    }
+
+    /// Whether all logs are followed.
+    pub fn is_well(&self) -> bool {
+        self.logs().values().all(|status| !status.has_failed)
+    }
+
     /// The greatest severity that was reported.
     pub fn worst(&self) -> Option<Severity> {
         self.logs().values().filter_map(|status| status.worst).max()
@@ -207,6 +220,7 @@ impl Board {
         gauge("soulchain_monitor_replayed_size", "Entries that are replayed", &|s| s.replayed);
         gauge("soulchain_monitor_read_timestamp_seconds", "When the log was read last", &|s| s.read_ms / 1000);
         gauge("soulchain_monitor_conditions", "Things that are wrong now", &|s| s.conditions.len() as u64);
+        gauge("soulchain_monitor_failed", "1: it is not followed any more", &|s| u64::from(s.has_failed));
         let _ = writeln!(text, "# HELP soulchain_monitor_reports_total Reports, by kind");
         let _ = writeln!(text, "# TYPE soulchain_monitor_reports_total counter");
         for (log, status) in logs.iter() {

@@ -2,7 +2,7 @@
 
 use soulchain::encoding::UnixMillis;
 use soulchain::monitor::{Desk, Kind, World};
-use soulchain::tlog::{Cosigner, KeyName, Policy, SignedCheckpoint, Timestamp};
+use soulchain::tlog::{Cosigner, KeyName, Origin, Policy, SignedCheckpoint, Timestamp};
 
 use crate::forks::Gone;
 use crate::log::{Files, LOG_KEY, Log, ORIGIN, vkey};
@@ -235,6 +235,39 @@ fn a_witness_that_shows_a_tree_without_a_trailer() {
     let report = only(sim.round(&files), Kind::Unsealed);
     check_evidence(&sim.evidence(&report), &sim.settings.policy.clone(), &policy_text());
     assert_eq!(kinds(&sim.round(&files)), []);
+}
+
+/// Witnesses that answer once all of them were asked.
+struct Slow(std::sync::Barrier);
+
+impl soulchain::monitor::Witnesses for Slow {
+    fn checkpoint(&self, prefix: &str, _: &Origin) -> Result<Option<Vec<u8>>, String> {
+        self.0.wait();
+        Err(format!("this is {prefix}"))
+    }
+}
+
+#[test]
+fn witnesses_are_asked_side_by_side() {
+    let count = soulchain::monitor::MAX_ASKED;
+    let mut text = format!("log {}\n", vkey(LOG_KEY));
+    for at in 0..count {
+        let cosigner = Cosigner::from_seed(KeyName::parse(&format!("w{at}.example")).unwrap(), &[50; 32]);
+        text.push_str(&format!("witness w{at} {} http://w{at}.example\n", cosigner.vkey()));
+    }
+    let policy = Policy::parse(format!("{text}quorum none\n").as_bytes()).unwrap();
+    let mut sim = Sim::of(soulchain::monitor::LogSettings { policy, ..settings() }, Desk::default());
+    let (log, _, _) = Log::with_agents();
+    let files = log.files();
+    let witnesses = Slow(std::sync::Barrier::new(count));
+    let world = World { source: &files, witnesses: &witnesses, promises: Vec::new(), now: UnixMillis::new(sim.now) };
+    sim.monitor.round(&world).unwrap();
+    let reports = sim.monitor.reports();
+    assert_eq!(reports.len(), count);
+    for (at, report) in reports.iter().enumerate() {
+        let says = format!("witness w{at} does not answer: this is http://w{at}.example");
+        assert_eq!((report.kind, &report.text), (Kind::WitnessDown, &says));
+    }
 }
 
 #[test]

@@ -389,6 +389,43 @@ fn several_logs() {
     assert_eq!(done.status.code(), Some(1));
 }
 
+/// One log's state cannot be kept any more: the others are followed on, and the end is an error.
+#[test]
+fn a_log_that_cannot_be_followed_stops_no_other() {
+    let (mut log, mut alpha) = log_of_now();
+    let good = Server::start(&log);
+    let bad = Server::start(&log);
+    bad.files.lock().unwrap().sign("log.example/other", LOG_KEY, log.next(), log.root());
+    let dir = tempfile::tempdir().unwrap();
+    let (state, other) = (dir.path().join("state"), other_vkey());
+    let text = format!(
+        "state = {state:?}\ninterval_seconds = 1\n[[log]]\nurl = {:?}\nvkey = {other:?}\n[[log]]\nurl = {:?}\nvkey = {:?}\n",
+        bad.url,
+        good.url,
+        vkey(LOG_KEY),
+    );
+    // A directory is where the memory should be put.
+    let hash = soulchain::encoding::hex_encode(&soulchain::hash::sha256(&[b"log.example/other"]));
+    std::fs::create_dir_all(state.join(hash).join("memory.new")).unwrap();
+    let config = dir.path().join("monitor.toml");
+    std::fs::write(&config, text).unwrap();
+    let mut command = Command::new(BINARY);
+    command.args(["monitor", "--config"]).arg(&config).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = Running::start(command);
+    let mut stderr = BufReader::new(running.child.stderr.take().unwrap());
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    assert!(line.contains("log.example/other is not followed any more: the state cannot be kept"), "{line}");
+    log.push_raw(vec![7; 7]);
+    log.act(&mut alpha);
+    log.seal();
+    good.show(&log);
+    assert_eq!(running.next()["kind"], "bad_entry");
+    let id = running.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert_eq!(running.child.wait().unwrap().code(), Some(3));
+}
+
 /// The log key's verifier key under another name.
 fn other_vkey() -> String {
     use soulchain::tlog::Ed25519Signer;
