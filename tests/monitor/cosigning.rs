@@ -34,7 +34,7 @@ fn checkpoint(files: &Files) -> SignedCheckpoint {
 }
 
 /// What a log sends to a witness.
-fn request(log: &Log, old: u64) -> Vec<u8> {
+pub(crate) fn request(log: &Log, old: u64) -> Vec<u8> {
     let leaves = log.leaves();
     let plan = consistency_plan(TreeSize::new(old), TreeSize::new(log.next())).unwrap();
     let node = |node: soulchain::merkle::NodeId| -> Result<_, ()> {

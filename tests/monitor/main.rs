@@ -16,6 +16,7 @@ mod forks;
 mod honest;
 mod process;
 mod promises;
+mod relying_party;
 mod watching;
 
 use std::collections::BTreeMap;

@@ -14,17 +14,17 @@ use soulchain::tlog::{Cosigner, KeyName, Policy, SignedCheckpoint};
 use crate::log::{BOTH, Files, LOG_KEY, Log, vkey};
 use crate::{check_under_log_key, verify_elsewhere};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_soulchain");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_soulchain");
 
 /// Serves files, and remembers what is posted.
-struct Server {
-    url: String,
-    files: Arc<Mutex<Files>>,
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) files: Arc<Mutex<Files>>,
     posts: mpsc::Receiver<String>,
 }
 
 impl Server {
-    fn start(log: &Log) -> Self {
+    pub(crate) fn start(log: &Log) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let files = Arc::new(Mutex::new(log.files()));
@@ -101,7 +101,7 @@ fn once(url: &str, dir: &Path, more: &[&str]) -> (Vec<Value>, Option<i32>) {
     (lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect(), done.status.code())
 }
 
-fn kinds(reports: &[Value]) -> Vec<&str> {
+pub(crate) fn kinds(reports: &[Value]) -> Vec<&str> {
     reports.iter().map(|report| report["kind"].as_str().unwrap()).collect()
 }
 
@@ -224,7 +224,7 @@ fn what_it_serves() {
     assert!(get(&url, "/healthz").ends_with("ok\n"));
 }
 
-fn get(address: &str, path: &str) -> String {
+pub(crate) fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
