@@ -159,7 +159,7 @@ fn rounds(
     out: &Output,
 ) -> io::Result<()> {
     thread::scope(|scope| {
-        let spawn = |log| {
+        let spawn = |log: Followed| {
             scope.spawn(move || {
                 let origin = log.monitor.origin().clone();
                 let done = follow(log, &|report| sink(report), board, stop, is_once, &now);

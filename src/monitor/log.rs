@@ -20,7 +20,7 @@ use crate::encoding::UnixMillis;
 use crate::hash::Hash;
 use crate::merkle::TreeSize;
 use crate::soul::LogId;
-use crate::tlog::{NoteVerifier, Origin, Policy, SignedCheckpoint, Timestamp, TlogProof, VerifyError};
+use crate::tlog::{NoteVerifier, Origin, Policy, PolicyWitness, SignedCheckpoint, Timestamp, TlogProof, VerifyError};
 use crate::verify::{MAX_AHEAD_SECONDS, OneSigned, log_keys, policy_of_keys};
 
 /// What there is to see in a round.
@@ -82,7 +82,12 @@ impl LogMonitor {
         let ledger = Ledger::open(settings.origin.as_str(), store)?;
         let seen = ledger.memory.seen.as_deref().map(OneSigned::parse).transpose();
         let seen = seen.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        let all_keys = [&keys[..], &settings.instant_keys].concat();
+        let mut all_keys = keys.clone();
+        for key in &settings.instant_keys {
+            if all_keys.iter().all(|known| known.vkey() != key.vkey()) {
+                all_keys.push(key.clone());
+            }
+        }
         desk.restore(&settings.origin, &keys, ledger.memory.cosigned.as_deref());
         Ok(Self {
             own_policy: policy_of_keys(&keys),
@@ -323,7 +328,11 @@ impl LogMonitor {
             let (mut down, mut bad) = (None, None);
             match answer {
                 Ok(Some(note)) => match self.judge_witness(witness.verifier(), &note) {
-                    Ok(shown) => self.take_witnessed(&name, &shown)?,
+                    Ok((shown, is_cosigned)) => {
+                        self.take_witnessed(&name, &shown)?;
+                        let why = "its cosignature is not on the checkpoint that it shows";
+                        bad = (!is_cosigned).then(|| format!("witness {name}: {why}"));
+                    }
                     Err(why) => bad = Some(format!("witness {name}: {why}")),
                 },
                 Ok(None) => down = Some(format!("witness {name} has no checkpoint of this log")),
@@ -335,14 +344,13 @@ impl LogMonitor {
         Ok(())
     }
 
-    fn judge_witness(&self, verifier: &NoteVerifier, note: &[u8]) -> Result<OneSigned, String> {
+    /// What the log signed, and whether the witness did.
+    fn judge_witness(&self, verifier: &NoteVerifier, note: &[u8]) -> Result<(OneSigned, bool), String> {
         let shown = self.read(note)?;
         let text = shown.note().text();
-        if !shown.note().signatures().iter().any(|signature| verifier.verify(text, signature).is_some()) {
-            return Err("its cosignature is not on the checkpoint that it shows".into());
-        }
-        let signed = OneSigned::of(&shown, &self.keys);
-        signed.ok_or_else(|| "it shows a checkpoint that the log did not sign".into())
+        let is_cosigned = shown.note().signatures().iter().any(|signature| verifier.verify(text, signature).is_some());
+        let signed = OneSigned::of(&shown, &self.keys).ok_or("it shows a checkpoint that the log did not sign")?;
+        Ok((signed, is_cosigned))
     }
 
     fn take_witnessed(&mut self, name: &str, shown: &OneSigned) -> io::Result<()> {

@@ -87,6 +87,8 @@ impl LogMonitor {
         self.sealed = found.unsealed.is_none().then(|| seen.tree());
         // Evidence of it is made where trees are judged of which this is one (`claims`).
         self.ledger.memory.is_guilty |= found.unsealed.is_some();
+        // What was found in entries that were not shown to be the log's is found in those that are, or was not there.
+        self.ledger.memory.faults.retain(|fault| !fault.is_open);
         self.note_faults(world, &seen, found, true)
     }
 

@@ -26,16 +26,16 @@ pub const MAX_ASKED: usize = 16;
 pub(super) fn ask(witnesses: &dyn Witnesses, prefixes: &[&str], origin: &Origin) -> Vec<Asked> {
     let (next, answers) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     let work = || {
-        while let at = next.fetch_add(1, Ordering::Relaxed)
-            && let Some(prefix) = prefixes.get(at)
-        {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(prefix) = prefixes.get(at) else { break };
             let answer = witnesses.checkpoint(prefix, origin);
             answers.lock().unwrap_or_else(PoisonError::into_inner).insert(at, answer);
         }
     };
     thread::scope(|scope| {
         for _ in 1..prefixes.len().min(MAX_ASKED) {
-            scope.spawn(work);
+            scope.spawn(&work);
         }
         work();
     });

@@ -252,7 +252,7 @@ fn witnesses_are_asked_side_by_side() {
     let count = soulchain::monitor::MAX_ASKED;
     let mut text = format!("log {}\n", vkey(LOG_KEY));
     for at in 0..count {
-        let cosigner = Cosigner::from_seed(KeyName::parse(&format!("w{at}.example")).unwrap(), &[50; 32]);
+        let cosigner = Cosigner::from_seed(KeyName::parse(&format!("w{at}.example")).unwrap(), &[50 + at as u8; 32]);
         text.push_str(&format!("witness w{at} {} http://w{at}.example\n", cosigner.vkey()));
     }
     let policy = Policy::parse(format!("{text}quorum none\n").as_bytes()).unwrap();
@@ -268,6 +268,18 @@ fn witnesses_are_asked_side_by_side() {
         let says = format!("witness w{at} does not answer: this is http://w{at}.example");
         assert_eq!((report.kind, &report.text), (Kind::WitnessDown, &says));
     }
+}
+
+/// What the log signed counts, whether the witness did or not.
+#[test]
+fn a_witness_that_shows_what_it_did_not_sign() {
+    let (one, other) = two_histories();
+    let mut sim = with_witness();
+    sim.witnesses.0.insert(PREFIX.into(), one.files().0["checkpoint"].clone());
+    let files = cosigned(&sim, &other);
+    let reports = sim.round(&files);
+    assert_eq!(kinds(&reports), [Kind::WitnessBad, Kind::WitnessDisagrees], "{reports:#?}");
+    check_evidence(&sim.evidence(&reports[1]), &sim.settings.policy.clone(), &policy_text());
 }
 
 #[test]
