@@ -19,7 +19,7 @@ const CONDITIONAL: u8 = 4;
 /// Judges evidence: success where it convinces without a condition.
 pub(super) fn run(file: &Path, policy: &Policy, log: Option<&str>, out: &Output) -> CliResult<ExitCode> {
     let bytes = read_file(file)?;
-    let judged = match Evidence::parse(&bytes) {
+    let judged = match Evidence::parse_under(&bytes, policy) {
         Err(error) => Err(error.to_string()),
         Ok(evidence) => match (convict(&evidence, policy), &evidence, log) {
             (Err(Doubt::EntriesElsewhere), Evidence::Replay(bad), Some(log)) => {

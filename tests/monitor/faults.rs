@@ -321,6 +321,29 @@ fn evidence_that_cannot_be_made_at_once() {
     check_under_log_key(&sim.evidence(report));
 }
 
+/// Evidence of many entries is of those under the signed root, whatever is served when they are fetched again.
+#[test]
+fn evidence_of_entries_that_were_changed_since() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    log.act(&mut alpha);
+    let mut trailer = log.true_trailer();
+    trailer.map_root[0] ^= 1;
+    log.push_raw(trailer.to_bytes().into());
+    log.act(&mut alpha);
+    log.seal();
+    let mut sim = Sim::new();
+    let once = Picky::of(&log, |_, _| true, |path, count| !path.starts_with("tile/entries") || count == 0);
+    assert_eq!(kinds(&sim.round_of(&once)), [Kind::Suspicion]);
+    sim.restart();
+    let mut files = log.files();
+    files.change("tile/entries/000.p/9", |bytes| bytes[20] ^= 1);
+    for _ in 0..2 {
+        assert_eq!(kinds(&sim.round(&files)), [], "what is served is no evidence");
+    }
+    let report = only(sim.round(&log.files()), Kind::BadTrailer);
+    check_under_log_key(&sim.evidence(&report));
+}
+
 /// What a log serves later, beside its tree, does not take the place of the copies of what it served before.
 #[test]
 fn copies_are_not_spoilt() {
