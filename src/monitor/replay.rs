@@ -71,7 +71,9 @@ impl LogMonitor {
         self.tell_files(&found, &report);
         let is_proven = found.wrong.is_none() && found.missing.is_none() && !is_missing(&report);
         if is_proven {
-            staged.into_iter().for_each(|tile| promote(&*self.ledger.store, &tile));
+            for tile in &staged {
+                promote(&*self.ledger.store, tile);
+            }
         }
         let Some(state) = state else { return self.stopped(world, &seen, &report, found) };
         self.tell_clock(&found, &state, world.now, first);

@@ -91,7 +91,7 @@ pub fn run(
     loop {
         let (promises, taken) = log.spool.read();
         let world = World { source: &*log.source, witnesses: &*log.witnesses, promises, now: clock() };
-        log.monitor.round(&world).map_err(not_kept)?;
+        log.monitor.round(&world).map_err(|error| not_kept(&error))?;
         deliver(&mut log.monitor, sink, board)?;
         for path in taken {
             // One that stays is taken again, and known then.
@@ -108,16 +108,16 @@ pub fn run(
             break;
         }
     }
-    log.monitor.close().map_err(not_kept)
+    log.monitor.close().map_err(|error| not_kept(&error))
 }
 
 fn deliver(monitor: &mut LogMonitor, sink: &dyn Fn(&Report) -> io::Result<()>, board: &Board) -> io::Result<()> {
     monitor.reports().iter().try_for_each(sink)?;
     board.update(monitor);
-    monitor.told().map_err(not_kept)
+    monitor.told().map_err(|error| not_kept(&error))
 }
 
-fn not_kept(error: io::Error) -> io::Error {
+fn not_kept(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("the state cannot be kept: {error}"))
 }
 

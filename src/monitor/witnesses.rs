@@ -35,7 +35,7 @@ pub(super) fn ask(witnesses: &dyn Witnesses, prefixes: &[&str], origin: &Origin)
     };
     thread::scope(|scope| {
         for _ in 1..prefixes.len().min(MAX_ASKED) {
-            scope.spawn(&work);
+            scope.spawn(work);
         }
         work();
     });

@@ -250,12 +250,12 @@ impl soulchain::monitor::Witnesses for Slow {
 #[test]
 fn witnesses_are_asked_side_by_side() {
     let count = soulchain::monitor::MAX_ASKED;
-    let mut text = format!("log {}\n", vkey(LOG_KEY));
-    for at in 0..count {
+    let line = |at: usize| {
         let cosigner = Cosigner::from_seed(KeyName::parse(&format!("w{at}.example")).unwrap(), &[50 + at as u8; 32]);
-        text.push_str(&format!("witness w{at} {} http://w{at}.example\n", cosigner.vkey()));
-    }
-    let policy = Policy::parse(format!("{text}quorum none\n").as_bytes()).unwrap();
+        format!("witness w{at} {} http://w{at}.example\n", cosigner.vkey())
+    };
+    let lines: String = (0..count).map(line).collect();
+    let policy = Policy::parse(format!("log {}\n{lines}quorum none\n", vkey(LOG_KEY)).as_bytes()).unwrap();
     let mut sim = Sim::of(soulchain::monitor::LogSettings { policy, ..settings() }, Desk::default());
     let (log, _, _) = Log::with_agents();
     let files = log.files();

@@ -168,7 +168,7 @@ fn many_files_that_are_no_promise() {
     let mut sim = knowing_the_key();
     assert_eq!(kinds(&sim.round(&one.files())), []);
     assert_eq!(kinds(&sim.round(&other.files())), [Kind::Fork]);
-    let many = (0..soulchain::monitor::MAX_TOLD + 1).map(|at| (format!("{at}"), b"nothing".to_vec())).collect();
+    let many = (0..=soulchain::monitor::MAX_TOLD).map(|at| (format!("{at}"), b"nothing".to_vec())).collect();
     assert_eq!(sim.round_with(&one.files(), many).len(), soulchain::monitor::MAX_TOLD + 1);
     let again = vec![(format!("{}", soulchain::monitor::MAX_TOLD), b"nothing".to_vec())];
     assert_eq!(kinds(&sim.round_with(&other.files(), again)), [], "all is told");

@@ -103,7 +103,9 @@ fn signed_by_log(log: &Log) -> SignedCheckpoint {
 }
 
 fn with(mut note: SignedCheckpoint, lines: &[NoteSignature]) -> SignedCheckpoint {
-    lines.iter().for_each(|line| note.add_signature(line.clone()).unwrap());
+    for line in lines {
+        note.add_signature(line.clone()).unwrap();
+    }
     note
 }
 
