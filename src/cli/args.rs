@@ -1,5 +1,6 @@
 //! Flags that commands share.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -10,6 +11,7 @@ use super::output::{Output, mark};
 use crate::client::{Agent, Client, Logged, Patience, ProofWanted};
 use crate::encoding::hex_decode_32;
 use crate::soul::{Identity, Outcome};
+use crate::verify::MAX_EVIDENCE_LEN;
 
 /// Which node.
 #[derive(Debug, Args)]
@@ -111,15 +113,26 @@ pub(super) fn text_or_file(text: &str) -> CliResult<String> {
     }
 }
 
-/// Reads a file, or standard input for `-`.
+/// Longest file that is read whole: that of evidence.
+const MAX_FILE_LEN: usize = MAX_EVIDENCE_LEN;
+
+/// Reads a file, or standard input for `-`; no more of it than any such file may have.
 pub(super) fn read_file(path: &Path) -> CliResult<Vec<u8>> {
-    let mut bytes = Vec::new();
     let read = if path == Path::new("-") {
-        std::io::Read::read_to_end(&mut std::io::stdin(), &mut bytes).map(|_| bytes)
+        read_at_most(std::io::stdin(), MAX_FILE_LEN)
     } else {
-        std::fs::read(path)
+        std::fs::File::open(path).and_then(|file| read_at_most(file, MAX_FILE_LEN))
     };
     read.map_err(|error| CliError::file(path, error))
+}
+
+fn read_at_most(from: impl Read, max_len: usize) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(max_len as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > max_len {
+        return Err(std::io::Error::other(format!("longer than {max_len} bytes")));
+    }
+    Ok(bytes)
 }
 
 /// Writes a file, and the directories that it is in.
@@ -156,4 +169,17 @@ pub(super) fn logged_json(logged: &Logged) -> serde_json::Value {
         "tree_size": claim.size().get(),
         "witnessed": logged.witnessed(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read_at_most;
+
+    #[test]
+    fn no_more_is_read_than_may_be_there() {
+        assert_eq!(read_at_most(&b"abc"[..], 3).unwrap(), b"abc");
+        assert!(read_at_most(&b"abcd"[..], 3).is_err());
+        // It has no end.
+        assert!(read_at_most(std::io::repeat(0), 1000).is_err());
+    }
 }

@@ -1,4 +1,4 @@
-//! How a command fails: in words, with what to do about it, and with one of four exit codes.
+//! How a command fails: in words, with what to do about it, and with one of five exit codes.
 
 use core::fmt;
 use std::path::Path;
@@ -55,12 +55,6 @@ impl CliError {
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = hint.into();
-        self
-    }
-
-    /// Gives it a code of its own.
-    pub(super) fn code_is(mut self, code: &str) -> Self {
-        self.code = Some(code.into());
         self
     }
 

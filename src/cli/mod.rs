@@ -1,7 +1,8 @@
 //! The command line: one file for each subcommand.
 //!
 //! Every command shares a few flags (`args`), reads and writes key files in one place (`key_dir`), says what it finds
-//! through one door (`output`), and ends with one of four codes (`error`): 0 ok, 1 a check failed, 2 usage, 3 unavailable, 4 logged but not yet witnessed.
+//! through one door (`output`), and ends with one of five codes (`error`):
+//! 0 ok, 1 a check failed, 2 usage, 3 unavailable, 4 true so far and not for good.
 //! Where parts of the library are put together for a program, it happens here.
 
 mod args;
@@ -105,7 +106,8 @@ Examples:
   soulchain resolve scout --policy policy.txt       who that is, proven
   soulchain run --agent scout -- make test
 
-Exit codes: 0 ok, 1 a check failed, 2 usage, 3 unavailable.";
+Exit codes: 0 ok, 1 a check failed, 2 usage, 3 unavailable, 4 true so
+far: logged but not yet witnessed, or evidence that convicts under a condition.";
 
 /// Parses the command line and runs the command.
 pub fn run() -> ExitCode {

@@ -1,5 +1,6 @@
 //! `soulchain monitor`: follows logs, and reports what is wrong with them.
 
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -119,38 +120,51 @@ pub(super) fn run(args: &MonitorArgs, out: &Output) -> CliResult<ExitCode> {
     }
     stop_on_signal(&stop)?;
     let sink = |report: &Report| {
-        out.line(serde_json::to_string(report).expect("a report is a map with text keys"));
+        write_report(report).inspect_err(|_| stop.set())?;
         if let Some(webhook) = &webhook {
             webhook.send(report);
         }
+        Ok(())
     };
-    let done = rounds(logs, &sink, &board, &stop, args.once);
+    let done = rounds(logs, &sink, &board, &stop, args.once, out);
     drop(server);
-    done.map_err(|error| CliError::unavailable(format!("the state cannot be kept: {error}")))?;
+    done.map_err(|error| CliError::unavailable(error.to_string()))?;
     let is_bad = args.once && board.worst().is_some_and(|worst| worst >= Severity::Alert);
     Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// A thread for each log; where one cannot go on, none does.
+/// A report counts as told once it was written: a reader that is gone is an error here, and no quiet end.
+fn write_report(report: &Report) -> io::Result<()> {
+    let json = serde_json::to_string(report).expect("a report is a map with text keys");
+    let mut stdout = io::stdout().lock();
+    let written = writeln!(stdout, "{json}").and_then(|()| stdout.flush());
+    written
+        .map_err(|error| io::Error::new(error.kind(), format!("reports cannot be written to standard output: {error}")))
+}
+
+/// A thread for each log; where one cannot go on, the others do, and the error comes at the end.
 fn rounds(
     logs: Vec<Followed>,
-    sink: &(dyn Fn(&Report) + Sync),
+    sink: &(dyn Fn(&Report) -> io::Result<()> + Sync),
     board: &Board,
     stop: &Stop,
     is_once: bool,
-) -> std::io::Result<()> {
+    out: &Output,
+) -> io::Result<()> {
     thread::scope(|scope| {
-        let spawn = |log| {
+        let spawn = |log: Followed| {
             scope.spawn(move || {
+                let origin = log.monitor.origin().clone();
                 let done = follow(log, &|report| sink(report), board, stop, is_once, &now);
-                if done.is_err() {
-                    stop.set();
-                }
-                done
+                done.inspect_err(|error| {
+                    out.warn(format_args!("{origin} is not followed any more: {error}"));
+                    board.fail(&origin);
+                })
             })
         };
         let threads: Vec<_> = logs.into_iter().map(spawn).collect();
-        threads.into_iter().try_for_each(|thread| thread.join().expect("a round does not panic"))
+        let done: Vec<_> = threads.into_iter().map(|thread| thread.join().expect("a round does not panic")).collect();
+        done.into_iter().collect()
     })
 }
 

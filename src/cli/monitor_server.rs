@@ -52,7 +52,7 @@ impl Server {
         let address = listener.local_addr().map_err(failed)?;
         let (stop, stopping) = watch::channel(false);
         let routes = Router::new()
-            .route("/healthz", get(async || "ok\n"))
+            .route("/healthz", get(healthz))
             .route("/metrics", get(metrics))
             .route("/add-checkpoint", post(add_checkpoint))
             .route("/{origin_hash}/checkpoint", get(checkpoint))
@@ -74,6 +74,13 @@ impl Drop for Server {
             runtime.shutdown_timeout(Duration::from_secs(1));
         }
     }
+}
+
+async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
+    if shared.board.is_well() {
+        return "ok\n".into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, "a log is not followed any more: its state cannot be kept\n").into_response()
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {

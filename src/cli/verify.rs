@@ -25,7 +25,9 @@ Examples:
   soulchain verify scout.tlog-proof --policy policy.txt --name scout      a state, or that nobody has the name
   soulchain verify --evidence fork.evidence --policy policy.txt           what a monitor found: does it convict the log?
 
-The policy says whom to believe: take it from elsewhere than from the log. Nothing is fetched.";
+The policy says whom to believe: take it from elsewhere than from the log. Nothing is fetched.
+With --evidence the exit code is 0 where the log is convicted, 4 where it is under a condition that the evidence does not
+show and the answer names, 1 where it is not.";
 
 /// Flags of `verify`.
 #[derive(Debug, Args)]

@@ -13,10 +13,13 @@ use crate::monitor::confirm;
 use crate::tlog::Policy;
 use crate::verify::{Conviction, Doubt, Evidence, convict};
 
-/// Judges evidence: success where it convinces.
+/// The exit code of a conviction that holds only under a condition.
+const CONDITIONAL: u8 = 4;
+
+/// Judges evidence: success where it convinces without a condition.
 pub(super) fn run(file: &Path, policy: &Policy, log: Option<&str>, out: &Output) -> CliResult<ExitCode> {
     let bytes = read_file(file)?;
-    let judged = match Evidence::parse(&bytes) {
+    let judged = match Evidence::parse_under(&bytes, policy) {
         Err(error) => Err(error.to_string()),
         Ok(evidence) => match (convict(&evidence, policy), &evidence, log) {
             (Err(Doubt::EntriesElsewhere), Evidence::Replay(bad), Some(log)) => {
@@ -32,13 +35,18 @@ pub(super) fn run(file: &Path, policy: &Policy, log: Option<&str>, out: &Output)
         },
     };
     tell(&judged, file, out);
-    Ok(if judged.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(match judged {
+        Ok(conviction) if conviction.is_conditional() => ExitCode::from(CONDITIONAL),
+        Ok(_) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    })
 }
 
 fn tell(judged: &Result<Conviction, String>, file: &Path, out: &Output) {
     let json = match judged {
         Ok(conviction) => json!({
             "ok": true,
+            "conditional": conviction.is_conditional(),
             "file": file.display().to_string(),
             "origin": conviction.origin().as_str(),
             "keys": conviction.keys().iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -50,9 +58,12 @@ fn tell(judged: &Result<Conviction, String>, file: &Path, out: &Output) {
     out.result(&json, |out| match judged {
         Ok(conviction) => {
             let (good, style) = mark(true);
-            out.line(format_args!("{style}{good} convicted:{style:#} {conviction}"));
-            if let Some(caveat) = conviction.caveat() {
-                out.line(format_args!("{CARE}not shown:{CARE:#} {caveat}"));
+            match conviction.caveat() {
+                None => out.line(format_args!("{style}{good} convicted:{style:#} {conviction}")),
+                Some(caveat) => {
+                    out.line(format_args!("{CARE}{good} convicted under a condition:{CARE:#} {conviction}"));
+                    out.line(format_args!("{CARE}not shown:{CARE:#} {caveat}"));
+                }
             }
             let keys: Vec<_> = conviction.keys().iter().map(ToString::to_string).collect();
             out.fields(&[("signed by", keys.join(", "))]);

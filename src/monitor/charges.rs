@@ -8,10 +8,10 @@ use crate::hash::{Hash, sha256};
 use crate::merkle::{LeafIndex, TreeSize};
 use crate::registry::{LinkName, Replay};
 use crate::soul::{Body, Identity, Link, LogId, Seqno, TRAILER_ENTRY_KIND};
-use crate::tlog::{TlogProof, Vkey};
+use crate::tlog::{Policy, TlogProof, Vkey};
 use crate::verify::{
-    BadEntry, BadReplay, Evidence, Extra, INSTANT_KEY_LABEL, LinkExtra, MAX_EVIDENCE_ENTRIES_LEN, MAX_KEY_EVENTS,
-    NamedKey, OneSigned, Placed, Unsealed, broken_by_one, broken_by_two,
+    BadEntry, BadReplay, Doubt, Evidence, Extra, INSTANT_KEY_LABEL, LinkExtra, MAX_EVIDENCE_ENTRIES_LEN,
+    MAX_KEY_EVENTS, NamedKey, OneSigned, Placed, Unsealed, broken_by_one, broken_by_two, convict,
 };
 
 /// A log's files, copies of some, and the checkpoint under which they are looked at.
@@ -24,6 +24,19 @@ pub(super) struct Files<'a> {
 
 /// How far before a trailer its predecessor is looked for, in entries.
 const LOOK_BACK: u64 = 512;
+
+/// What comes of an attempt to make evidence.
+pub(super) enum Made {
+    /// It convinces whoever has the log's keys.
+    Evidence(Box<Evidence>),
+    /// What is served is the log's, and shows no such thing.
+    Refuted,
+    /// What would show it is not served, or is not the log's.
+    NotNow,
+}
+
+/// What would show something is not served.
+pub(super) struct Unserved;
 
 type Fetched<T> = Result<Option<T>, SourceError>;
 
@@ -121,33 +134,56 @@ impl Files<'_> {
         Ok(found)
     }
 
-    /// The proof that the log's own identity named a key: its newest profile that does, and its key events.
-    pub(super) fn named(&self, vkey: &Vkey, replay: &Replay) -> Fetched<NamedKey> {
+    /// The proof that the log's own identity named a key: its first profile that does, and its key events; `None` where it
+    /// named none.
+    pub(super) fn named(&self, vkey: &Vkey, replay: &Replay) -> Result<Option<NamedKey>, Unserved> {
         let digest = sha256(&[vkey.to_string().as_bytes()]);
         let Some(registrar) = replay.registry().office().registrar else { return Ok(None) };
         let (mut key_events, mut found) = (Vec::new(), None);
+        // The first profile: a later one binds only what was promised after it.
         for index in chain(replay, registrar) {
-            let Some(entry) = self.entry(index)? else { return Ok(None) };
-            let Ok(link) = Link::parse_entry(&entry) else { return Ok(None) };
+            let entry = self.entry(index)?.ok_or(Unserved)?;
+            let link = Link::parse_entry(&entry).map_err(|_| Unserved)?;
             let kind = link.header().link_type;
             if kind.is_key_event() {
                 key_events.push(entry);
             } else if let Ok(Body::Profile(profile)) = Body::parse(kind, link.body())
                 && profile.hashes.iter().any(|(label, hash)| label == INSTANT_KEY_LABEL && *hash == digest)
-                && key_events.len() <= MAX_KEY_EVENTS
-                // The first one: a later profile binds only what was promised after it.
-                && found.is_none()
             {
-                found = Some((index, entry, key_events.clone()));
+                found = Some((index, entry));
+                break;
+            }
+            if key_events.len() > MAX_KEY_EVENTS {
+                break;
             }
         }
-        let Some((index, entry, key_events)) = found else { return Ok(None) };
-        let Some(path) = inclusion(self.source, index, &entry, self.checkpoint.tree())? else { return Ok(None) };
+        let Some((index, entry)) = found else { return Ok(None) };
+        let path = inclusion(self.source, index, &entry, self.checkpoint.tree())?.ok_or(Unserved)?;
         let first = LeafIndex::new(0);
-        let genesis_path = inclusion(self.source, first, &key_events[0], self.checkpoint.tree())?;
+        let genesis = key_events.first().ok_or(Unserved)?;
+        let genesis_path = inclusion(self.source, first, genesis, self.checkpoint.tree())?.ok_or(Unserved)?;
         let extra = Extra::Link(LinkExtra { entry, disclosed: None, key_events, state: None }).to_bytes();
         let proof = TlogProof::new(Some(extra), index, path, self.checkpoint.get().clone()).ok();
-        Ok(proof.zip(genesis_path).map(|(proof, genesis_path)| NamedKey { vkey: vkey.clone(), proof, genesis_path }))
+        Ok(proof.map(|proof| NamedKey { vkey: vkey.clone(), proof, genesis_path }))
+    }
+}
+
+impl Made {
+    /// Judges what was fetched as those will to whom it is shown. So bytes count that are shown to be under a root which the
+    /// log signed, whoever served them, and whatever they were when they were read first.
+    pub(super) fn of(fetched: Fetched<Evidence>, policy: &Policy) -> Self {
+        let Ok(Some(evidence)) = fetched else { return Self::NotNow };
+        match convict(&evidence, policy) {
+            Ok(_) | Err(Doubt::EntriesElsewhere) => Self::Evidence(Box::new(evidence)),
+            Err(Doubt::NotBroken | Doubt::Sealed | Doubt::NoFork) => Self::Refuted,
+            Err(_) => Self::NotNow,
+        }
+    }
+}
+
+impl From<SourceError> for Unserved {
+    fn from(_: SourceError) -> Self {
+        Self
     }
 }
 

@@ -4,7 +4,7 @@
 //! before it publishes them. A cosignature is made by a round alone, after it has replayed to that size and has made it
 //! durable; of one log the sizes only grow, and each tree begins with the one before.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,8 +16,8 @@ use crate::merkle::TreeSize;
 use crate::tlog::{AddCheckpointRequest, Cosigner, NoteVerifier, Origin, SignedCheckpoint, Timestamp, signature_lines};
 use crate::verify::OneSigned;
 
-/// Most checkpoints of one log that wait for a round.
-const MAX_OFFERS: usize = 4;
+/// Most checkpoints of one log that wait for a round; whoever brings another is told to come back.
+const MAX_OFFERS: usize = 64;
 
 /// What is cosigned, for all logs.
 #[derive(Default)]
@@ -32,7 +32,10 @@ struct Cosigned {
     keys: Vec<NoteVerifier>,
     /// With the log's signature and ours.
     note: Option<SignedCheckpoint>,
-    offers: VecDeque<SignedCheckpoint>,
+    /// All that the log has signed, also what is refused: it may contradict what is followed.
+    offers: Vec<SignedCheckpoint>,
+    /// Whether one of them is to be cosigned.
+    is_awaited: bool,
 }
 
 /// What `add-checkpoint` is answered with.
@@ -59,7 +62,7 @@ impl Desk {
         self.logs().get(origin_hash)?.note.as_ref().map(ToString::to_string)
     }
 
-    /// Judges an `add-checkpoint`; a checkpoint that is not replayed yet is taken up for the next round.
+    /// Judges an `add-checkpoint`; whatever the log signed is taken up for the next round.
     pub fn add_checkpoint(&self, body: &[u8]) -> Answer {
         if self.cosigner.is_none() {
             return Answer::Refused(404, "this monitor cosigns nothing");
@@ -73,6 +76,9 @@ impl Desk {
         if request.checkpoint().verify(&log.keys).is_err() {
             return Answer::Refused(403, "not signed by a key of the log");
         }
+        if log.note.as_ref().is_none_or(|note| note.claim() != claim) && !log.take(request.checkpoint()) {
+            return Answer::NotYet;
+        }
         let (size, root) = log.tree();
         if request.old_size() != size {
             return Answer::Conflict(size);
@@ -84,13 +90,8 @@ impl Desk {
             drop(logs);
             return self.cosigned(body).map_or(Answer::NotYet, Answer::Cosigned);
         }
-        if !log.offers.contains(request.checkpoint()) {
-            if log.offers.len() == MAX_OFFERS {
-                log.offers.pop_front();
-            }
-            log.offers.push_back(request.checkpoint().clone());
-            self.offered.notify_all();
-        }
+        log.is_awaited = true;
+        self.offered.notify_all();
         Answer::NotYet
     }
 
@@ -109,7 +110,7 @@ impl Desk {
         const SLICE: Duration = Duration::from_millis(100);
         let (hash, mut waited) = (hex_encode(&origin.hash()), Duration::ZERO);
         let mut logs = self.logs();
-        while waited < timeout && !is_over() && logs.get(&hash).is_none_or(|log| log.offers.is_empty()) {
+        while waited < timeout && !is_over() && logs.get(&hash).is_none_or(|log| !log.is_awaited) {
             let slice = SLICE.min(timeout.saturating_sub(waited));
             logs = self.offered.wait_timeout(logs, slice).unwrap_or_else(PoisonError::into_inner).0;
             waited += slice;
@@ -118,7 +119,7 @@ impl Desk {
 
     pub(super) fn restore(&self, origin: &Origin, keys: &[NoteVerifier], note: Option<&str>) {
         let note = note.and_then(|note| SignedCheckpoint::parse(note.as_bytes()).ok());
-        let log = Cosigned { keys: keys.to_vec(), note, offers: VecDeque::new() };
+        let log = Cosigned { keys: keys.to_vec(), note, ..Cosigned::default() };
         if self.cosigner.is_some() {
             self.logs().insert(hex_encode(&origin.hash()), log);
         }
@@ -126,7 +127,10 @@ impl Desk {
 
     fn offers(&self, origin: &Origin) -> Vec<SignedCheckpoint> {
         let mut logs = self.logs();
-        logs.get_mut(&hex_encode(&origin.hash())).map_or_else(Vec::new, |log| log.offers.drain(..).collect())
+        logs.get_mut(&hex_encode(&origin.hash())).map_or_else(Vec::new, |log| {
+            log.is_awaited = false;
+            core::mem::take(&mut log.offers)
+        })
     }
 
     fn show(&self, origin: &Origin, note: SignedCheckpoint) {
@@ -141,6 +145,18 @@ impl Desk {
 }
 
 impl Cosigned {
+    /// Takes up what the log signed. Says whether there is room.
+    fn take(&mut self, checkpoint: &SignedCheckpoint) -> bool {
+        if self.offers.iter().any(|offer| offer.claim() == checkpoint.claim()) {
+            return true;
+        }
+        let has_room = self.offers.len() < MAX_OFFERS;
+        if has_room {
+            self.offers.push(checkpoint.clone());
+        }
+        has_room
+    }
+
     fn tree(&self) -> (TreeSize, Hash) {
         let none = (TreeSize::ZERO, crate::merkle::EMPTY_ROOT);
         self.note.as_ref().map_or(none, |note| (note.claim().size(), note.claim().root()))

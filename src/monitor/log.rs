@@ -10,18 +10,18 @@ use std::sync::Arc;
 
 use super::charges::Files;
 use super::cosign::Desk;
-use super::memory::{By, Claim, KnownFault, Ledger, MAX_FAULTS};
+use super::memory::{By, KnownFault, Ledger, MAX_FAULTS};
 use super::report::{Kind, Report};
 use super::settings::{LogKind, LogSettings};
 use super::store::Store;
-use super::witnesses::Witnesses;
+use super::witnesses::{Witnesses, ask};
 use crate::audit::{Source, SourceError, State};
 use crate::encoding::UnixMillis;
 use crate::hash::Hash;
 use crate::merkle::TreeSize;
 use crate::soul::LogId;
-use crate::tlog::{NoteVerifier, Origin, Policy, SignedCheckpoint, Timestamp, TlogProof, VerifyError};
-use crate::verify::{Evidence, Fork, MAX_AHEAD_SECONDS, NamedKey, OneSigned, log_keys, policy_of_keys};
+use crate::tlog::{NoteVerifier, Origin, Policy, PolicyWitness, SignedCheckpoint, Timestamp, TlogProof, VerifyError};
+use crate::verify::{MAX_AHEAD_SECONDS, OneSigned, log_keys, policy_of_keys};
 
 /// What there is to see in a round.
 pub struct World<'a> {
@@ -51,7 +51,7 @@ pub struct LogMonitor {
     pub(super) keys: Vec<NoteVerifier>,
     pub(super) own_policy: Policy,
     /// These and its instant keys.
-    all_keys: Vec<NoteVerifier>,
+    pub(super) all_keys: Vec<NoteVerifier>,
     pub(super) seen: Option<OneSigned>,
     /// The audit, where it ended; none until the first round, and after one that did not come to an end.
     pub(super) state: Option<State>,
@@ -62,8 +62,12 @@ pub struct LogMonitor {
     pub(super) is_replayed: bool,
     /// Whether this round has seen the log sign the newest tree.
     is_fresh: bool,
+    /// What could not be read in this round.
+    unread: Option<String>,
+    /// The tree that the last replay came to, if it ends with a trailer.
+    pub(super) sealed: Option<(TreeSize, Hash)>,
     /// Trees of witnesses that were found to go with the log's.
-    agreed: BTreeMap<String, (TreeSize, Hash)>,
+    pub(super) agreed: BTreeMap<String, (TreeSize, Hash)>,
     pub(super) desk: Arc<Desk>,
 }
 
@@ -78,7 +82,12 @@ impl LogMonitor {
         let ledger = Ledger::open(settings.origin.as_str(), store)?;
         let seen = ledger.memory.seen.as_deref().map(OneSigned::parse).transpose();
         let seen = seen.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        let all_keys = [&keys[..], &settings.instant_keys].concat();
+        let mut all_keys = keys.clone();
+        for key in &settings.instant_keys {
+            if all_keys.iter().all(|known| known.vkey() != key.vkey()) {
+                all_keys.push(key.clone());
+            }
+        }
         desk.restore(&settings.origin, &keys, ledger.memory.cosigned.as_deref());
         Ok(Self {
             own_policy: policy_of_keys(&keys),
@@ -92,6 +101,8 @@ impl LogMonitor {
             replayed: TreeSize::ZERO,
             is_replayed: false,
             is_fresh: false,
+            unread: None,
+            sealed: None,
             agreed: BTreeMap::new(),
             desk,
         })
@@ -101,19 +112,19 @@ impl LogMonitor {
     pub fn round(&mut self, world: &World<'_>) -> io::Result<()> {
         self.ledger.now = world.now;
         self.is_fresh = false;
-        let before = self.ledger.memory.read_ms;
         self.take_promises(world)?;
         let is_read = self.take_served(world)?;
         self.take_offers(world)?;
         self.ledger.save()?;
         if self.seen.is_some() {
             match self.settings.kind {
-                LogKind::Soulchain => self.replay(world, before)?,
+                LogKind::Soulchain => self.replay(world)?,
                 LogKind::Plain => self.is_replayed = false,
             }
         }
-        self.ask_witnesses(world);
+        self.ask_witnesses(world)?;
         self.settle(world)?;
+        self.tell_unreadable(is_read);
         if is_read {
             self.ledger.memory.read_ms = world.now.get();
         }
@@ -162,12 +173,10 @@ impl LogMonitor {
         let note = match world.source.checkpoint() {
             Ok(note) => note,
             Err(error) => {
-                let text = format!("the log cannot be read: {error}");
-                self.ledger.condition(Kind::Unreachable, "", Some(text));
+                self.unreadable(&error);
                 return Ok(false);
             }
         };
-        self.ledger.condition(Kind::Unreachable, "", None);
         let served = self.read(&note).and_then(|served| {
             let signed = OneSigned::of(&served, &self.keys);
             let signed = signed.ok_or("the log's keys did not sign the checkpoint that it shows")?;
@@ -221,37 +230,40 @@ impl LogMonitor {
         verdict
     }
 
-    /// Holds a tree that the log signed against the newest that was seen: it takes its place, or goes with it, or not.
+    /// Takes a tree that the log signed: it takes the place of the one that is followed, or contradicts it, or is remembered
+    /// until that is known.
     pub(super) fn compare(&mut self, world: &World<'_>, new: OneSigned, is_served: bool) -> io::Result<()> {
         let size = new.tree().0;
-        let Some(seen) = self.seen.clone() else {
-            self.advance(new, is_served);
-            return Ok(());
-        };
-        if new.tree() == seen.tree() {
+        if let Some(seen) = &self.seen
+            && new.tree() == seen.tree()
+        {
             self.is_fresh = true;
             self.note_served(size, is_served);
             return Ok(());
         }
-        if size > seen.tree().0 {
-            let files = self.files(world, &new);
-            match files.prefix(seen.tree().0) {
-                Ok(Some((root, _))) if root == seen.tree().1 => {
-                    self.ledger.condition(Kind::Withheld, "tree", None);
-                    self.advance(new, is_served);
-                }
-                Ok(Some(prefix)) => self.convict(world, Kind::Fork, "", &seen, &new, prefix)?,
-                Ok(None) => {
-                    let text =
-                        format!("the tiles that show how the tree grew to {size} are not served, or are not right");
-                    self.ledger.condition(Kind::Withheld, "tree", Some(text));
-                }
-                Err(error) => self.ledger.condition(Kind::Unreachable, "", Some(error.to_string())),
-            }
+        self.ledger.claim(By::Log, "", &new)?;
+        let Some(seen) = self.seen.clone() else {
+            self.advance(new, is_served);
+            return Ok(());
+        };
+        if size <= seen.tree().0 {
+            self.note_served(size, is_served);
             return Ok(());
         }
-        self.note_served(size, is_served);
-        self.ledger.claim(By::Log, "", new.to_string());
+        let files = self.files(world, &new);
+        match files.prefix(seen.tree().0) {
+            Ok(Some((root, _))) if root == seen.tree().1 => self.advance(new, is_served),
+            Ok(Some(prefix)) => {
+                if self.convict(world, Kind::Fork, "", &seen, &new, prefix)? {
+                    self.ledger.unclaim(&new);
+                }
+            }
+            Ok(None) => {
+                let text = format!("the tiles that show how the tree grew to {size} are not served, or are not right");
+                self.ledger.condition(Kind::Withheld, "tree", Some(text));
+            }
+            Err(error) => self.unreadable(&error),
+        }
         Ok(())
     }
 
@@ -269,6 +281,7 @@ impl LogMonitor {
 
     fn advance(&mut self, new: OneSigned, is_served: bool) {
         self.note_served(new.tree().0, is_served);
+        self.ledger.memory.before_ms = if self.seen.is_some() { self.ledger.read_before(&new) } else { 0 };
         self.ledger.memory.seen = Some(new.to_string());
         self.seen = Some(new);
         self.is_replayed = false;
@@ -277,111 +290,6 @@ impl LogMonitor {
 
     pub(super) const fn is_fresh(&self) -> bool {
         self.is_fresh
-    }
-
-    /// Trees that others showed, now that the newest is known.
-    fn settle(&mut self, world: &World<'_>) -> io::Result<()> {
-        let Some(seen) = self.seen.clone() else { return Ok(()) };
-        for claim in core::mem::take(&mut self.ledger.memory.claims) {
-            let Ok(shown) = OneSigned::parse(&claim.note) else { continue };
-            if shown.tree().0 > seen.tree().0 {
-                self.wait_for(&claim, &shown, &seen)?;
-                self.ledger.memory.claims.push(claim);
-                continue;
-            }
-            match self.files(world, &seen).prefix(shown.tree().0) {
-                Ok(Some((root, _))) if root == shown.tree().1 => self.agree(&claim, &shown),
-                Ok(Some(prefix)) => {
-                    let kind = match claim.by {
-                        By::Log => Kind::Fork,
-                        By::Witness => Kind::WitnessDisagrees,
-                        By::Promise => Kind::PromiseBroken,
-                    };
-                    self.convict(world, kind, &claim.name, &shown, &seen, prefix)?;
-                }
-                // The tiles of the tree that was seen are not there now.
-                Ok(None) | Err(_) => self.ledger.memory.claims.push(claim),
-            }
-        }
-        Ok(())
-    }
-
-    fn agree(&mut self, claim: &Claim, shown: &OneSigned) {
-        if claim.by == By::Witness {
-            self.agreed.insert(claim.name.clone(), shown.tree());
-            self.ledger.condition(Kind::WitnessAhead, &claim.name, None);
-        }
-    }
-
-    /// A tree that is larger than what the log shows.
-    fn wait_for(&mut self, claim: &Claim, shown: &OneSigned, seen: &OneSigned) -> io::Result<()> {
-        let waited = self.ledger.now.get().saturating_sub(claim.since_ms) / 1000;
-        if waited < self.settings.patience_seconds {
-            return Ok(());
-        }
-        let ((size, root), now) = (shown.tree(), seen.tree().0);
-        match claim.by {
-            By::Witness => {
-                let text = format!(
-                    "witness {} has cosigned a tree of size {size} for {waited} s, and the log shows {now}: it withholds, or is \
-                     not what others see",
-                    claim.name
-                );
-                self.ledger.condition(Kind::WitnessAhead, &claim.name, Some(text));
-                Ok(())
-            }
-            By::Promise => {
-                let text = format!(
-                    "{}: the log signed a tree of size {size} at once, and for {waited} s shows no more than {now}; the proof \
-                     itself is all the evidence that there is, of a promise and not yet of its breach",
-                    claim.name
-                );
-                self.ledger.tell(Kind::PromiseUnkept, &format!("{size} {root}"), text, None)
-            }
-            By::Log => Ok(()),
-        }
-    }
-
-    /// Two trees that do not go together.
-    fn convict(
-        &mut self,
-        world: &World<'_>,
-        kind: Kind,
-        name: &str,
-        old: &OneSigned,
-        new: &OneSigned,
-        (prefix_root, path): (Hash, Vec<Hash>),
-    ) -> io::Result<()> {
-        let (size, root) = old.tree();
-        let fact =
-            if kind == Kind::Fork { format!("{size} {root} {prefix_root}") } else { format!("{name} {size} {root}") };
-        self.ledger.memory.is_guilty = true;
-        if self.ledger.is_told(kind, &fact) {
-            return Ok(());
-        }
-        let by = match kind {
-            Kind::WitnessDisagrees => format!("witness {name} shows"),
-            Kind::PromiseBroken => format!("{name} holds"),
-            _ => "there is".into(),
-        };
-        let text = format!(
-            "the log forked: {by} a tree of size {size} and root {root} that it signed, and its tree of size {} has root \
-             {prefix_root} there",
-            new.tree().0
-        );
-        let named = self.named(world, [old, new]);
-        let fork = Fork { old: old.clone(), new: new.clone(), prefix_root, path, named };
-        self.ledger.tell(kind, &fact, text, Some(&Evidence::Fork(Box::new(fork))))
-    }
-
-    /// What shows that a key is the log's, where one signed that the policy does not list.
-    fn named(&self, world: &World<'_>, trees: [&OneSigned; 2]) -> Option<NamedKey> {
-        let is_listed = |tree: &&OneSigned| OneSigned::of(tree.get(), &self.keys).is_some();
-        let unlisted = trees.into_iter().find(|tree| !is_listed(tree))?;
-        let key = self.all_keys.iter().find(|key| OneSigned::of(unlisted.get(), &[(*key).clone()]).is_some())?;
-        let state = self.state.as_ref()?;
-        let under = OneSigned::of(state.seen(), &self.keys)?;
-        self.files(world, &under).named(key.vkey(), state.replay()).ok().flatten()
     }
 
     pub(super) fn files<'a>(&'a self, world: &World<'a>, checkpoint: &'a OneSigned) -> Files<'a> {
@@ -399,7 +307,7 @@ impl LogMonitor {
                 signed.ok_or_else(|| "its checkpoint is not signed by a known key of this log".into())
             });
             match signed {
-                Ok(signed) => self.ledger.claim(By::Promise, name, signed.to_string()),
+                Ok(signed) => self.ledger.claim(By::Promise, name, &signed)?,
                 Err(why) => {
                     self.ledger.tell(Kind::BadPromise, name, format!("{name} is no proof of this log: {why}"), None)?;
                 }
@@ -409,16 +317,22 @@ impl LogMonitor {
     }
 
     /// What the witnesses of the policy show.
-    fn ask_witnesses(&mut self, world: &World<'_>) {
-        let witnesses = self.settings.policy.witnesses().to_vec();
-        for witness in witnesses {
-            let Some(url) = witness.url().and_then(|url| core::str::from_utf8(url).ok()) else { continue };
+    fn ask_witnesses(&mut self, world: &World<'_>) -> io::Result<()> {
+        let with_url =
+            |witness: &PolicyWitness| Some((witness.clone(), str::from_utf8(witness.url()?).ok()?.to_owned()));
+        let asked: Vec<_> = self.settings.policy.witnesses().iter().filter_map(with_url).collect();
+        let urls: Vec<_> = asked.iter().map(|(_, url)| url.as_str()).collect();
+        let answers = ask(world.witnesses, &urls, &self.settings.origin);
+        for ((witness, _), answer) in asked.iter().zip(answers) {
             let name = witness.name().to_string();
-            let answer = world.witnesses.checkpoint(url, &self.settings.origin);
             let (mut down, mut bad) = (None, None);
             match answer {
                 Ok(Some(note)) => match self.judge_witness(witness.verifier(), &note) {
-                    Ok(shown) => self.take_witnessed(&name, &shown),
+                    Ok((shown, is_cosigned)) => {
+                        self.take_witnessed(&name, &shown)?;
+                        let why = "its cosignature is not on the checkpoint that it shows";
+                        bad = (!is_cosigned).then(|| format!("witness {name}: {why}"));
+                    }
                     Err(why) => bad = Some(format!("witness {name}: {why}")),
                 },
                 Ok(None) => down = Some(format!("witness {name} has no checkpoint of this log")),
@@ -427,26 +341,24 @@ impl LogMonitor {
             self.ledger.condition(Kind::WitnessDown, &name, down);
             self.ledger.condition(Kind::WitnessBad, &name, bad);
         }
+        Ok(())
     }
 
-    fn judge_witness(&self, verifier: &NoteVerifier, note: &[u8]) -> Result<OneSigned, String> {
+    /// What the log signed, and whether the witness did.
+    fn judge_witness(&self, verifier: &NoteVerifier, note: &[u8]) -> Result<(OneSigned, bool), String> {
         let shown = self.read(note)?;
         let text = shown.note().text();
-        if !shown.note().signatures().iter().any(|signature| verifier.verify(text, signature).is_some()) {
-            return Err("its cosignature is not on the checkpoint that it shows".into());
-        }
-        let signed = OneSigned::of(&shown, &self.keys);
-        signed.ok_or_else(|| "it shows a checkpoint that the log did not sign".into())
+        let is_cosigned = shown.note().signatures().iter().any(|signature| verifier.verify(text, signature).is_some());
+        let signed = OneSigned::of(&shown, &self.keys).ok_or("it shows a checkpoint that the log did not sign")?;
+        Ok((signed, is_cosigned))
     }
 
-    fn take_witnessed(&mut self, name: &str, shown: &OneSigned) {
+    fn take_witnessed(&mut self, name: &str, shown: &OneSigned) -> io::Result<()> {
         let is_known = self.agreed.get(name) == Some(&shown.tree());
         if is_known || self.seen.as_ref().is_some_and(|seen| seen.tree() == shown.tree()) {
-            self.ledger.condition(Kind::WitnessAhead, name, None);
-            return;
+            return Ok(());
         }
-        // Of one witness the newest tree is waited for; larger ones that it showed before are beneath it.
-        self.ledger.claim(By::Witness, name, shown.to_string());
+        self.ledger.claim(By::Witness, name, shown)
     }
 
     /// Notes faults; they are told once their evidence was made.
@@ -455,18 +367,47 @@ impl LogMonitor {
             return;
         }
         let memory = &mut self.ledger.memory;
-        memory.is_guilty = true;
-        let is_known = memory.faults.iter().any(|known| (known.index, &known.code) == (fault.index, &fault.code));
-        if is_known {
-            return;
-        }
-        memory.fault_count += 1;
-        if memory.fault_count <= MAX_FAULTS {
-            memory.faults.push(fault);
+        memory.is_guilty |= !fault.is_open;
+        let is_same = |known: &&mut KnownFault| (known.index, &known.code) == (fault.index, &fault.code);
+        match memory.faults.iter_mut().find(is_same) {
+            Some(known) if known.is_open && !fault.is_open => {
+                memory.fault_count += 1;
+                known.is_open = false;
+            }
+            Some(_) => {}
+            // What is not shown yet is not counted: nobody but the log may use the number up.
+            None if fault.is_open => {
+                if (memory.faults.len() as u64) < MAX_FAULTS {
+                    memory.faults.push(fault);
+                }
+            }
+            None => {
+                memory.fault_count += 1;
+                if memory.fault_count <= MAX_FAULTS {
+                    memory.faults.push(fault);
+                }
+            }
         }
     }
 
     pub(super) fn unreadable(&mut self, error: &SourceError) {
-        self.ledger.condition(Kind::Unreachable, "", Some(format!("the log cannot be read: {error}")));
+        self.unread.get_or_insert_with(|| format!("the log cannot be read: {error}"));
+    }
+
+    /// What of the log could not be read in this round, once all was asked for. A log that shows its checkpoint and fails to
+    /// answer for the tiles withholds them, if that lasts.
+    fn tell_unreadable(&mut self, is_read: bool) {
+        let (unread, now) = (self.unread.take(), self.ledger.now.get());
+        if is_read {
+            let since = unread.as_ref().map(|_| self.ledger.memory.partly_since_ms.unwrap_or(now));
+            self.ledger.memory.partly_since_ms = since;
+            let waited = since.map_or(0, |since| now.saturating_sub(since) / 1000);
+            let withheld = unread.as_ref().filter(|_| waited >= self.settings.patience_seconds);
+            let text = withheld.map(|unread| {
+                format!("the log shows a checkpoint, and for {waited} s not all the tiles of it: {unread}")
+            });
+            self.ledger.condition(Kind::Withheld, "answers", text);
+        }
+        self.ledger.condition(Kind::Unreachable, "", unread);
     }
 }

@@ -17,8 +17,8 @@ use crate::verify::{Evidence, MAX_EVIDENCE_LEN};
 
 /// Most facts whose ids are kept; the oldest go first.
 pub const MAX_TOLD: usize = 4096;
-/// Most trees that wait to be compared.
-pub const MAX_CLAIMS: usize = 1024;
+/// Most files of evidence against one log: no more are needed.
+pub const MAX_EVIDENCE: u64 = 1024;
 /// Most faults that are told one by one, with evidence.
 pub const MAX_FAULTS: u64 = 64;
 
@@ -37,12 +37,21 @@ pub(super) struct Memory {
     pub(super) judged: Option<u64>,
     /// When the log was read last.
     pub(super) read_ms: u64,
+    /// When the log was read last before it showed the tree that is followed now; 0: never.
+    #[serde(default)]
+    pub(super) before_ms: u64,
     /// Other trees that the log signed, to be compared.
     pub(super) claims: Vec<Claim>,
     /// Faults that are not told yet.
     pub(super) faults: Vec<KnownFault>,
     /// How many there were.
     pub(super) fault_count: u64,
+    /// Since when the log shows its checkpoint and does not answer for all tiles.
+    #[serde(default)]
+    pub(super) partly_since_ms: Option<u64>,
+    /// The entry from which on later rules hold than are known here.
+    #[serde(default)]
+    pub(super) rules_from: Option<u64>,
     /// Whether anything was found for which this log is not cosigned any more.
     pub(super) is_guilty: bool,
     /// The newest checkpoint that was cosigned, with the cosignature.
@@ -50,6 +59,12 @@ pub(super) struct Memory {
     /// What is wrong now, and was told.
     conditions: BTreeMap<String, u64>,
     told: VecDeque<String>,
+    /// The same of what anybody can hand in, so that the others have their room for themselves.
+    #[serde(default)]
+    told_of_others: VecDeque<String>,
+    /// Files of evidence.
+    #[serde(default)]
+    evidence_count: u64,
     outbox: Vec<Report>,
 }
 
@@ -63,6 +78,9 @@ pub(super) struct Claim {
     /// The checkpoint under one signature.
     pub(super) note: String,
     pub(super) since_ms: u64,
+    /// When the log was read last before.
+    #[serde(default)]
+    pub(super) read_before_ms: u64,
 }
 
 /// Who showed a tree.
@@ -83,6 +101,9 @@ pub(super) struct KnownFault {
     pub(super) size: u64,
     pub(super) code: String,
     pub(super) what: String,
+    /// Whether the entries were not shown to be those of a signed tree: then the evidence decides.
+    #[serde(default)]
+    pub(super) is_open: bool,
 }
 
 impl KnownFault {
@@ -92,6 +113,10 @@ impl KnownFault {
 
     pub(super) fn fact(&self) -> String {
         format!("{} {}", self.index, self.code)
+    }
+
+    pub(super) fn text(&self) -> String {
+        format!("entry {} breaks the rule `{}`: {}", self.index, self.code, self.what)
     }
 }
 
@@ -141,15 +166,23 @@ impl Ledger {
 
     /// Whether a fact was told before.
     pub(super) fn is_told(&self, kind: Kind, fact: &str) -> bool {
-        self.memory.told.contains(&self.id(kind, fact))
+        let id = self.id(kind, fact);
+        self.memory.told.contains(&id) || self.memory.told_of_others.contains(&id)
     }
 
     /// Tells a fact, unless it was told before. Evidence is durable before the report of it.
     pub(super) fn tell(&mut self, kind: Kind, fact: &str, text: String, evidence: Option<&Evidence>) -> io::Result<()> {
-        let id = self.id(kind, fact);
-        if self.memory.told.contains(&id) {
+        if self.is_told(kind, fact) {
             return Ok(());
         }
+        if evidence.is_some() {
+            if self.memory.evidence_count >= MAX_EVIDENCE {
+                let text = format!("there are {MAX_EVIDENCE} files of evidence against this log; no more are written");
+                return self.tell(Kind::MoreFaults, "evidence", text, None);
+            }
+            self.memory.evidence_count += 1;
+        }
+        let id = self.id(kind, fact);
         let place = match evidence.map(ToString::to_string).filter(|file| file.len() <= MAX_EVIDENCE_LEN) {
             Some(file) => {
                 let name = format!("evidence/{kind}-{}.evidence", &id[..16]);
@@ -158,9 +191,10 @@ impl Ledger {
             }
             None => None,
         };
-        self.memory.told.push_back(id.clone());
-        if self.memory.told.len() > MAX_TOLD {
-            self.memory.told.pop_front();
+        let told = if kind == Kind::BadPromise { &mut self.memory.told_of_others } else { &mut self.memory.told };
+        told.push_back(id.clone());
+        if told.len() > MAX_TOLD {
+            told.pop_front();
         }
         self.report(kind, id, text, place);
         Ok(())
@@ -195,25 +229,6 @@ impl Ledger {
     /// What is wrong now.
     pub(super) fn conditions(&self) -> impl Iterator<Item = &str> {
         self.memory.conditions.keys().map(String::as_str)
-    }
-
-    /// Remembers a tree to compare, once.
-    pub(super) fn claim(&mut self, by: By, name: &str, note: String) {
-        let claims = &mut self.memory.claims;
-        if claims.iter().any(|claim| claim.by == by && claim.note == note) {
-            return;
-        }
-        // A witness only appends: of what it showed the first tells since when, and the newest has all that is between.
-        let is_same = |claim: &Claim| by == By::Witness && claim.by == by && claim.name == name;
-        if claims.iter().filter(|claim| is_same(claim)).count() > 1
-            && let Some(newest) = claims.iter().rposition(is_same)
-        {
-            claims.remove(newest);
-        }
-        if claims.len() == MAX_CLAIMS {
-            claims.remove(0);
-        }
-        claims.push(Claim { by, name: name.into(), note, since_ms: self.now.get() });
     }
 
     fn report(&mut self, kind: Kind, id: String, text: String, evidence: Option<String>) {

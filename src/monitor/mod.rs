@@ -16,6 +16,7 @@ mod settings;
 mod store;
 
 mod charges;
+mod claims;
 mod copies;
 mod memory;
 
@@ -31,14 +32,15 @@ mod witnesses;
 mod run;
 mod webhook;
 
+pub use claims::MAX_CLAIMS;
 pub use confirm::{Unconfirmed, confirm};
 pub use cosign::{Answer, Desk};
 pub use log::{LogMonitor, World};
 pub use lookalike::looks_like;
-pub use memory::{MAX_CLAIMS, MAX_FAULTS, MAX_TOLD};
+pub use memory::{MAX_EVIDENCE, MAX_FAULTS, MAX_TOLD};
 pub use report::{Kind, Report, Severity};
 pub use run::{Board, Followed, LogStatus, Spool, Stop, run};
 pub use settings::{LogKind, LogSettings, WatchList};
 pub use store::{DirStore, MemoryStore, Store, StoreError};
 pub use webhook::{MAX_QUEUED, Webhook};
-pub use witnesses::{HttpWitnesses, Witnesses};
+pub use witnesses::{HttpWitnesses, MAX_ASKED, Witnesses};

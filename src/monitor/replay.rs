@@ -2,15 +2,16 @@
 
 use std::io;
 
-use super::copies::Copying;
+use super::charges::Made;
+use super::copies::{Copying, promote};
 use super::log::{LogMonitor, World};
 use super::memory::KnownFault;
 use super::report::Kind;
 use super::store::Kept;
 use super::watch::Watcher;
 use crate::audit::{
-    AtCheckpoint, AuditError, Blind, CheckpointFault, Event, Finding, FindingView, KEEP_EVERY, Keep, Report, Request,
-    State, StateError, TileFault, follow,
+    AtCheckpoint, AuditError, Blind, CheckpointFault, Event, Finding, FindingView, KEEP_EVERY, Keep, MAX_NOTED, Report,
+    Request, State, StateError, TileFault, follow,
 };
 use crate::encoding::UnixMillis;
 use crate::merkle::{LeafIndex, TreeSize};
@@ -18,6 +19,8 @@ use crate::registry::{CLOCK_LEEWAY_MS, FaultReason, Replay};
 use crate::verify::OneSigned;
 
 const REPLAY: &str = "replay";
+/// Most faults that one replay hands on: those that are known from before, and more than are told one by one.
+const MAX_FOUND: usize = 2 * MAX_NOTED;
 
 /// What a replay found, to be sorted once it is known whether its entries are those of the checkpoint.
 #[derive(Default)]
@@ -31,7 +34,7 @@ struct Found {
 
 impl LogMonitor {
     /// Replays up to the tree that was seen.
-    pub(super) fn replay(&mut self, world: &World<'_>, read_before: u64) -> io::Result<()> {
+    pub(super) fn replay(&mut self, world: &World<'_>) -> io::Result<()> {
         let Some(seen) = self.seen.clone() else { return Ok(()) };
         self.restore()?;
         if self.state.as_ref().is_some_and(|state| state.judged() == seen.tree().0) {
@@ -43,7 +46,8 @@ impl LogMonitor {
         let mut watcher = Watcher::new(&list, registry);
         let first = self.ledger.memory.judged.is_none();
         let mut found = Found::default();
-        let followed = self.follow(world, &seen, first, &mut |event| match event {
+        let mut staged = Vec::new();
+        let followed = self.follow(world, &seen, first, &mut staged, &mut |event| match event {
             Event::Entry(index, entry) => watcher.see(index, entry),
             Event::Found(finding) => {
                 if let Finding::Entry(fault) = finding
@@ -60,13 +64,19 @@ impl LogMonitor {
             Ok(followed) => followed,
             Err(AuditError::Source(error)) => {
                 self.unreadable(&error);
-                return Ok(());
+                return self.note_faults(world, &seen, found, false);
             }
             Err(error) => return Err(io::Error::other(error)),
         };
         self.tell_files(&found, &report);
-        let Some(state) = state else { return self.stopped(&report, found) };
-        self.tell_clock(&found, &state, world.now, read_before, first);
+        let is_proven = found.wrong.is_none() && found.missing.is_none() && !is_missing(&report);
+        if is_proven {
+            for tile in &staged {
+                promote(&*self.ledger.store, tile);
+            }
+        }
+        let Some(state) = state else { return self.stopped(world, &seen, &report, found) };
+        self.tell_clock(&found, &state, world.now, first);
         if first {
             watcher.tell_all_lookalikes(state.replay().registry(), &mut self.ledger);
         } else if let Some(told) = self.ledger.memory.judged {
@@ -76,11 +86,12 @@ impl LogMonitor {
         self.replayed = state.judged();
         self.state = Some(state);
         self.is_replayed = true;
-        if found.unsealed.is_some() {
-            self.tell_unsealed(world, &seen)?;
-        }
-        found.faults.into_iter().for_each(|fault| self.note_fault(fault));
-        self.tell_faults(world, &seen)
+        self.sealed = found.unsealed.is_none().then(|| seen.tree());
+        // Evidence of it is made where trees are judged of which this is one (`claims`).
+        self.ledger.memory.is_guilty |= found.unsealed.is_some();
+        // What was found in entries that were not shown to be the log's is found in those that are, or was not there.
+        self.ledger.memory.faults.retain(|fault| !fault.is_open);
+        self.note_faults(world, &seen, found, true)
     }
 
     fn follow(
@@ -88,11 +99,12 @@ impl LogMonitor {
         world: &World<'_>,
         seen: &OneSigned,
         first: bool,
+        staged: &mut Vec<String>,
         listen: &mut dyn FnMut(Event<'_>),
     ) -> Result<(Report, Option<State>), AuditError> {
         let store = self.ledger.store.clone();
         let at = AtCheckpoint { source: world.source, note: seen.to_string().into_bytes() };
-        let source = Copying { source: &at, store: &*store };
+        let source = Copying::new(&at, &*store);
         let keep = Kept(&*store, REPLAY);
         let request = Request {
             source: &source,
@@ -105,7 +117,9 @@ impl LogMonitor {
             now: world.now,
             threads: self.settings.threads,
         };
-        follow(request, listen)
+        let followed = follow(request, listen);
+        *staged = source.staged();
+        followed
     }
 
     /// The audit as it was kept, where this monitor has none at hand.
@@ -135,18 +149,32 @@ impl LogMonitor {
         Ok(())
     }
 
-    /// The replay did not come to the signed tree: nothing of it counts, and it begins again where it was kept.
-    fn stopped(&mut self, report: &Report, found: Found) -> io::Result<()> {
-        if let Some(Blind::Rules(stop)) = report.blind {
+    /// The replay did not come to the end of the signed tree: it begins again where it was kept. What stands before the place
+    /// where it stopped is as wrong as it was.
+    fn stopped(&mut self, world: &World<'_>, seen: &OneSigned, report: &Report, found: Found) -> io::Result<()> {
+        let is_proven = found.missing.is_none() && !is_missing(report);
+        if let Some(Blind::Rules(stop)) = report.blind
+            && found.wrong.is_none()
+        {
             self.ledger.memory.is_guilty = true;
+            if is_proven {
+                self.ledger.memory.rules_from = Some(stop.index.get());
+            }
             let text = format!("{}: from there on this monitor cannot judge", Blind::Rules(stop));
             self.ledger.tell(Kind::LaterRules, &stop.index.to_string(), text, None)?;
-            // What stands before the policy is as wrong as it was.
-            if found.wrong.is_none() {
-                found.faults.into_iter().for_each(|fault| self.note_fault(fault));
+        }
+        self.note_faults(world, seen, found, is_proven)
+    }
+
+    /// Keeps the faults that were found, and tells those of which evidence can be made. Of entries that are not the log's
+    /// nothing is kept; of entries that are not shown to be, what the evidence shows.
+    fn note_faults(&mut self, world: &World<'_>, seen: &OneSigned, found: Found, is_proven: bool) -> io::Result<()> {
+        if found.wrong.is_none() {
+            for fault in found.faults {
+                self.note_fault(KnownFault { is_open: !is_proven, ..fault });
             }
         }
-        Ok(())
+        self.tell_faults(world, seen)
     }
 
     fn tell_files(&mut self, found: &Found, report: &Report) {
@@ -156,8 +184,10 @@ impl LogMonitor {
         self.ledger.condition(Kind::BadFiles, "", found.wrong.clone());
     }
 
-    fn tell_clock(&mut self, found: &Found, state: &State, now: UnixMillis, read_before: u64, first: bool) {
+    fn tell_clock(&mut self, found: &Found, state: &State, now: UnixMillis, first: bool) {
         let log_time = state.replay().registry().log_time();
+        // Not this round's: the tree may have been shown long before it could be replayed.
+        let read_before = self.ledger.memory.before_ms;
         let is_behind = !first && log_time.saturating_add(CLOCK_LEEWAY_MS).get() < read_before;
         let behind = is_behind.then(|| {
             format!(
@@ -167,26 +197,37 @@ impl LogMonitor {
         self.ledger.condition(Kind::LogClock, "", found.clock.clone().or(behind));
     }
 
-    fn tell_unsealed(&mut self, world: &World<'_>, seen: &OneSigned) -> io::Result<()> {
-        self.ledger.memory.is_guilty = true;
-        let (size, root) = seen.tree();
-        let evidence = self.files(world, seen).unsealed().ok().flatten();
-        let text = format!("the log signed a tree of size {size} that does not end with a trailer");
-        self.ledger.tell(Kind::Unsealed, &format!("{size} {root}"), text, evidence.as_ref())
+    fn evidence(&self, world: &World<'_>, seen: &OneSigned, fault: &KnownFault) -> Made {
+        let replay: Option<&Replay> = self.state.as_ref().map(State::replay);
+        Made::of(self.files(world, seen).fault(fault, replay), &self.own_policy)
     }
 
     /// Makes evidence of the faults that wait for it, and tells them.
+    ///
+    /// One that cannot be made waits, and is tried again after the others: a round tries in vain once at most.
     fn tell_faults(&mut self, world: &World<'_>, seen: &OneSigned) -> io::Result<()> {
+        let mut in_vain = None;
         for fault in core::mem::take(&mut self.ledger.memory.faults) {
-            let replay: Option<&Replay> = self.state.as_ref().map(State::replay);
-            match self.files(world, seen).fault(&fault, replay) {
-                Err(_) => self.ledger.memory.faults.push(fault),
-                Ok(evidence) => {
-                    let text = format!("entry {} breaks the rule `{}`: {}", fault.index, fault.code, fault.what);
-                    self.ledger.tell(fault.kind(), &fault.fact(), text, evidence.as_ref())?;
+            let made = if in_vain.is_some() { Made::NotNow } else { self.evidence(world, seen, &fault) };
+            match made {
+                Made::Evidence(evidence) => {
+                    self.ledger.memory.is_guilty = true;
+                    self.ledger.memory.fault_count += u64::from(fault.is_open);
+                    self.ledger.tell(fault.kind(), &fault.fact(), fault.text(), Some(&evidence))?;
+                }
+                Made::Refuted if fault.is_open => {}
+                Made::Refuted | Made::NotNow => {
+                    let text = format!("{}; what shows it is not served now", fault.text());
+                    self.ledger.tell(Kind::Suspicion, &fault.fact(), text, None)?;
+                    if in_vain.is_none() {
+                        in_vain = Some(fault);
+                    } else {
+                        self.ledger.memory.faults.push(fault);
+                    }
                 }
             }
         }
+        self.ledger.memory.faults.extend(in_vain);
         let count = self.ledger.memory.fault_count;
         if count > super::memory::MAX_FAULTS {
             let text =
@@ -197,10 +238,14 @@ impl LogMonitor {
     }
 }
 
+fn is_missing(report: &Report) -> bool {
+    matches!(report.blind, Some(Blind::Missing(_)))
+}
+
 impl Found {
     fn take(&mut self, finding: &Finding, size: TreeSize) {
         match finding {
-            Finding::Entry(fault) => self.faults.push(KnownFault {
+            Finding::Entry(fault) => self.push(KnownFault {
                 index: fault.index.get(),
                 size: match fault.reason {
                     // It shows with the trailer after it.
@@ -209,6 +254,7 @@ impl Found {
                 },
                 code: fault.reason.code().into(),
                 what: fault.reason.to_string(),
+                is_open: false,
             }),
             Finding::Tile { tile, fault: TileFault::Missing } => {
                 self.missing.get_or_insert_with(|| format!("{tile} is not served"));
@@ -230,7 +276,13 @@ impl Found {
             && !view.code.starts_with("checkpoint_")
         {
             let size = if view.code == "clock" { size.get() } else { index + 1 };
-            self.faults.push(KnownFault { index, size, code: view.code.clone(), what: view.what.clone() });
+            self.push(KnownFault { index, size, code: view.code.clone(), what: view.what.clone(), is_open: false });
+        }
+    }
+
+    fn push(&mut self, fault: KnownFault) {
+        if self.faults.len() < MAX_FOUND {
+            self.faults.push(fault);
         }
     }
 }

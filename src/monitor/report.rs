@@ -76,6 +76,8 @@ kinds! {
     BadEntry "bad_entry" Critical,
     /// A trailer is faulty. Evidence.
     BadTrailer "bad_trailer" Critical,
+    /// A charge for which evidence cannot be made now, since what shows it is not served.
+    Suspicion "suspicion" Alert,
     /// More entries break rules than are told one by one.
     MoreFaults "more_faults" Critical,
     /// The log shows a smaller tree than before.

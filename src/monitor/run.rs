@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,11 +15,14 @@ use super::report::{Kind, Report, Severity};
 use super::witnesses::Witnesses;
 use crate::audit::Source;
 use crate::encoding::UnixMillis;
+use crate::tlog::Origin;
 
 /// Most proofs that a round takes from a spool.
 const MAX_TAKEN: usize = 256;
-/// Longest proof that is read from it, in bytes.
+/// Longest proof that is read, in bytes.
 const MAX_PROOF_LEN: u64 = 64 << 20;
+/// Bytes of proofs after which a round takes no more.
+const MAX_TAKEN_LEN: u64 = 64 << 20;
 const PROOF_EXTENSION: &str = "tlog-proof";
 
 /// A log that is followed, and from where.
@@ -70,12 +73,15 @@ pub struct LogStatus {
     pub reports: BTreeMap<Kind, u64>,
     /// The greatest severity among them.
     pub worst: Option<Severity>,
+    /// Whether it is not followed any more: its state cannot be kept.
+    pub has_failed: bool,
 }
 
-/// Follows a log until it is told to stop, or for one round. An error says that its state cannot be kept.
+/// Follows a log until it is told to stop, or for one round. An error says that its state cannot be kept, or is the sink's:
+/// then the reports do not count as told, and are told again.
 pub fn run(
     mut log: Followed,
-    sink: &dyn Fn(&Report),
+    sink: &dyn Fn(&Report) -> io::Result<()>,
     board: &Board,
     stop: &Stop,
     is_once: bool,
@@ -85,11 +91,14 @@ pub fn run(
     loop {
         let (promises, taken) = log.spool.read();
         let world = World { source: &*log.source, witnesses: &*log.witnesses, promises, now: clock() };
-        log.monitor.round(&world)?;
+        log.monitor.round(&world).map_err(|error| not_kept(&error))?;
         deliver(&mut log.monitor, sink, board)?;
         for path in taken {
             // One that stays is taken again, and known then.
             let _ = fs::rename(&path, path.with_extension("taken"));
+        }
+        if is_once && !log.spool.files.is_empty() && !stop.is_set() {
+            continue;
         }
         if is_once || stop.is_set() {
             break;
@@ -99,24 +108,34 @@ pub fn run(
             break;
         }
     }
-    log.monitor.close()
+    log.monitor.close().map_err(|error| not_kept(&error))
 }
 
-fn deliver(monitor: &mut LogMonitor, sink: &dyn Fn(&Report), board: &Board) -> io::Result<()> {
-    monitor.reports().iter().for_each(sink);
+fn deliver(monitor: &mut LogMonitor, sink: &dyn Fn(&Report) -> io::Result<()>, board: &Board) -> io::Result<()> {
+    monitor.reports().iter().try_for_each(sink)?;
     board.update(monitor);
-    monitor.told()
+    monitor.told().map_err(|error| not_kept(&error))
+}
+
+fn not_kept(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("the state cannot be kept: {error}"))
 }
 
 impl Spool {
     fn read(&mut self) -> (Vec<(String, Vec<u8>)>, Vec<PathBuf>) {
-        let mut proofs = Vec::new();
-        for path in self.files.drain(..) {
-            proofs.push((path.display().to_string(), fs::read(&path).unwrap_or_default()));
+        let (mut proofs, mut taken, mut len) = (Vec::new(), Vec::new(), 0);
+        while len < MAX_TAKEN_LEN && proofs.len() < MAX_TAKEN && !self.files.is_empty() {
+            let path = self.files.remove(0);
+            let bytes = read_proof(&path).unwrap_or_default();
+            len += bytes.len() as u64;
+            proofs.push((path.display().to_string(), bytes));
         }
-        let mut taken = Vec::new();
         for path in self.dir.as_deref().map(proofs_in).unwrap_or_default() {
-            if let Ok(bytes) = fs::read(&path) {
+            if len >= MAX_TAKEN_LEN || proofs.len() >= MAX_TAKEN {
+                break;
+            }
+            if let Ok(bytes) = read_proof(&path) {
+                len += bytes.len() as u64;
                 proofs.push((path.display().to_string(), bytes));
                 taken.push(path);
             }
@@ -125,12 +144,19 @@ impl Spool {
     }
 }
 
+/// The bytes of a file; none where they are more than a proof can have.
+fn read_proof(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(MAX_PROOF_LEN + 1).read_to_end(&mut bytes)?;
+    Ok(if bytes.len() as u64 > MAX_PROOF_LEN { Vec::new() } else { bytes })
+}
+
 fn proofs_in(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
     let is_proof = |path: &PathBuf| {
         path.extension().is_some_and(|extension| extension == PROOF_EXTENSION)
-            && fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() <= MAX_PROOF_LEN)
+            && fs::metadata(path).is_ok_and(|file| file.is_file())
     };
     paths.filter(is_proof).take(MAX_TAKEN).collect()
 }
@@ -160,6 +186,16 @@ impl Board {
         }
     }
 
+    /// A log is not followed any more.
+    pub fn fail(&self, origin: &Origin) {
+        self.logs().entry(origin.as_str().to_owned()).or_default().has_failed = true;
+    }
+
+    /// Whether all logs are followed.
+    pub fn is_well(&self) -> bool {
+        self.logs().values().all(|status| !status.has_failed)
+    }
+
     /// The greatest severity that was reported.
     pub fn worst(&self) -> Option<Severity> {
         self.logs().values().filter_map(|status| status.worst).max()
@@ -184,6 +220,7 @@ impl Board {
         gauge("soulchain_monitor_replayed_size", "Entries that are replayed", &|s| s.replayed);
         gauge("soulchain_monitor_read_timestamp_seconds", "When the log was read last", &|s| s.read_ms / 1000);
         gauge("soulchain_monitor_conditions", "Things that are wrong now", &|s| s.conditions.len() as u64);
+        gauge("soulchain_monitor_failed", "1: it is not followed any more", &|s| u64::from(s.has_failed));
         let _ = writeln!(text, "# HELP soulchain_monitor_reports_total Reports, by kind");
         let _ = writeln!(text, "# TYPE soulchain_monitor_reports_total counter");
         for (log, status) in logs.iter() {
@@ -207,4 +244,39 @@ impl Board {
 
 fn label(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sparse files: they are long, and take no room on the disk.
+    #[test]
+    fn a_round_takes_no_more_than_there_is_room_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, len: u64| {
+            let path = dir.path().join(name);
+            fs::File::create(&path).unwrap().set_len(len).unwrap();
+            path
+        };
+        let files = (0..3).map(|at| file(&format!("checked{at}"), MAX_PROOF_LEN)).collect();
+        for at in 0..3 {
+            file(&format!("{at}.tlog-proof"), MAX_PROOF_LEN / 2);
+        }
+        file("endless.tlog-proof", MAX_PROOF_LEN + 1);
+        let mut spool = Spool { files, dir: Some(dir.path().to_owned()) };
+        let (mut read, mut rounds) = (0, 0);
+        while read < 7 {
+            let (proofs, taken) = spool.read();
+            assert!(proofs.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>() <= MAX_TAKEN_LEN + MAX_PROOF_LEN);
+            assert!(!proofs.is_empty());
+            read += proofs.len();
+            rounds += 1;
+            for path in taken {
+                fs::rename(&path, path.with_extension("taken")).unwrap();
+            }
+        }
+        assert!(rounds >= 4, "{rounds}");
+        assert!(spool.read().0.is_empty());
+    }
 }

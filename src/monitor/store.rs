@@ -6,6 +6,7 @@
 //! <H(origin)>/replay         the state of the audit; may be deleted, the log is replayed anew
 //! <H(origin)>/evidence/      evidence files
 //! <H(origin)>/tile/          copies of hash tiles, so that evidence does not need the log; may be deleted
+//! <H(origin)>/unproven/      such copies until a replay has come to the signed root; may be deleted
 //! ```
 
 use std::collections::BTreeMap;
@@ -27,6 +28,11 @@ pub trait Store: Send + Sync {
 
     /// The same for what can be had again: it may be lost.
     fn copy(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
+
+    /// Puts a copy into the place of another.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.read(from)?.map_or(Ok(()), |bytes| self.copy(to, &bytes))
+    }
 
     /// How people find it.
     fn place(&self, name: &str) -> String;
@@ -116,6 +122,12 @@ impl Store for DirStore {
 
     fn copy(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.put(name, &[bytes], false)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let to = self.dir.join(to);
+        fs::create_dir_all(to.parent().unwrap_or(&self.dir))?;
+        fs::rename(self.dir.join(from), to)
     }
 
     fn place(&self, name: &str) -> String {

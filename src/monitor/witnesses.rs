@@ -1,5 +1,9 @@
 //! What witnesses show of a log (tlog-witness, "Monitor Retrieval Mechanism").
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
@@ -13,6 +17,32 @@ pub trait Witnesses: Send + Sync {
     /// that it does not answer, in words.
     fn checkpoint(&self, prefix: &str, origin: &Origin) -> Result<Option<Vec<u8>>, String>;
 }
+
+/// Most witnesses that are asked at once.
+pub const MAX_ASKED: usize = 16;
+
+/// What all the witnesses with these prefixes answer, in their order. They are asked side by side: one that is slow keeps no
+/// other waiting.
+pub(super) fn ask(witnesses: &dyn Witnesses, prefixes: &[&str], origin: &Origin) -> Vec<Asked> {
+    let (next, answers) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(prefix) = prefixes.get(at) else { break };
+            let answer = witnesses.checkpoint(prefix, origin);
+            answers.lock().unwrap_or_else(PoisonError::into_inner).insert(at, answer);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..prefixes.len().min(MAX_ASKED) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    answers.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
+}
+
+type Asked = Result<Option<Vec<u8>>, String>;
 
 /// Over HTTP.
 #[derive(Debug)]
@@ -28,7 +58,7 @@ impl HttpWitnesses {
     /// A client.
     pub fn new() -> Result<Self, String> {
         let http = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).build();
-        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         Ok(Self { http: http.map_err(|e| e.to_string())?, runtime: runtime.map_err(|e| e.to_string())? })
     }
 

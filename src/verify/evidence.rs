@@ -14,7 +14,7 @@
 use super::evidence_text::EvidenceError;
 use crate::hash::Hash;
 use crate::merkle::{LeafIndex, TreeSize};
-use crate::tlog::{NoteVerifier, SignedCheckpoint, TlogError, TlogProof, Vkey};
+use crate::tlog::{NoteVerifier, Policy, SignedCheckpoint, TlogError, TlogProof, Vkey};
 
 /// Most bytes of entries that evidence carries, each counted with two more for its length; beyond it a mirror has them.
 pub const MAX_EVIDENCE_ENTRIES_LEN: usize = 64 << 20;
@@ -138,7 +138,13 @@ impl Evidence {
 
     /// Reads a file of evidence.
     pub fn parse(bytes: &[u8]) -> Result<Self, EvidenceError> {
-        super::evidence_text::parse(bytes)
+        super::evidence_text::parse(bytes, None)
+    }
+
+    /// The same for who has a policy, and a file from anybody: refuses it before its entries are read where no key of the log
+    /// has signed for them.
+    pub fn parse_under(bytes: &[u8], policy: &Policy) -> Result<Self, EvidenceError> {
+        super::evidence_text::parse(bytes, Some(policy))
     }
 }
 

@@ -265,6 +265,11 @@ impl Conviction {
         &self.charge
     }
 
+    /// Whether it holds only under the condition that [`caveat`](Self::caveat) names.
+    pub const fn is_conditional(&self) -> bool {
+        self.caveat().is_some()
+    }
+
     /// What the evidence leaves open, where it does.
     pub const fn caveat(&self) -> Option<&'static str> {
         match &self.charge {

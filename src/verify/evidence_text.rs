@@ -18,10 +18,11 @@ use super::evidence::{
     BadEntry, BadReplay, Evidence, Fork, MAX_EVIDENCE_ENTRIES_LEN, MAX_EVIDENCE_LEN, NamedKey, OneSigned, Placed,
     Unsealed,
 };
+use super::evidence_judge::log_keys;
 use crate::encoding::{b64_decode, b64_encode, parse_decimal};
 use crate::hash::Hash;
 use crate::merkle::{LeafIndex, TreeSize};
-use crate::tlog::{MAX_ENTRY_LEN, MAX_PATH_LEN, TlogProof, Vkey};
+use crate::tlog::{MAX_ENTRY_LEN, MAX_PATH_LEN, Policy, TlogProof, Vkey};
 
 /// Why bytes are no evidence.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,6 +39,8 @@ pub enum EvidenceError {
         /// What should stand there.
         expected: &'static str,
     },
+    /// No key of the log in the policy has signed the checkpoint.
+    Unsigned,
     /// The entries are more than [`MAX_EVIDENCE_ENTRIES_LEN`] bytes.
     Entries,
 }
@@ -45,20 +48,23 @@ pub enum EvidenceError {
 type Read<T> = Result<T, EvidenceError>;
 
 const HEADER: &str = "soulchain/evidence/v1";
+/// Most words of a kind.
+const MAX_WORDS: usize = 3;
 /// Longest code.
 const MAX_CODE_LEN: usize = 32;
 /// Lines of a checkpoint with one signature.
 const CHECKPOINT_LINES: usize = 5;
 
-pub(super) fn parse(bytes: &[u8]) -> Read<Evidence> {
+/// With a policy, entries are read once a key of their log has signed the tree that they should be in: there may be very many.
+pub(super) fn parse<'t>(bytes: &'t [u8], policy: Option<&'t Policy>) -> Read<Evidence> {
     if bytes.len() > MAX_EVIDENCE_LEN {
         return Err(EvidenceError::TooLong);
     }
     let text = core::str::from_utf8(bytes).ok().and_then(|text| text.strip_suffix('\n'));
-    let mut lines = Lines { rest: Some(text.ok_or(EvidenceError::Text)?), line: 0 };
+    let mut lines = Lines { rest: Some(text.ok_or(EvidenceError::Text)?), line: 0, policy };
     lines.take("the header of evidence", |line| (line == HEADER).then_some(()))?;
     let kind = lines.next("a kind of evidence")?;
-    let evidence = match *kind.split(' ').collect::<Vec<_>>() {
+    let evidence = match *kind.splitn(MAX_WORDS + 1, ' ').collect::<Vec<_>>() {
         ["fork"] => Evidence::Fork(Box::new(lines.fork()?)),
         ["unsealed"] => Evidence::Unsealed(Unsealed { checkpoint: lines.checkpoint()?, last: lines.entry()? }),
         ["entry", code] => Evidence::Entry(lines.bad_entry(lines.code(code)?)?),
@@ -80,6 +86,7 @@ pub(super) fn parse(bytes: &[u8]) -> Read<Evidence> {
 struct Lines<'t> {
     rest: Option<&'t str>,
     line: usize,
+    policy: Option<&'t Policy>,
 }
 
 impl<'t> Lines<'t> {
@@ -108,6 +115,10 @@ impl<'t> Lines<'t> {
 
     fn bad_replay(&mut self, code: String, index: LeafIndex) -> Read<BadReplay> {
         let checkpoint = self.checkpoint()?;
+        if let Some(policy) = self.policy {
+            let keys = log_keys(policy, checkpoint.get().claim().origin());
+            checkpoint.get().verify(&keys).map_err(|_| EvidenceError::Unsigned)?;
+        }
         let size = self.take("`size` and a number", |line| parse_decimal(line.strip_prefix("size ")?))?;
         let path = self.path()?;
         let count = self.take("`entries` and their number, or 0", |line| {
@@ -254,6 +265,7 @@ impl fmt::Display for EvidenceError {
             Self::TooLong => write!(f, "evidence has at most {MAX_EVIDENCE_LEN} bytes"),
             Self::Text => f.write_str("evidence is text that ends with a newline"),
             Self::Line { line, expected } => write!(f, "line {line} of the evidence should be {expected}"),
+            Self::Unsigned => f.write_str("a checkpoint in it is not signed by a key of its log that the policy lists"),
             Self::Entries => write!(f, "the entries of evidence have at most {MAX_EVIDENCE_ENTRIES_LEN} bytes"),
         }
     }

@@ -30,6 +30,8 @@ enum Loses {
     Truth,
     /// It hands them on, the first time after somebody else has appended.
     Race,
+    /// It hands nothing on, and says that it was refused.
+    Nothing,
     /// It hands them on, and cuts the connection; what it answered before, it answers again.
     Sight,
 }
@@ -53,6 +55,10 @@ impl Lossy {
                     let request = read_request(&mut client);
                     let is_append = request.starts_with(b"POST /v1/links?");
                     if request.is_empty() || is_append && loses == Loses::Request {
+                        return;
+                    }
+                    if is_append && loses == Loses::Nothing {
+                        let _ = client.write_all(LIE.as_bytes());
                         return;
                     }
                     if is_append
@@ -275,6 +281,8 @@ fn keys_that_are_staged_and_listed_stay_in_use_until_the_agent_is_revoked() {
     assert!(keys(&node).join("scout-act.key.retired-4").exists() && !keys(&node).join("scout-act.key").exists());
 }
 
+const RECOVER: &str = "mv .soulchain/keys/scout-next.key next.key && \
+    soulchain agent recover scout --recovery-key next.key --unencrypted";
 const REVOKE: &str = "soulchain agent revoke scout --yes";
 const REVOKE_FOR_GOOD: &str = "soulchain agent revoke scout --yes --recovery-key .soulchain/keys/scout-next.key";
 
@@ -316,10 +324,12 @@ fn a_revocation_that_was_cut_off_is_finished_by_the_same_request() {
 #[test]
 fn a_revocation_by_one_key_does_not_answer_a_request_by_another() {
     for (first, second, is_final) in [(REVOKE, REVOKE_FOR_GOOD, true), (REVOKE_FOR_GOOD, REVOKE, false)] {
-        // What may be logged is not given up, and not sent unasked; what cannot be any more is.
+        // What is not asked for any more is not sent: what is takes its place.
         let node = revoke_cut_off(Loses::Request, first);
-        stays_pending(&node, &node.url, second);
-        assert_eq!(live(&node).len(), 2, "it was not sent");
+        let (code, told) = revoke(&node, second, is_final, 2);
+        assert!(code == Some(0) && told.contains("may still be logged") && !told.contains("earlier attempt"), "{told}");
+        // Where the chain has gone on without it, it is given up.
+        let node = revoke_cut_off(Loses::Request, first);
         node.stdout("soulchain agent act scout on");
         let (code, told) = revoke(&node, second, is_final, 3);
         assert!(code == Some(0) && told.contains("is given up") && !told.contains("earlier attempt"), "{told}");
@@ -330,20 +340,24 @@ fn a_revocation_by_one_key_does_not_answer_a_request_by_another() {
     }
     // Nor does it end an agent whose owner thinks better of it.
     let node = revoke_cut_off(Loses::Request, REVOKE);
-    stays_pending(&node, &node.url, ROTATE);
-    node.stdout("soulchain agent act scout on");
-    finished(&node, false, 3);
+    finished(&node, false, 2);
 }
 
-/// A command that does not ask for the pending revocation: it is told of it, and the same bytes are kept.
-fn stays_pending(node: &Node, url: &str, line: &str) {
-    let pending = fs::read(keys(node).join("scout.pending")).unwrap();
-    let line = line.replace(" --json", "");
-    let refused = node.shell(&format!("{NODE}{url} {line} --json"));
-    let told = String::from_utf8_lossy(&refused.stderr).into_owned() + &String::from_utf8_lossy(&refused.stdout);
-    assert!(refused.status.code() == Some(1) && told.contains("may still be logged"), "{told}");
-    assert!(told.contains("\"pending\""), "{told}");
-    assert_eq!(fs::read(keys(node).join("scout.pending")).unwrap(), pending);
+/// What was refused by the node's word alone may be logged later, so it is kept; the same command signs it anew where
+/// the first one cannot get in, and another command is not kept from its place.
+#[test]
+fn a_revocation_that_was_refused_stands_in_nobodys_way() {
+    for (line, is_revoked) in [(REVOKE, true), (ROTATE, false), (RECOVER, false)] {
+        let node = registered();
+        let liar = Lossy::start(&node, Loses::Nothing);
+        assert_eq!(node.shell(&format!("{NODE}{} {REVOKE}", liar.url)).status.code(), Some(1));
+        assert!(keys(&node).join("scout.pending").exists(), "the only copy of what may be logged");
+        assert_eq!(live(&node).len(), 2);
+        let done = node.shell(line);
+        assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
+        assert_eq!(live(&node).is_empty(), is_revoked);
+        assert!(!keys(&node).join("scout.pending").exists());
+    }
 }
 
 /// A revocation that is logged, and that a node does not show yet.
@@ -354,10 +368,18 @@ fn a_revocation_that_is_not_shown_yet_is_not_given_up() {
         let behind = Lossy::start(&node, Loses::Sight);
         assert_eq!(node.shell(&format!("{NODE}{} {first}", behind.url)).status.code(), Some(3));
         assert!(live(&node).is_empty(), "it is logged");
-        stays_pending(&node, &behind.url, second);
         // The same command sends the same bytes again, and is told their place.
         let (code, told) = revoke(&node, first, is_final, 2);
         assert!(code == Some(0) && told.contains("by an earlier attempt"), "{told}");
+
+        // Another command takes its place if it can, and is not told to be what was logged before it.
+        let node = registered();
+        let behind = Lossy::start(&node, Loses::Sight);
+        assert_eq!(node.shell(&format!("{NODE}{} {first}", behind.url)).status.code(), Some(3));
+        assert_eq!(node.shell(&format!("{NODE}{} {second}", behind.url)).status.code(), Some(3));
+        let (code, told) = (node.shell(second).status.code(), node.shell(second).stderr);
+        let told = String::from_utf8_lossy(&told).into_owned();
+        assert!(code == Some(1) && told.contains("revoked already"), "{told}");
     }
 }
 

@@ -2,11 +2,11 @@
 
 use soulchain::encoding::UnixMillis;
 use soulchain::monitor::{Desk, Kind, World};
-use soulchain::tlog::{Cosigner, KeyName, Policy, SignedCheckpoint, Timestamp};
+use soulchain::tlog::{Cosigner, KeyName, Origin, Policy, SignedCheckpoint, Timestamp};
 
 use crate::forks::Gone;
 use crate::log::{Files, LOG_KEY, Log, ORIGIN, vkey};
-use crate::{Sim, check_evidence, kinds, only, settings, two_histories};
+use crate::{Picky, Sim, check_evidence, kinds, only, settings, two_histories};
 
 const PREFIX: &str = "http://w.example";
 
@@ -50,6 +50,30 @@ fn a_log_that_does_not_answer() {
     sim.monitor.told().unwrap();
     sim.restart();
     assert_eq!(kinds(&sim.round(&log.files())), [Kind::Resolved]);
+}
+
+/// It shows its checkpoint, and fails to answer for tiles: that is told once, and is withholding if it lasts.
+#[test]
+fn a_log_that_answers_in_part() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    log.act(&mut alpha);
+    log.seal();
+    for fails in ["tile/entries", "tile/0"] {
+        let mut sim = Sim::new();
+        let (old, _, _) = Log::with_agents();
+        assert_eq!(kinds(&sim.round(&old.files())), []);
+        let files = Picky::of(&log, move |path, _| !path.starts_with(fails), |_, _| true);
+        assert_eq!(kinds(&sim.round_of(&files)), [Kind::Unreachable]);
+        for _ in 0..3 {
+            assert_eq!(kinds(&sim.round_of(&files)), [], "it is told once");
+        }
+        sim.restart();
+        sim.now += 700_000;
+        assert_eq!(kinds(&sim.round_of(&files)), [Kind::Withheld]);
+        assert_eq!(kinds(&sim.round_of(&files)), []);
+        assert_eq!(kinds(&sim.round(&log.files())), [Kind::Resolved, Kind::Resolved]);
+        assert_eq!(sim.monitor.conditions().count(), 0);
+    }
 }
 
 #[test]
@@ -131,6 +155,34 @@ fn a_clock_that_is_fast_or_slow() {
     assert_eq!(kinds(&sim.round(&log.files())), [Kind::Resolved]);
 }
 
+/// What is replayed again after a kill, or was withheld for long, is not new, and bears the time that it has to.
+#[test]
+fn a_clock_that_is_right() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    let mut sim = Sim::new();
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+    log.act(&mut alpha);
+    log.seal();
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+    sim.now += 3_600_000;
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+    sim.restart();
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+    log.time = sim.now;
+    log.act(&mut alpha);
+    log.seal();
+    for withheld in ["tile/entries", "tile/0"] {
+        let files = Picky::of(&log, |_, _| true, move |path, _| !path.starts_with(withheld));
+        assert_eq!(kinds(&sim.round_of(&files)), [Kind::Withheld]);
+        sim.now += 3_600_000;
+        assert_eq!(kinds(&sim.round_of(&files)), []);
+        assert_eq!(kinds(&sim.round(&log.files())), [Kind::Resolved]);
+        log.time = sim.now;
+        log.act(&mut alpha);
+        log.seal();
+    }
+}
+
 #[test]
 fn a_witness_that_shows_another_tree() {
     let (one, other) = two_histories();
@@ -166,6 +218,68 @@ fn a_witness_that_is_ahead_for_too_long() {
     assert_eq!(report.evidence, None);
     assert_eq!(kinds(&sim.round(&old)), []);
     assert_eq!(kinds(&sim.round(&new)), [Kind::Resolved]);
+}
+
+/// A witness looks at no entry: what it was shown is judged here.
+#[test]
+fn a_witness_that_shows_a_tree_without_a_trailer() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    log.act(&mut alpha);
+    let mut sim = with_witness();
+    let mut unsealed = log.files();
+    let note = cosign(&mut unsealed, sim.now / 1000);
+    log.act(&mut alpha);
+    log.seal();
+    let files = cosigned(&sim, &log);
+    sim.witnesses.0.insert(PREFIX.into(), note);
+    let report = only(sim.round(&files), Kind::Unsealed);
+    check_evidence(&sim.evidence(&report), &sim.settings.policy.clone(), &policy_text());
+    assert_eq!(kinds(&sim.round(&files)), []);
+}
+
+/// Witnesses that answer once all of them were asked.
+struct Slow(std::sync::Barrier);
+
+impl soulchain::monitor::Witnesses for Slow {
+    fn checkpoint(&self, prefix: &str, _: &Origin) -> Result<Option<Vec<u8>>, String> {
+        self.0.wait();
+        Err(format!("this is {prefix}"))
+    }
+}
+
+#[test]
+fn witnesses_are_asked_side_by_side() {
+    let count = soulchain::monitor::MAX_ASKED;
+    let line = |at: usize| {
+        let cosigner = Cosigner::from_seed(KeyName::parse(&format!("w{at}.example")).unwrap(), &[50 + at as u8; 32]);
+        format!("witness w{at} {} http://w{at}.example\n", cosigner.vkey())
+    };
+    let lines: String = (0..count).map(line).collect();
+    let policy = Policy::parse(format!("log {}\n{lines}quorum none\n", vkey(LOG_KEY)).as_bytes()).unwrap();
+    let mut sim = Sim::of(soulchain::monitor::LogSettings { policy, ..settings() }, Desk::default());
+    let (log, _, _) = Log::with_agents();
+    let files = log.files();
+    let witnesses = Slow(std::sync::Barrier::new(count));
+    let world = World { source: &files, witnesses: &witnesses, promises: Vec::new(), now: UnixMillis::new(sim.now) };
+    sim.monitor.round(&world).unwrap();
+    let reports = sim.monitor.reports();
+    assert_eq!(reports.len(), count);
+    for (at, report) in reports.iter().enumerate() {
+        let says = format!("witness w{at} does not answer: this is http://w{at}.example");
+        assert_eq!((report.kind, &report.text), (Kind::WitnessDown, &says));
+    }
+}
+
+/// What the log signed counts, whether the witness did or not.
+#[test]
+fn a_witness_that_shows_what_it_did_not_sign() {
+    let (one, other) = two_histories();
+    let mut sim = with_witness();
+    sim.witnesses.0.insert(PREFIX.into(), one.files().0["checkpoint"].clone());
+    let files = cosigned(&sim, &other);
+    let reports = sim.round(&files);
+    assert_eq!(kinds(&reports), [Kind::WitnessBad, Kind::WitnessDisagrees], "{reports:#?}");
+    check_evidence(&sim.evidence(&reports[1]), &sim.settings.policy.clone(), &policy_text());
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn checkpoint(files: &Files) -> SignedCheckpoint {
 }
 
 /// What a log sends to a witness.
-fn request(log: &Log, old: u64) -> Vec<u8> {
+pub(crate) fn request(log: &Log, old: u64) -> Vec<u8> {
     let leaves = log.leaves();
     let plan = consistency_plan(TreeSize::new(old), TreeSize::new(log.next())).unwrap();
     let node = |node: soulchain::merkle::NodeId| -> Result<_, ()> {
@@ -155,4 +155,27 @@ fn requests_that_are_refused() {
     assert_eq!(status(format!("{proof}\n\n{}", checkpoint(&other)).as_bytes()), 422);
     assert!(matches!(Desk::new(None).add_checkpoint(&good), Answer::Refused(404, _)));
     assert!(NoteVerifier::new(cosigner().vkey().clone()).is_ok());
+}
+
+/// What is refused is still what the log signed: the larger tree of another history, brought by somebody who has seen it.
+#[test]
+fn an_offer_that_is_refused_is_remembered() {
+    let (one, mut other) = two_histories();
+    other.seal_after_acts(2);
+    for (old, refusal) in
+        [(6, Answer::Conflict(TreeSize::new(7))), (7, Answer::Refused(422, "the proof does not hold"))]
+    {
+        let mut sim = cosigning();
+        assert_eq!(kinds(&sim.round(&one.files())), []);
+        assert_eq!(sim.desk.add_checkpoint(&request(&other, old)), refusal);
+        assert_eq!(kinds(&sim.round(&one.files())), [Kind::Withheld]);
+        sim.restart();
+        let mut later = two_histories().0;
+        while later.next() < other.next() {
+            later.seal_after_acts(1);
+        }
+        let reports = sim.round(&later.files());
+        assert_eq!(kinds(&reports), [Kind::Fork, Kind::Resolved], "{reports:#?}");
+        crate::check_under_log_key(&sim.evidence(&reports[0]));
+    }
 }

@@ -7,7 +7,7 @@ use soulchain::soul::{Body, LinkType, Seqno};
 use soulchain::verify::{Charge, Evidence};
 
 use crate::log::{Agent, BOTH, Log};
-use crate::{Sim, check_under_log_key, kinds, only};
+use crate::{Picky, Sim, check_under_log_key, kinds, only};
 
 /// A log that does one thing wrong, and goes on; the report of it, and the kind of its evidence.
 fn check(kind: Kind, evidence: &str, code: &str, wrong: impl FnOnce(&mut Log, &mut Agent, &mut Agent)) -> Report {
@@ -170,6 +170,53 @@ fn a_tree_without_a_trailer() {
     assert_eq!(kinds(&sim.round(&log.files())), []);
 }
 
+/// Also one that was shown for a moment, and could not be replayed then; and one that only a witness or a client was shown.
+#[test]
+fn trees_without_a_trailer_that_are_not_the_newest() {
+    let history = || {
+        let (mut log, mut alpha, _) = Log::with_agents();
+        log.act(&mut alpha);
+        let unsealed = log.files();
+        log.act(&mut alpha);
+        log.seal();
+        (unsealed, log)
+    };
+    let (unsealed, mut log) = history();
+    let mut sim = Sim::new();
+    let (old, _, _) = Log::with_agents();
+    assert_eq!(kinds(&sim.round(&old.files())), []);
+    let mut withheld = unsealed.clone();
+    withheld.0.retain(|path, _| !path.starts_with("tile/entries"));
+    assert_eq!(kinds(&sim.round(&withheld)), [Kind::Withheld]);
+    sim.restart();
+    let reports = sim.round(&log.files());
+    assert_eq!(kinds(&reports), [Kind::Resolved, Kind::Unsealed], "{reports:#?}");
+    check_under_log_key(&sim.evidence(&reports[1]));
+
+    // Shown later, as an older one.
+    let mut sim = Sim::new();
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+    let mut files = log.files();
+    files.0.insert("checkpoint".into(), unsealed.0["checkpoint"].clone());
+    let reports = sim.round(&files);
+    assert_eq!(kinds(&reports), [Kind::RolledBack, Kind::Unsealed], "{reports:#?}");
+    check_under_log_key(&sim.evidence(&reports[1]));
+    assert_eq!(kinds(&sim.round(&files)), []);
+
+    // Before the entries are replayed nothing says which rules hold.
+    let mut sim = Sim::new();
+    sim.monitor.close().unwrap();
+    log.seal_after_acts(300);
+    let mut files = log.files();
+    files.0.retain(|path, _| !path.starts_with("tile/entries/001"));
+    assert_eq!(kinds(&sim.round(&files)), [Kind::Withheld]);
+    files.0.insert("checkpoint".into(), unsealed.0["checkpoint"].clone());
+    assert_eq!(kinds(&sim.round(&files)), [Kind::RolledBack]);
+    let reports = sim.round(&log.files());
+    assert_eq!(kinds(&reports), [Kind::Resolved, Kind::Resolved, Kind::Unsealed], "{reports:#?}");
+    check_under_log_key(&sim.evidence(&reports[2]));
+}
+
 #[test]
 fn later_rules_are_not_judged() {
     let (mut log, mut alpha, _) = Log::with_agents();
@@ -184,6 +231,137 @@ fn later_rules_are_not_judged() {
     let report = only(sim.round(&log.files()), Kind::LaterRules);
     assert_eq!(report.evidence, None);
     assert_eq!(kinds(&sim.round(&log.files())), []);
+}
+
+/// What stands before that policy is as wrong as it was.
+#[test]
+fn faults_before_later_rules() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    log.push_raw(vec![7; 7]);
+    let registrar = log.registry.office().registrar.unwrap();
+    let curr = log.registry.identity(&registrar).unwrap().record.head.curr;
+    let registrar = Agent { identity: registrar, seqno: Seqno::FIRST, prev: curr, auth: curr, key: 10 };
+    let link = log.link_of(&registrar, 10, LinkType::Policy, br#"{"rules":2,"v":1}"#, |_| {});
+    log.push_raw(link.into_entry());
+    log.push_raw(vec![8; 8]);
+    log.act(&mut alpha);
+    log.seal();
+    let mut sim = Sim::new();
+    let reports = sim.round(&log.files());
+    assert_eq!(kinds(&reports), [Kind::LaterRules, Kind::BadEntry], "{reports:#?}");
+    assert!(reports[1].text.starts_with("entry 5 breaks"), "{}", reports[1].text);
+    check_under_log_key(&sim.evidence(&reports[1]));
+    sim.restart();
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+}
+
+/// Nor does it help to withhold what comes later, or to answer no request for it.
+#[test]
+fn faults_before_entries_that_are_withheld() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    log.push_raw(vec![7; 7]);
+    for _ in 0..260 {
+        log.act(&mut alpha);
+    }
+    log.seal();
+    let is_later = |path: &str| path.starts_with("tile/entries/001");
+    for (kind, fails) in [(Kind::Withheld, false), (Kind::Unreachable, true)] {
+        let mut sim = Sim::new();
+        let files = Picky::of(&log, move |path, _| if fails { !is_later(path) } else { true }, |_, _| true);
+        let files = if fails { files } else { Picky::of(&log, |_, _| true, move |path, _| !is_later(path)) };
+        let reports = sim.round_of(&files);
+        let told: std::collections::BTreeSet<_> = kinds(&reports).into_iter().collect();
+        assert_eq!(told, [kind, Kind::BadEntry].into(), "{reports:#?}");
+        let bad = reports.iter().find(|report| report.kind == Kind::BadEntry).unwrap();
+        let evidence = Evidence::parse(&sim.evidence(bad)).unwrap();
+        assert!(soulchain::verify::convict(&evidence, &crate::settings().policy).is_ok());
+        sim.restart();
+        assert_eq!(kinds(&sim.round_of(&files)), [], "it is told once");
+        assert_eq!(kinds(&sim.round(&log.files())), [Kind::Resolved]);
+    }
+}
+
+/// Entries that are not those of the tree convict nobody, also where the tile that would show it is withheld.
+#[test]
+fn entries_that_are_somebody_elses() {
+    let (log, _, _) = Log::with_agents();
+    let mut files = log.files();
+    files.change("tile/entries/000.p/5", |bytes| *bytes.last_mut().unwrap() ^= 1);
+    let files = Picky { files, ..Picky::of(&log, |_, _| true, |path, _| !path.starts_with("tile/0")) };
+    let mut sim = Sim::new();
+    let reports = sim.round_of(&files);
+    assert!(reports.iter().all(|report| report.evidence.is_none()), "{reports:#?}");
+    assert!(kinds(&reports).iter().all(|kind| *kind < Kind::Resolved && *kind != Kind::BadTrailer), "{reports:#?}");
+    sim.restart();
+    let reports = sim.round(&log.files());
+    assert!(kinds(&reports).iter().all(|kind| *kind == Kind::Resolved), "{reports:#?}");
+}
+
+/// A log that serves a bad entry while it is replayed, and not to those who want to show it: the charge waits.
+#[test]
+fn evidence_that_cannot_be_made_at_once() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    log.push_raw(vec![7; 7]);
+    log.act(&mut alpha);
+    log.seal();
+    let mut sim = Sim::new();
+    let once = Picky::of(&log, |_, _| true, |path, count| !path.starts_with("tile/entries") || count == 0);
+    let report = only(sim.round_of(&once), Kind::Suspicion);
+    assert_eq!(report.evidence, None);
+    assert!(report.text.starts_with("entry 5 breaks the rule `malformed`"), "{}", report.text);
+    sim.restart();
+    assert_eq!(kinds(&sim.round_of(&once)).first(), None, "it is told once");
+    // Other bytes are no evidence either.
+    let mut files = log.files();
+    files.change("tile/entries/000.p/8", |bytes| bytes.iter_mut().for_each(|byte| *byte ^= 1));
+    let wrong = Picky { files, ..Picky::of(&log, |_, _| true, |_, _| true) };
+    assert!(sim.round_of(&wrong).iter().all(|report| report.evidence.is_none()));
+    let reports = sim.round(&log.files());
+    let report = reports.iter().find(|report| report.kind == Kind::BadEntry).unwrap();
+    check_under_log_key(&sim.evidence(report));
+}
+
+/// Evidence of many entries is of those under the signed root, whatever is served when they are fetched again.
+#[test]
+fn evidence_of_entries_that_were_changed_since() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    log.act(&mut alpha);
+    let mut trailer = log.true_trailer();
+    trailer.map_root[0] ^= 1;
+    log.push_raw(trailer.to_bytes().into());
+    log.act(&mut alpha);
+    log.seal();
+    let mut sim = Sim::new();
+    let once = Picky::of(&log, |_, _| true, |path, count| !path.starts_with("tile/entries") || count == 0);
+    assert_eq!(kinds(&sim.round_of(&once)), [Kind::Suspicion]);
+    sim.restart();
+    let mut files = log.files();
+    files.change("tile/entries/000.p/9", |bytes| bytes[20] ^= 1);
+    for _ in 0..2 {
+        assert_eq!(kinds(&sim.round(&files)), [], "what is served is no evidence");
+    }
+    let report = only(sim.round(&log.files()), Kind::BadTrailer);
+    check_under_log_key(&sim.evidence(&report));
+}
+
+/// What a log serves later, beside its tree, does not take the place of the copies of what it served before.
+#[test]
+fn copies_are_not_spoilt() {
+    let (mut one, mut other) = crate::two_histories();
+    let (old, _, _) = Log::with_agents();
+    one.seal_after_acts(6);
+    let mut sim = Sim::new();
+    assert_eq!(kinds(&sim.round(&old.files())), []);
+    assert_eq!(kinds(&sim.round(&one.files())), []);
+    // It is killed, and replays from where the state was kept.
+    sim.restart();
+    let mut files = one.files();
+    let path = format!("tile/0/000.p/{}", one.next());
+    files.change(&path, |bytes| bytes.iter_mut().for_each(|byte| *byte ^= 1));
+    assert_eq!(kinds(&sim.round(&files)), [Kind::BadFiles]);
+    other.seal_after_acts(1);
+    let reports = sim.round(&other.files());
+    assert!(kinds(&reports).contains(&Kind::Fork), "{reports:#?}");
 }
 
 /// A log that is all wrong is not a report an entry.

@@ -119,8 +119,53 @@ fn a_split_view_without_its_tiles() {
     let report = only(sim.round(&files), Kind::Withheld);
     assert_eq!(report.evidence, None);
     // Once it shows them, or somebody else does, it is convicted.
-    let report = only(sim.round(&other.files()), Kind::Fork);
+    let reports = sim.round(&other.files());
+    assert_eq!(kinds(&reports), [Kind::Fork, Kind::Resolved], "{reports:#?}");
+    check_under_log_key(&sim.evidence(&reports[0]));
+}
+
+/// It shows the other history's checkpoint once, and none of its tiles; then it is as it was before. What it signed stays, and
+/// convicts it when the history that it goes on with has come to that size.
+#[test]
+fn a_larger_checkpoint_that_was_shown_once() {
+    let (one, mut other) = two_histories();
+    let mut honest = one;
+    other.seal_after_acts(3);
+    let mut sim = Sim::new();
+    assert_eq!(kinds(&sim.round(&honest.files())), []);
+    let mut files = honest.files();
+    files.0.insert("checkpoint".into(), other.files().checkpoint().unwrap());
+    assert_eq!(kinds(&sim.round(&files)), [Kind::Withheld]);
+    sim.restart();
+    for _ in 0..3 {
+        assert_eq!(kinds(&sim.round(&honest.files())), [], "it withholds still");
+        honest.seal_after_acts(1);
+    }
+    while honest.next() < other.next() {
+        honest.seal_after_acts(1);
+    }
+    let reports = sim.round(&honest.files());
+    assert_eq!(kinds(&reports), [Kind::Fork, Kind::Resolved], "{reports:#?}");
+    check_under_log_key(&sim.evidence(&reports[0]));
+}
+
+/// Two larger ones of the same size need no tiles at all.
+#[test]
+fn two_larger_checkpoints_of_one_size() {
+    let (one, mut other) = two_histories();
+    let mut third = two_histories().0;
+    other.seal_after_acts(3);
+    third.seal_after_acts(4);
+    assert_eq!(third.next(), other.next());
+    let mut sim = Sim::new();
+    assert_eq!(kinds(&sim.round(&one.files())), []);
+    let mut files = one.files();
+    files.0.insert("checkpoint".into(), other.files().checkpoint().unwrap());
+    assert_eq!(kinds(&sim.round(&files)), [Kind::Withheld]);
+    files.0.insert("checkpoint".into(), third.files().checkpoint().unwrap());
+    let report = only(sim.round(&files), Kind::Fork);
     check_under_log_key(&sim.evidence(&report));
+    assert_eq!(kinds(&sim.round(&files)), [], "it is told once");
 }
 
 #[test]

@@ -5,8 +5,8 @@ use soulchain::merkle::{LeafIndex, TreeSize, consistency_plan, inclusion_plan};
 use soulchain::soul::LogId;
 use soulchain::tlog::SignedCheckpoint;
 use soulchain::verify::{
-    BadEntry, BadReplay, Doubt, Evidence, Fork, OneSigned, Placed, Unsealed, broken_by_one, broken_by_two, convict,
-    log_keys,
+    BadEntry, BadReplay, Doubt, Evidence, EvidenceError, Fork, OneSigned, Placed, Unsealed, broken_by_one,
+    broken_by_two, convict, log_keys,
 };
 
 use crate::log::{BOTH, LOG_KEY, Log, ORIGIN, root};
@@ -137,6 +137,26 @@ fn a_replay_of_it_finds_nothing() {
     let mut entries = bad.entries.clone().unwrap();
     entries[6][300] ^= 1;
     assert!(matches!(doubt(&Evidence::Replay(BadReplay { entries: Some(entries), ..bad })), Doubt::Path(_)));
+}
+
+/// A file of 30 MB can have so many entries that they take a gigabyte: nobody reads them for whoever signed nothing.
+#[test]
+fn entries_are_read_once_the_log_has_signed_for_them() {
+    let log = honest();
+    let file = |signer| {
+        let head = format!("soulchain/evidence/v1\nreplay conflict 6\n{}", signed(&log, log.next(), signer));
+        format!("{head}size 3\npath 0\nentries 3\n\n\n?\n").into_bytes()
+    };
+    let policy = settings().policy;
+    assert_eq!(Evidence::parse_under(&file(LOG_KEY + 1), &policy), Err(EvidenceError::Unsigned));
+    let expected = "the base64 of an entry";
+    for read in [Evidence::parse_under(&file(LOG_KEY), &policy), Evidence::parse(&file(LOG_KEY + 1))] {
+        assert_eq!(read, Err(EvidenceError::Line { line: 13, expected }));
+    }
+    // A kind of very many words is none.
+    let words = format!("soulchain/evidence/v1\nreplay{}\n", " ".repeat(1 << 20));
+    let expected = "a kind of evidence";
+    assert_eq!(Evidence::parse(words.as_bytes()), Err(EvidenceError::Line { line: 2, expected }));
 }
 
 #[test]

@@ -16,17 +16,19 @@ mod forks;
 mod honest;
 mod process;
 mod promises;
+mod relying_party;
 mod watching;
 
 use std::collections::BTreeMap;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use soulchain::audit::{Source, SourceError, TileBytes};
 use soulchain::encoding::UnixMillis;
 use soulchain::monitor::{
     Desk, Kind, LogKind, LogMonitor, LogSettings, MemoryStore, Report, Store as _, WatchList, Witnesses, World,
 };
-use soulchain::tlog::{Origin, Policy};
+use soulchain::tlog::{Origin, Policy, TileId};
 use soulchain::verify::{Conviction, Evidence, convict};
 
 use crate::log::{Files, Log, ORIGIN, START};
@@ -38,6 +40,54 @@ pub(crate) struct Shown(pub(crate) BTreeMap<String, Vec<u8>>);
 impl Witnesses for Shown {
     fn checkpoint(&self, prefix: &str, _: &Origin) -> Result<Option<Vec<u8>>, String> {
         self.0.get(prefix).cloned().map(Some).ok_or_else(|| "no answer".into())
+    }
+}
+
+/// Says of a path, and of how often it was asked for.
+type Which = Box<dyn Fn(&str, u32) -> bool + Sync>;
+
+/// A log that answers some requests for tiles with a failure, and says of others that there is nothing.
+pub(crate) struct Picky {
+    pub(crate) files: Files,
+    pub(crate) answers: Which,
+    pub(crate) has: Which,
+    pub(crate) asked: Mutex<BTreeMap<String, u32>>,
+}
+
+impl Picky {
+    pub(crate) fn of(
+        log: &Log,
+        answers: impl Fn(&str, u32) -> bool + Sync + 'static,
+        has: impl Fn(&str, u32) -> bool + Sync + 'static,
+    ) -> Self {
+        Self { files: log.files(), answers: Box::new(answers), has: Box::new(has), asked: Mutex::default() }
+    }
+}
+
+impl Source for Picky {
+    fn checkpoint(&self) -> Result<Vec<u8>, SourceError> {
+        self.files.checkpoint()
+    }
+
+    fn tile(&self, tile: TileId) -> Result<TileBytes, SourceError> {
+        let path = tile.to_string();
+        let count = {
+            let mut asked = self.asked.lock().unwrap();
+            let count = asked.entry(path.clone()).or_default();
+            *count += 1;
+            *count - 1
+        };
+        match () {
+            () if !(self.answers)(&path, count) => {
+                Err(SourceError::Io(path.into(), std::io::ErrorKind::ConnectionReset.into()))
+            }
+            () if !(self.has)(&path, count) => Ok(TileBytes::Missing),
+            () => self.files.tile(tile),
+        }
+    }
+
+    fn fetches_at_once(&self) -> usize {
+        1
     }
 }
 
@@ -92,6 +142,17 @@ impl Sim {
         let now = UnixMillis::new(self.now);
         self.monitor.round(&World { source: files, witnesses: &self.witnesses, promises, now }).unwrap();
         self.monitor.reports().to_vec()
+    }
+
+    /// A round on files that are not served always.
+    pub(crate) fn round_of(&mut self, files: &dyn Source) -> Vec<Report> {
+        self.now += 1000;
+        let now = UnixMillis::new(self.now);
+        let world = World { source: files, witnesses: &self.witnesses, promises: Vec::new(), now };
+        self.monitor.round(&world).unwrap();
+        let reports = self.monitor.reports().to_vec();
+        self.monitor.told().unwrap();
+        reports
     }
 
     /// Another process on the same state; nothing was closed.
@@ -149,8 +210,9 @@ pub(crate) fn check_evidence(bytes: &[u8], policy: &Policy, policy_text: &str) -
     assert!(convict(&evidence, &stranger).is_err());
 
     let (told, code) = verify_elsewhere(bytes, policy_text);
-    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(code, Some(if conviction.caveat().is_some() { 4 } else { 0 }), "{told}");
     assert!(told.contains(&conviction.to_string()), "{told}");
+    assert_eq!(told.contains("under a condition"), conviction.is_conditional(), "{told}");
     let mut other = bytes.to_vec();
     *other.last_mut().unwrap() = b' ';
     assert_eq!(verify_elsewhere(&other, policy_text).1, Some(1));

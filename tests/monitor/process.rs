@@ -14,17 +14,17 @@ use soulchain::tlog::{Cosigner, KeyName, Policy, SignedCheckpoint};
 use crate::log::{BOTH, Files, LOG_KEY, Log, vkey};
 use crate::{check_under_log_key, verify_elsewhere};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_soulchain");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_soulchain");
 
 /// Serves files, and remembers what is posted.
-struct Server {
-    url: String,
-    files: Arc<Mutex<Files>>,
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) files: Arc<Mutex<Files>>,
     posts: mpsc::Receiver<String>,
 }
 
 impl Server {
-    fn start(log: &Log) -> Self {
+    pub(crate) fn start(log: &Log) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let files = Arc::new(Mutex::new(log.files()));
@@ -101,7 +101,7 @@ fn once(url: &str, dir: &Path, more: &[&str]) -> (Vec<Value>, Option<i32>) {
     (lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect(), done.status.code())
 }
 
-fn kinds(reports: &[Value]) -> Vec<&str> {
+pub(crate) fn kinds(reports: &[Value]) -> Vec<&str> {
     reports.iter().map(|report| report["kind"].as_str().unwrap()).collect()
 }
 
@@ -224,7 +224,7 @@ fn what_it_serves() {
     assert!(get(&url, "/healthz").ends_with("ok\n"));
 }
 
-fn get(address: &str, path: &str) -> String {
+pub(crate) fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
@@ -279,6 +279,86 @@ fn evidence_that_needs_a_copy() {
     assert_eq!(judge(&files).1, Some(1));
 }
 
+/// Nobody reads what it says: it ends with an error, and says it again when it is started again.
+#[test]
+fn reports_that_cannot_be_written() {
+    let (mut log, mut alpha) = log_of_now();
+    log.push_raw(vec![7; 7]);
+    log.act(&mut alpha);
+    log.seal();
+    let server = Server::start(&log);
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    for _ in 0..2 {
+        let mut child = command(&server.url, &state, &["--once"]).spawn().unwrap();
+        drop(child.stdout.take());
+        let done = child.wait_with_output().unwrap();
+        let told = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.code(), Some(3), "{told}");
+        assert!(told.contains("reports cannot be written to standard output"), "{told}");
+    }
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    if let Ok(full) = full {
+        let status = command(&server.url, &state, &["--once"]).stdout(full).status().unwrap();
+        assert_eq!(status.code(), Some(3));
+    }
+    assert_eq!(kinds(&once(&server.url, &state, &[]).0), ["bad_entry"]);
+    assert_eq!(kinds(&once(&server.url, &state, &[]).0), [""; 0]);
+}
+
+/// A webhook that fails is tried again; what finds no room in the queue is counted.
+#[test]
+fn a_webhook_that_is_away() {
+    use soulchain::monitor::{Kind, MAX_QUEUED, Report, Severity, Webhook};
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let webhook = Webhook::start(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let report = Report {
+        kind: Kind::Fork,
+        severity: Severity::Critical,
+        log: "log".into(),
+        text: "text".into(),
+        evidence: None,
+        id: "id".into(),
+        time_ms: 1,
+    };
+    // It is accepted and not answered: the first is under way, and the queue is full behind it.
+    webhook.send(&report);
+    let (stream, _) = listener.accept().unwrap();
+    for _ in 0..MAX_QUEUED + 5 {
+        webhook.send(&report);
+    }
+    assert_eq!(webhook.dropped(), 5);
+    drop(stream);
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut head = [0; 5];
+    stream.read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"POST ", "the same is sent again");
+    drop((stream, listener));
+}
+
+/// A verdict that rests on what the file does not show is told from one that does not.
+#[test]
+fn a_conviction_under_a_condition() {
+    let (mut log, mut alpha) = log_of_now();
+    log.push_raw(vec![7; 7]);
+    log.act(&mut alpha);
+    log.seal();
+    let server = Server::start(&log);
+    let dir = tempfile::tempdir().unwrap();
+    let (reports, _) = once(&server.url, &dir.path().join("state"), &[]);
+    let policy = dir.path().join("policy");
+    std::fs::write(&policy, format!("log {}\nquorum none\n", vkey(LOG_KEY))).unwrap();
+    let mut command = Command::new(BINARY);
+    command.args(["verify", "--json", "--evidence", reports[0]["evidence"].as_str().unwrap(), "--policy"]);
+    let done = command.arg(&policy).output().unwrap();
+    assert_eq!(done.status.code(), Some(4));
+    let told: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!((&told["ok"], &told["conditional"]), (&Value::Bool(true), &Value::Bool(true)), "{told}");
+    assert!(told["caveat"].as_str().unwrap().contains("later rules"), "{told}");
+    let help = Command::new(BINARY).args(["verify", "--help"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&help.stdout).contains("4 where it is under a condition"));
+}
+
 /// Several logs in a settings file; of each its own reports.
 #[test]
 fn several_logs() {
@@ -307,6 +387,44 @@ fn several_logs() {
     assert!(!reports.is_empty(), "{}", String::from_utf8_lossy(&done.stderr));
     assert!(reports.iter().all(|report| report["log"] == "log.example/other"), "{lines}");
     assert_eq!(done.status.code(), Some(1));
+}
+
+/// One log's state cannot be kept any more: the others are followed on, and the end is an error.
+#[test]
+fn a_log_that_cannot_be_followed_stops_no_other() {
+    let (mut log, mut alpha) = log_of_now();
+    let good = Server::start(&log);
+    let bad = Server::start(&log);
+    bad.files.lock().unwrap().sign("log.example/other", LOG_KEY, log.next(), log.root());
+    let dir = tempfile::tempdir().unwrap();
+    let (state, other) = (dir.path().join("state"), other_vkey());
+    let text = format!(
+        "state = {state:?}\ninterval_seconds = 1\n[[log]]\nurl = {:?}\nvkey = {other:?}\n[[log]]\nurl = {:?}\nvkey = {:?}\n",
+        bad.url,
+        good.url,
+        vkey(LOG_KEY),
+    );
+    // A directory is where the memory should be put.
+    let hash = soulchain::encoding::hex_encode(&soulchain::hash::sha256(&[b"log.example/other"]));
+    std::fs::create_dir_all(state.join(hash).join("memory.new")).unwrap();
+    let config = dir.path().join("monitor.toml");
+    std::fs::write(&config, text).unwrap();
+    let mut command = Command::new(BINARY);
+    command.args(["monitor", "--config"]).arg(&config).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = Running::start(command);
+    let mut stderr = BufReader::new(running.child.stderr.take().unwrap());
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    assert!(line.contains("log.example/other is not followed any more: the state cannot be kept"), "{line}");
+    log.push_raw(vec![7; 7]);
+    log.act(&mut alpha);
+    log.seal();
+    // Beside the old tiles: a round may be under way.
+    good.files.lock().unwrap().0.extend(log.files().0);
+    assert_eq!(running.next()["kind"], "bad_entry");
+    let id = running.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert_eq!(running.child.wait().unwrap().code(), Some(3));
 }
 
 /// The log key's verifier key under another name.

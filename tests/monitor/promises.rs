@@ -161,6 +161,46 @@ fn a_promise_that_no_checkpoint_covers() {
     assert_eq!(kinds(&sim.round(&log.files())), [], "it was late, and is kept");
 }
 
+/// Whoever can hand in files cannot make the monitor forget what it has seen and told.
+#[test]
+fn many_files_that_are_no_promise() {
+    let (one, other) = crate::two_histories();
+    let mut sim = knowing_the_key();
+    assert_eq!(kinds(&sim.round(&one.files())), []);
+    assert_eq!(kinds(&sim.round(&other.files())), [Kind::Fork]);
+    let many = (0..=soulchain::monitor::MAX_TOLD).map(|at| (format!("{at}"), b"nothing".to_vec())).collect();
+    assert_eq!(sim.round_with(&one.files(), many).len(), soulchain::monitor::MAX_TOLD + 1);
+    let again = vec![(format!("{}", soulchain::monitor::MAX_TOLD), b"nothing".to_vec())];
+    assert_eq!(kinds(&sim.round_with(&other.files(), again)), [], "all is told");
+}
+
+/// Nor the log, by signing very many trees: the first of them stay.
+#[test]
+fn many_trees_that_the_log_signed() {
+    let (one, other) = crate::two_histories();
+    let mut sim = Sim::new();
+    assert_eq!(kinds(&sim.round(&one.files())), []);
+    let mut larger = other;
+    larger.seal_after_acts(2);
+    let sign = |size: u64, root: Hash| {
+        let mut files = larger.files();
+        files.sign(ORIGIN, crate::log::LOG_KEY, size, root);
+        let note = soulchain::tlog::SignedCheckpoint::parse(&files.0["checkpoint"]).unwrap();
+        let proof = TlogProof::new(None, LeafIndex::new(0), Vec::new(), note).unwrap();
+        proof.to_string().into_bytes()
+    };
+    let mut many = vec![("first".to_owned(), sign(larger.next(), larger.root()))];
+    many.extend((0..1100_u64).map(|at| (format!("{at}"), sign(1_000_000 + at, Hash::from_bytes([1; 32])))));
+    let reports = sim.round_with(&one.files(), many);
+    assert_eq!(kinds(&reports), [Kind::Withheld], "{reports:#?}");
+    let mut honest = one;
+    while honest.next() < larger.next() {
+        honest.seal_after_acts(1);
+    }
+    let reports = sim.round(&honest.files());
+    assert!(kinds(&reports).contains(&Kind::PromiseBroken), "{reports:#?}");
+}
+
 #[test]
 fn what_is_no_promise_of_this_log() {
     let (log, _, _, _) = naming(true);

@@ -188,6 +188,10 @@ fn what_ends_an_agent_is_done_when_it_is_witnessed() {
             assert!(told.contains("not yet witnessed") && told.contains("\"not_witnessed\""), "{told}");
             assert!(began.elapsed() < PATIENCE && pending.exists());
         }
+        // Nor does another command bring it to its end without them.
+        let rotated = scene.shell("soulchain agent rotate scout --unencrypted --witness-wait 2");
+        assert!(rotated.status.code() != Some(0) && pending.exists());
+        assert!(seqno != "2" || rotated.status.code() == Some(4), "{rotated:?}");
         let shown = scene.stdout("soulchain resolve scout --json");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap()["record"]["seqno"].to_string(), seqno);
         scene.start_witness(0);

@@ -42,6 +42,8 @@ pub(super) struct ChangeArgs {
     trust: TrustArgs,
     #[command(flatten)]
     proof: ProofArgs,
+    #[command(flatten)]
+    witnesses: WitnessArgs,
 }
 
 /// Who holds the keys from now on: an identity, or `none` for the agent itself.
@@ -62,7 +64,7 @@ pub(super) struct Change<'a> {
     pub(super) label: String,
     pending: PendingFile,
     state: Proven,
-    /// Those without whom it is not done.
+    /// Those without whom no agent is ended or taken back.
     witnesses: Option<Witnesses>,
     _lock: File,
 }
@@ -149,13 +151,8 @@ impl<'a> Change<'a> {
         let record = state.record().ok_or_else(|| ClientError::Absent(who.into()))?;
         let label = label(who, record);
         let pending = PendingFile::at(dir.pending_path(&label)?);
-        Ok(Self { args, out, client, trust, dir, label, pending, state, witnesses: None, _lock: lock })
-    }
-
-    /// The same where it is done only when the log's witnesses have seen it, if it has any.
-    pub(super) fn until_witnessed(self, args: WitnessArgs) -> CliResult<Self> {
-        let witnesses = args.of(self.trust.witnessed_policy()?);
-        Ok(Self { witnesses, ..self })
+        let witnesses = args.witnesses.of(trust.witnessed_policy()?);
+        Ok(Self { args, out, client, trust, dir, label, pending, state, witnesses, _lock: lock })
     }
 
     /// The agent's record.
@@ -172,27 +169,36 @@ impl<'a> Change<'a> {
         }
         let is_revocation = pending.wish.command == Command::Revoke;
         if is_revocation && pending.wish != *wish {
-            // Nobody is ended in another way than was asked for last, nor if that is not what is asked for any more.
+            // Nobody is ended in another way than was asked for last, nor if that is not what is asked for any more. It
+            // is kept until what is asked for now is signed, for the same place in the chain: one of them gets it.
             match self.fate(&pending).await? {
-                Fate::Open => return Err(self.still_open()),
+                Fate::Open => {
+                    self.out.note("a revocation that was begun before may still be logged, until this takes its place");
+                    return self.recognise(wish).await;
+                }
                 Fate::Outrun => return self.give_up(wish).await,
                 Fate::Logged => {}
             }
         }
         let done = match self.send(pending.link.clone()).await {
             Ok((mut agent, logged)) => {
-                let logged = self.confirm(&mut agent, &pending.link, logged).await?;
+                let logged = self.confirm(&mut agent, &pending.link, logged, &pending.wish).await?;
                 let mut done = self.finish(agent, logged, &pending.wish)?;
                 done.resumed = true;
                 done
             }
             Err(error) if may_be_logged(&error) => return Err(unfinished(error)),
             // It is not logged, says the node. If that is a lie, the record shows it; of a revocation, which brings no
-            // key, only a chain that went on without it shows that it is none.
+            // key, only a chain that went on without it shows that it is none. Until then it is kept, and signed anew for
+            // the same place: one of the two may be logged, and both ask for the same.
             Err(error) => {
                 self.look_again().await?;
-                if is_revocation && self.fate(&pending).await? != Fate::Outrun {
-                    return Err(unfinished(error));
+                if is_revocation {
+                    match self.fate(&pending).await? {
+                        Fate::Logged => return Err(unfinished(error)),
+                        Fate::Open => return Ok(None),
+                        Fate::Outrun => {}
+                    }
                 }
                 self.pending.remove()?;
                 return self.recognise(wish).await;
@@ -256,7 +262,7 @@ impl<'a> Change<'a> {
             self.pending.write(&Pending { log_id, identity, wish: wish.clone(), link: link.clone() })?;
             match self.send(link.clone()).await {
                 Ok((mut agent, logged)) => {
-                    let logged = self.confirm(&mut agent, &link, logged).await?;
+                    let logged = self.confirm(&mut agent, &link, logged, wish).await?;
                     return self.finish(agent, logged, wish);
                 }
                 Err(error) if error.code() == "conflict" => {
@@ -268,6 +274,9 @@ impl<'a> Change<'a> {
                     pause = Some(PAUSE_WHILE_HELD);
                 }
                 Err(error) if may_be_logged(&error) => return Err(unfinished(error)),
+                // That it is refused is the node's word alone. Of a revocation no key tells later that it was logged, so it
+                // is kept; it is in nobody's way.
+                Err(error) if wish.command == Command::Revoke => return Err(error.into()),
                 Err(error) => {
                     self.pending.remove()?;
                     return Err(error.into());
@@ -341,10 +350,12 @@ impl<'a> Change<'a> {
         Ok((agent, logged.into_iter().next().expect("one for each link that was sent")))
     }
 
-    async fn confirm(&self, agent: &mut Agent, link: &SignedLink, logged: Logged) -> CliResult<Logged> {
+    /// What ends an agent or takes it back is done when the log's witnesses have seen it, whatever command it was that
+    /// went on with it.
+    async fn confirm(&self, agent: &mut Agent, link: &SignedLink, logged: Logged, wish: &Wish) -> CliResult<Logged> {
         match &self.witnesses {
-            Some(witnesses) => witnesses.confirm(agent, link, logged).await,
-            None => Ok(logged),
+            Some(witnesses) if wish.command != Command::Rotate => witnesses.confirm(agent, link, logged).await,
+            _ => Ok(logged),
         }
     }
 
@@ -353,6 +364,12 @@ impl<'a> Change<'a> {
         let listed = self.files(wish, true).listed()?;
         if listed.is_empty() {
             return Ok(None);
+        }
+        // A recovery brings a recovery key, and whoever asks for one means one.
+        if let Some(witnesses) = &self.witnesses
+            && (wish.command == Command::Recover || listed.contains(&Role::Next))
+        {
+            witnesses.bear_out(&self.state.proof)?;
         }
         // It was no revocation, which brings no keys: the files stay in use, whatever is asked for now.
         let found = Wish { roles: listed, ..wish.clone() };
@@ -417,18 +434,6 @@ impl<'a> Change<'a> {
             self.trust.relying(&self.client, None).link(&self.record().identity, header.seqno).await?.curr
         };
         Ok(if curr == pending.link.link.curr() { Fate::Logged } else { Fate::Outrun })
-    }
-
-    fn still_open(&self) -> CliError {
-        let message = format!(
-            "a revocation of {} was begun here that is not what is asked for now, and it may still be logged: the record \
-             does not show it, and no other link is in its place",
-            self.label
-        );
-        CliError::failed(message).code_is("pending").hint(
-            "the command that began it sends it again. To be rid of it, let the chain go on without it: append any link, \
-             as `soulchain agent act` does, and give this command again",
-        )
     }
 
     /// A revocation that another link has taken the place of.

@@ -6,7 +6,6 @@ use clap::Args;
 
 use super::key_change::{Change, ChangeArgs, Custodian};
 use super::pending::{Command, Wish};
-use super::witnessed::WitnessArgs;
 use crate::cli::error::CliResult;
 use crate::cli::key_dir::{NewKeyArgs, Role, read_recovery_key};
 use crate::cli::output::Output;
@@ -37,16 +36,13 @@ pub(in crate::cli) struct RecoverArgs {
     #[command(flatten)]
     keys: NewKeyArgs,
     #[command(flatten)]
-    witnesses: WitnessArgs,
-    #[command(flatten)]
     change: ChangeArgs,
 }
 
 pub(super) async fn run(args: RecoverArgs, out: &Output) -> CliResult<()> {
     let custodian = Custodian::wish(args.custodian);
     let wish = Wish { custodian, by_next: true, ..args.change.wish(Command::Recover, &Role::ALL) };
-    let mut change =
-        Change::begin(&args.change, args.keys.dir()?, &args.agent, out).await?.until_witnessed(args.witnesses)?;
+    let mut change = Change::begin(&args.change, args.keys.dir()?, &args.agent, out).await?;
     let what = format!("{} recovered", args.agent);
     if let Some(done) = change.settle(&wish).await? {
         return change.tell(done, &what).await;

@@ -7,7 +7,6 @@ use clap::Args;
 
 use super::key_change::{Change, ChangeArgs};
 use super::pending::{Command, Wish};
-use super::witnessed::WitnessArgs;
 use crate::cli::args::one_of;
 use crate::cli::error::{CliError, CliResult};
 use crate::cli::key_dir::{KeyArgs, Role, read_recovery_key};
@@ -41,16 +40,13 @@ pub(in crate::cli) struct RevokeArgs {
     #[command(flatten)]
     keys: KeyArgs,
     #[command(flatten)]
-    witnesses: WitnessArgs,
-    #[command(flatten)]
     change: ChangeArgs,
 }
 
 pub(super) async fn run(args: RevokeArgs, out: &Output) -> CliResult<()> {
     let (reason, by_next) = (Some(args.reason.to_string()), args.recovery_key.is_some());
     let wish = Wish { reason, by_next, ..args.change.wish(Command::Revoke, &[]) };
-    let mut change =
-        Change::begin(&args.change, args.keys.dir()?, &args.agent, out).await?.until_witnessed(args.witnesses)?;
+    let mut change = Change::begin(&args.change, args.keys.dir()?, &args.agent, out).await?;
     let what = format!("{} revoked", args.agent);
     if let Some(done) = change.settle(&wish).await? {
         change.tell(done, &what).await?;

@@ -1,0 +1,247 @@
+//! Trees that the log signed and that are not yet shown to be in the one that is followed: whoever showed them, they are kept
+//! until they are, and are evidence as soon as they cannot be.
+//!
+//! One that is smaller than the tree followed is held against it at once; one that is larger when the log reaches its size, or
+//! against another of the same size. So a log gains nothing by withholding the tiles of what it signed: it may never go on to
+//! that size with another history.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::charges::{Files, Made, Unserved};
+use super::copies::Grown;
+use super::log::{LogMonitor, World};
+use super::memory::{By, Claim, Ledger};
+use super::report::Kind;
+use super::settings::LogKind;
+use crate::hash::Hash;
+use crate::merkle::TreeSize;
+use crate::tlog::NoteVerifier;
+use crate::verify::{Evidence, Fork, NamedKey, OneSigned, policy_of_keys};
+
+impl LogMonitor {
+    /// Trees that wait, now that the newest is known.
+    pub(super) fn settle(&mut self, world: &World<'_>) -> io::Result<()> {
+        let Some(seen) = self.seen.clone() else { return Ok(()) };
+        let (mut larger, mut ahead) = (Vec::new(), BTreeMap::new());
+        for claim in core::mem::take(&mut self.ledger.memory.claims) {
+            let Ok(shown) = OneSigned::parse(&claim.note) else { continue };
+            let is_over = if shown.tree().0 > seen.tree().0 {
+                if let Some(text) = self.wait_for(&claim, &shown, &seen)? {
+                    ahead.entry(claim.name.clone()).or_insert(text);
+                }
+                larger.push((claim.clone(), shown));
+                false
+            } else {
+                self.hold(world, &claim, &shown, &seen)?
+            };
+            if !is_over {
+                self.ledger.memory.claims.push(claim);
+            }
+        }
+        self.contradict(world, &larger)?;
+        let witnesses: Vec<_> = self.settings.policy.witnesses().iter().map(|of| of.name().to_string()).collect();
+        for name in witnesses {
+            let text = ahead.remove(&name);
+            self.ledger.condition(Kind::WitnessAhead, &name, text);
+        }
+        if !larger.iter().any(|(claim, _)| claim.by == By::Log) {
+            self.ledger.condition(Kind::Withheld, "tree", None);
+        }
+        Ok(())
+    }
+
+    /// Holds a tree against the one that is followed, which is no smaller. Says whether it is done with.
+    fn hold(&mut self, world: &World<'_>, claim: &Claim, shown: &OneSigned, seen: &OneSigned) -> io::Result<bool> {
+        match self.files(world, seen).prefix(shown.tree().0) {
+            Ok(Some((root, _))) if root == shown.tree().1 => {
+                if claim.by == By::Witness {
+                    self.agreed.insert(claim.name.clone(), shown.tree());
+                }
+                self.judge_sealed(world, shown, seen)
+            }
+            Ok(Some(prefix)) => self.convict(world, claim.by.fork(), &claim.name, shown, seen, prefix),
+            // The tiles of the tree that is followed are not there now.
+            Ok(None) => Ok(false),
+            Err(error) => {
+                self.unreadable(&error);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Whether a tree that is in the one that is followed ends with a trailer, as every tree does that a log signs. Says
+    /// whether it is judged; it is not before its entries are replayed, since they say which rules hold.
+    fn judge_sealed(&mut self, world: &World<'_>, shown: &OneSigned, seen: &OneSigned) -> io::Result<bool> {
+        let ((size, root), rules_from) = (shown.tree(), self.ledger.memory.rules_from);
+        let is_other = self.settings.kind != LogKind::Soulchain || rules_from.is_some_and(|from| from < size.get());
+        if is_other || size == TreeSize::ZERO || self.sealed == Some((size, root)) {
+            return Ok(true);
+        }
+        if self.replayed < size && rules_from.is_none() {
+            return Ok(false);
+        }
+        let source = Grown { source: world.source, size: seen.tree().0 };
+        let files = Files { source: &source, ..self.files(world, shown) };
+        match Made::of(files.unsealed(), &policy_of_keys(&self.all_keys)) {
+            Made::Evidence(evidence) => {
+                self.ledger.memory.is_guilty = true;
+                let text = format!("the log signed a tree of size {size} that does not end with a trailer");
+                self.ledger.tell(Kind::Unsealed, &format!("{size} {root}"), text, Some(&evidence))?;
+                Ok(true)
+            }
+            Made::Refuted => Ok(true),
+            Made::NotNow => Ok(false),
+        }
+    }
+
+    /// Trees that are larger than the one that is followed need no tiles where they are of one size.
+    fn contradict(&mut self, world: &World<'_>, larger: &[(Claim, OneSigned)]) -> io::Result<()> {
+        let mut first: BTreeMap<_, &OneSigned> = BTreeMap::new();
+        for (claim, shown) in larger {
+            let (size, root) = shown.tree();
+            let other = *first.entry(size).or_insert(shown);
+            if other.tree().1 != root {
+                self.convict(world, claim.by.fork(), &claim.name, shown, other, (other.tree().1, Vec::new()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A tree that is larger than what the log shows; what to say of a witness that has waited for it too long.
+    fn wait_for(&mut self, claim: &Claim, shown: &OneSigned, seen: &OneSigned) -> io::Result<Option<String>> {
+        let waited = self.ledger.now.get().saturating_sub(claim.since_ms) / 1000;
+        if waited < self.settings.patience_seconds {
+            return Ok(None);
+        }
+        let ((size, root), now) = (shown.tree(), seen.tree().0);
+        match claim.by {
+            By::Witness => Ok(Some(format!(
+                "witness {} has cosigned a tree of size {size} for {waited} s, and the log shows {now}: it withholds, or is \
+                 not what others see",
+                claim.name
+            ))),
+            By::Promise => {
+                let text = format!(
+                    "{}: the log signed a tree of size {size} at once, and for {waited} s shows no more than {now}; the proof \
+                     itself is all the evidence that there is, of a promise and not yet of its breach",
+                    claim.name
+                );
+                self.ledger.tell(Kind::PromiseUnkept, &format!("{size} {root}"), text, None)?;
+                Ok(None)
+            }
+            By::Log => Ok(None),
+        }
+    }
+
+    /// Two trees that do not go together. Says whether the evidence of it is made.
+    pub(super) fn convict(
+        &mut self,
+        world: &World<'_>,
+        kind: Kind,
+        name: &str,
+        old: &OneSigned,
+        new: &OneSigned,
+        (prefix_root, path): (Hash, Vec<Hash>),
+    ) -> io::Result<bool> {
+        let (size, root) = old.tree();
+        let fact =
+            if kind == Kind::Fork { format!("{size} {root} {prefix_root}") } else { format!("{name} {size} {root}") };
+        self.ledger.memory.is_guilty = true;
+        if self.ledger.is_told(kind, &fact) {
+            return Ok(true);
+        }
+        let by = match kind {
+            Kind::WitnessDisagrees => format!("witness {name} shows"),
+            Kind::PromiseBroken => format!("{name} holds"),
+            _ => "there is".into(),
+        };
+        let text = format!(
+            "the log forked: {by} a tree of size {size} and root {root} that it signed, and its tree of size {} has root \
+             {prefix_root} there",
+            new.tree().0
+        );
+        let fork = self.named(world, [old, new]).map(|named| {
+            let (old, new) = (old.clone(), new.clone());
+            Some(Evidence::Fork(Box::new(Fork { old, new, prefix_root, path, named })))
+        });
+        if let Ok(fork) = fork
+            && let Made::Evidence(evidence) = Made::of(Ok(fork), &policy_of_keys(&self.all_keys))
+        {
+            self.ledger.tell(kind, &fact, text, Some(&evidence))?;
+            return Ok(true);
+        }
+        let text = format!("{text}; what shows that the log named the key which signed it is not served now");
+        self.ledger.tell(Kind::Suspicion, &fact, text, None)?;
+        Ok(false)
+    }
+
+    /// What shows that a key is the log's, where one signed that the policy does not list.
+    fn named(&self, world: &World<'_>, trees: [&OneSigned; 2]) -> Result<Option<NamedKey>, Unserved> {
+        let is_by =
+            |key: &NoteVerifier, tree: &OneSigned| OneSigned::of(tree.get(), core::slice::from_ref(key)).is_some();
+        let unlisted = trees.into_iter().find(|tree| !self.keys.iter().any(|key| is_by(key, tree)));
+        let key = unlisted.and_then(|tree| self.all_keys.iter().find(|key| is_by(key, tree)));
+        // What a plain log's entries say is not known.
+        let Some(key) = key.filter(|_| self.settings.kind == LogKind::Soulchain) else { return Ok(None) };
+        let state = self.state.as_ref().ok_or(Unserved)?;
+        let under = OneSigned::of(state.seen(), &self.keys).ok_or(Unserved)?;
+        self.files(world, &under).named(key.vkey(), state.replay())
+    }
+}
+
+impl By {
+    /// What it is called where such a tree does not go with the log's.
+    const fn fork(self) -> Kind {
+        match self {
+            Self::Log => Kind::Fork,
+            Self::Witness => Kind::WitnessDisagrees,
+            Self::Promise => Kind::PromiseBroken,
+        }
+    }
+}
+
+/// Most trees of one source that wait to be compared: the log, each witness, and proofs that were handed in.
+pub const MAX_CLAIMS: usize = 1024;
+
+impl Ledger {
+    /// Remembers a tree to compare, once. Whoever calls this has checked that the log signed it, so nobody else can fill this
+    /// up; where the log does, the first half of what it showed is kept, and the newest.
+    pub(super) fn claim(&mut self, by: By, name: &str, tree: &OneSigned) -> io::Result<()> {
+        let (note, read_before_ms) = (tree.to_string(), self.memory.read_ms);
+        let is_same = |claim: &Claim| claim.by == by && (by != By::Witness || claim.name == name);
+        let claims = &mut self.memory.claims;
+        if claims.iter().any(|claim| is_same(claim) && tree_lines(&claim.note).eq(tree_lines(&note))) {
+            return Ok(());
+        }
+        let is_full = claims.iter().filter(|claim| is_same(claim)).count() >= MAX_CLAIMS;
+        if is_full && let Some(at) = (0..claims.len()).filter(|at| is_same(&claims[*at])).nth(MAX_CLAIMS / 2) {
+            claims.remove(at);
+        }
+        claims.push(Claim { by, name: name.into(), note, since_ms: self.now.get(), read_before_ms });
+        if is_full {
+            let text =
+                format!("more than {MAX_CLAIMS} trees that the log signed wait to be shown; not all are remembered");
+            return self.tell(Kind::Withheld, &format!("trees {by:?}"), text, None);
+        }
+        Ok(())
+    }
+
+    /// When the log was read last before it showed a tree.
+    pub(super) fn read_before(&self, tree: &OneSigned) -> u64 {
+        let note = tree.to_string();
+        let is_tree = |claim: &&Claim| claim.by == By::Log && tree_lines(&claim.note).eq(tree_lines(&note));
+        self.memory.claims.iter().find(is_tree).map_or(self.memory.read_ms, |claim| claim.read_before_ms)
+    }
+
+    /// A tree is done with, whoever showed it.
+    pub(super) fn unclaim(&mut self, tree: &OneSigned) {
+        let note = tree.to_string();
+        self.memory.claims.retain(|claim| !tree_lines(&claim.note).eq(tree_lines(&note)));
+    }
+}
+
+/// Origin, size and root.
+fn tree_lines(note: &str) -> impl Iterator<Item = &str> {
+    note.lines().take(3)
+}
