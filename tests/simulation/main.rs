@@ -1,0 +1,116 @@
+//! The whole of it in one process, as a seed decides: a log and its witnesses, relying parties, a monitor, and what befalls
+//! them.
+#![cfg(feature = "node")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "tests fail by panicking; sizes here are small"
+)]
+
+#[allow(dead_code, reason = "the engine's tests use the rest")]
+#[path = "../engine/disk.rs"]
+mod disk;
+#[allow(dead_code, reason = "the audit's tests use the rest")]
+#[path = "../audit/log.rs"]
+mod log;
+
+mod history;
+mod random;
+
+mod judge;
+mod net;
+
+mod client;
+mod monitor;
+mod operator;
+mod prober;
+mod shown;
+mod witness;
+mod world;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::judge::{Count, Verdict};
+use crate::witness::Careless;
+use crate::world::{Twist, run};
+
+/// Seeds of an ordinary run.
+const SEEDS: u64 = 40;
+
+/// `SOULCHAIN_SEED=7`, `SOULCHAIN_SEEDS=1000` or `SOULCHAIN_SEEDS=500..1000`.
+fn seeds() -> Range<u64> {
+    let number = |text: &str| text.trim().parse::<u64>().unwrap_or_else(|_| panic!("{text:?} is no number"));
+    if let Ok(seed) = std::env::var("SOULCHAIN_SEED") {
+        let seed = number(&seed);
+        return seed..seed + 1;
+    }
+    match std::env::var("SOULCHAIN_SEEDS") {
+        Ok(text) => match text.split_once("..") {
+            Some((from, to)) => number(from)..number(to),
+            None => 0..number(&text),
+        },
+        Err(_) => 0..SEEDS,
+    }
+}
+
+/// Says how a seed failed, and how it is run again.
+fn explain(seed: u64, verdict: &Verdict) -> String {
+    let from = verdict.trace.len().saturating_sub(400);
+    let trace = verdict.trace[from..].join("\n");
+    let wrong = verdict.wrong.as_deref().unwrap_or("nothing");
+    let hash = verdict.hash();
+    format!("{trace}\nseed {seed}: {wrong}\ntrace {hash}\nagain: SOULCHAIN_SEED={seed} cargo test --test simulation")
+}
+
+#[test]
+fn no_cosigned_fork_and_no_missed_fork() {
+    let (seeds, mut counts) = (seeds(), BTreeMap::<Count, u64>::new());
+    for seed in seeds.clone() {
+        let verdict = run(seed, Twist::Nothing);
+        assert!(verdict.wrong.is_none(), "{}", explain(seed, &verdict));
+        for (what, count) in verdict.counts {
+            *counts.entry(what).or_default() += count;
+        }
+    }
+    eprintln!("{seeds:?}: {counts:?}");
+    if seeds.end - seeds.start >= SEEDS {
+        let missing: Vec<_> = Count::ALL.iter().filter(|what| !counts.contains_key(what)).collect();
+        assert!(missing.is_empty(), "never happened: {missing:?}");
+    }
+}
+
+#[test]
+fn a_seed_decides_everything() {
+    for seed in 0..6 {
+        let (one, other) = (run(seed, Twist::Nothing), run(seed, Twist::Nothing));
+        let apart = one.trace.iter().zip(&other.trace).position(|(a, b)| a != b);
+        let lines = apart.map(|at| (&one.trace[at], &other.trace[at]));
+        assert_eq!(one.hash(), other.hash(), "seed {seed}: {lines:?}");
+    }
+}
+
+/// The judge finds what is wrong in some of these seeds.
+fn is_found(twist: Twist, what: &str) {
+    let found = (0..100).find_map(|seed| run(seed, twist).wrong.map(|wrong| (seed, wrong)));
+    let (seed, wrong) = found.unwrap_or_else(|| panic!("{twist:?} is not found"));
+    eprintln!("{twist:?}: seed {seed}: {wrong}");
+    assert!(wrong.contains(what), "{wrong}");
+}
+
+#[test]
+fn a_witness_that_forgets_is_found() {
+    is_found(Twist::Witnesses(Careless::Forgets), "witness");
+}
+
+#[test]
+fn a_witness_that_signs_all_is_found() {
+    is_found(Twist::Witnesses(Careless::SignsAll), "cosigned");
+}
+
+#[test]
+fn a_monitor_that_asks_no_witnesses_is_found() {
+    is_found(Twist::DeafMonitor, "missed fork");
+}
