@@ -234,6 +234,7 @@ impl LogMonitor {
             return Ok(());
         }
         if size > seen.tree().0 {
+            // One that cannot be held against it now is remembered until it can: the log may never show it again.
             let files = self.files(world, &new);
             match files.prefix(seen.tree().0) {
                 Ok(Some((root, _))) if root == seen.tree().1 => {
@@ -245,8 +246,12 @@ impl LogMonitor {
                     let text =
                         format!("the tiles that show how the tree grew to {size} are not served, or are not right");
                     self.ledger.condition(Kind::Withheld, "tree", Some(text));
+                    self.ledger.claim(By::Log, "", new.to_string());
                 }
-                Err(error) => self.ledger.condition(Kind::Unreachable, "", Some(error.to_string())),
+                Err(error) => {
+                    self.ledger.condition(Kind::Unreachable, "", Some(error.to_string()));
+                    self.ledger.claim(By::Log, "", new.to_string());
+                }
             }
             return Ok(());
         }
