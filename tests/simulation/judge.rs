@@ -106,8 +106,9 @@ pub(crate) struct Judge {
     accepted: BTreeSet<Tree>,
     /// What the monitor has heard of.
     heard: BTreeSet<Tree>,
-    alerts: BTreeSet<Kind>,
     is_convicted: bool,
+    /// Whether the log's operator has made it forget: then it does not serve what it did.
+    pub(crate) is_forgetful: bool,
 }
 
 impl Judge {
@@ -122,8 +123,8 @@ impl Judge {
             witnessed: BTreeSet::new(),
             accepted: BTreeSet::new(),
             heard: BTreeSet::new(),
-            alerts: BTreeSet::new(),
             is_convicted: false,
+            is_forgetful: false,
         }
     }
 
@@ -203,6 +204,13 @@ impl Judge {
         }
     }
 
+    /// The mirror has cosigned a tree.
+    pub(crate) fn mirrored(&mut self, tree: Tree) {
+        if !self.witnessed.contains(&tree) {
+            self.wrong(format!("the mirror cosigned {tree:?}, which no quorum has cosigned"));
+        }
+    }
+
     /// A relying party has accepted a tree under the policy.
     pub(crate) fn accepted(&mut self, tree: Tree) {
         self.count(Count::Accepted);
@@ -231,10 +239,6 @@ impl Judge {
         self.is_convicted
     }
 
-    pub(crate) fn has_alerted(&self, kind: Kind) -> bool {
-        self.alerts.contains(&kind)
-    }
-
     /// The largest tree that was signed.
     pub(crate) fn largest(&self) -> u64 {
         self.signed.keys().next_back().map_or(0, |tree| tree.0)
@@ -242,8 +246,8 @@ impl Judge {
 
     /// A report of the monitor, with its evidence.
     pub(crate) fn reported(&mut self, report: &Report, evidence: Option<&[u8]>, policy: &Policy) {
-        self.alerts.insert(report.kind);
-        if !self.has_forked && is_charge(report.kind) {
+        let is_loss = matches!(report.kind, Kind::Withheld | Kind::BadFiles) && self.is_forgetful;
+        if !self.has_forked && is_charge(report.kind) && !is_loss {
             self.wrong(format!("a false alarm: {report:?}"));
         }
         let Some(bytes) = evidence else { return };

@@ -23,6 +23,7 @@ mod judge;
 mod net;
 
 mod client;
+mod mirror;
 mod monitor;
 mod operator;
 mod prober;
@@ -30,12 +31,38 @@ mod shown;
 mod witness;
 mod world;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Once;
 
 use crate::judge::{Count, Verdict};
 use crate::witness::Careless;
-use crate::world::{Twist, run};
+use crate::world::Twist;
+
+thread_local! {
+    /// Whether anything panicked on this thread: the runtime keeps a task's panic to itself.
+    static HAS_PANICKED: Cell<bool> = const { Cell::new(false) };
+}
+
+static HOOK: Once = Once::new();
+
+/// Runs the world of a seed. A panic in it is its failure.
+fn run(seed: u64, twist: Twist) -> Verdict {
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            HAS_PANICKED.set(true);
+            before(info);
+        }));
+    });
+    HAS_PANICKED.set(false);
+    let mut verdict = world::run(seed, twist);
+    if HAS_PANICKED.take() {
+        verdict.wrong.get_or_insert("something panicked".into());
+    }
+    verdict
+}
 
 /// Seeds of an ordinary run.
 const SEEDS: u64 = 40;
@@ -68,12 +95,20 @@ fn explain(seed: u64, verdict: &Verdict) -> String {
 #[test]
 fn no_cosigned_fork_and_no_missed_fork() {
     let (seeds, mut counts) = (seeds(), BTreeMap::<Count, u64>::new());
+    let mut failed = Vec::new();
     for seed in seeds.clone() {
         let verdict = run(seed, Twist::Nothing);
-        assert!(verdict.wrong.is_none(), "{}", explain(seed, &verdict));
+        if verdict.wrong.is_some() {
+            failed.push((seed, verdict));
+            continue;
+        }
         for (what, count) in verdict.counts {
             *counts.entry(what).or_default() += count;
         }
+    }
+    if let Some((seed, verdict)) = failed.first() {
+        let all: Vec<_> = failed.iter().map(|(seed, verdict)| (seed, verdict.wrong.as_deref())).collect();
+        panic!("{}\nfailed: {all:#?}", explain(*seed, verdict));
     }
     eprintln!("{seeds:?}: {counts:?}");
     if seeds.end - seeds.start >= SEEDS {

@@ -35,6 +35,9 @@ struct WatchState {
     monitor: Option<LogMonitor>,
     up_at: u64,
     random: Random,
+    is_calm: bool,
+    /// Whether an operation of the disk is to go wrong.
+    is_harmed: bool,
 }
 
 /// Values on a disk, each replaced as `DirStore` does it.
@@ -91,7 +94,7 @@ impl Witnesses for Answers<'_> {
 }
 
 /// Nobody is there.
-struct Away;
+pub(crate) struct Away;
 
 impl Source for Away {
     fn checkpoint(&self) -> Result<Vec<u8>, SourceError> {
@@ -107,7 +110,8 @@ impl Source for Away {
     }
 }
 
-fn tree(note: &[u8]) -> Option<Tree> {
+/// The tree of a checkpoint.
+pub(crate) fn tree(note: &[u8]) -> Option<Tree> {
     let note = SignedCheckpoint::parse(note).ok()?;
     Some((note.claim().size().get(), note.claim().root()))
 }
@@ -116,7 +120,7 @@ impl Watch {
     /// A monitor by this policy.
     pub(crate) fn new(ctx: &Ctx, operator: &Operator, shows: &Shows, policy: Policy) -> Self {
         let random = ctx.random("monitor");
-        let inner = WatchState { disk: SimDisk::default(), monitor: None, up_at: 0, random };
+        let inner = WatchState { disk: SimDisk::default(), monitor: None, up_at: 0, random, is_calm: false, is_harmed: false };
         let inner = Arc::new(Mutex::new(inner));
         Self { ctx: ctx.clone(), operator: operator.clone(), shows: shows.clone(), policy, inner }
     }
@@ -136,20 +140,24 @@ impl Watch {
     fn turn(&self) {
         let mut inner = self.inner();
         if inner.monitor.is_none() && inner.up_at <= self.ctx.millis() {
-            inner.monitor = self.open(&inner.disk);
+            inner.monitor = self.open(&inner);
+            if inner.disk.is_dead() {
+                drop(inner);
+                return self.crash();
+            }
         }
-        let WatchState { disk, monitor, random, .. } = &mut *inner;
+        let WatchState { disk, monitor, random, is_calm, .. } = &mut *inner;
         let Some(monitor) = monitor else { return };
         let is_kept = self.round(monitor, disk);
         // It may die after it has told something, and before it has noted that.
-        let is_told = is_kept && !random.permille(20) && monitor.told().is_ok();
+        let is_told = is_kept && (*is_calm || !random.permille(20)) && monitor.told().is_ok();
         if !is_told {
             drop(inner);
             self.crash();
         }
     }
 
-    fn open(&self, disk: &SimDisk) -> Option<LogMonitor> {
+    fn open(&self, inner: &WatchState) -> Option<LogMonitor> {
         let settings = LogSettings {
             origin: origin(),
             policy: self.policy.clone(),
@@ -160,10 +168,10 @@ impl Watch {
             watch: WatchList::default(),
             threads: 1,
         };
-        let store = Arc::new(DiskStore(disk.clone()));
+        let store = Arc::new(DiskStore(inner.disk.clone()));
         match LogMonitor::open(settings, store, Arc::new(Desk::default())) {
             Ok(monitor) => Some(monitor),
-            Err(error) if !disk.is_dead() => {
+            Err(error) if !inner.is_harmed => {
                 self.ctx.judge().wrong(format!("the monitor does not open: {error}"));
                 None
             }
@@ -204,6 +212,7 @@ impl Watch {
         self.ctx.count(Count::MonitorCrash);
         self.ctx.trace(format_args!("the monitor dies"));
         inner.monitor = None;
+        inner.is_harmed = false;
         inner.up_at = self.ctx.millis() + inner.random.within(10, 8_000);
         inner.disk = after(&self.ctx, &inner.disk.clone(), true, &mut inner.random);
     }
@@ -212,6 +221,7 @@ impl Watch {
         let mut inner = self.inner();
         let plan = drawn_plan(&mut inner.random);
         self.ctx.trace(format_args!("monitor: {plan:?}"));
+        inner.is_harmed = true;
         inner.disk.plan(Some(plan));
     }
 
@@ -221,7 +231,7 @@ impl Watch {
         }
         let mut inner = self.inner();
         inner.disk.plan(None);
-        inner.up_at = 0;
+        (inner.up_at, inner.is_calm, inner.is_harmed) = (0, true, false);
     }
 
     /// The files of evidence that it has.

@@ -41,17 +41,17 @@ pub(crate) fn origin() -> Origin {
     Origin::parse(ORIGIN).unwrap()
 }
 
-/// The log's key, the witnesses, two of which suffice, and the mirror, which counts for nothing.
-pub(crate) fn policy_text(mirror: &str) -> String {
+/// The log's key, and its witnesses, two of which suffice; `more` are lines for those that count for nothing.
+pub(crate) fn policy_with(more: &str) -> String {
     let mut text = format!("log {}\n", vkey(LOG_KEY));
     for n in 0..3 {
         text = format!("{text}witness w{n} {} http://w{n}\n", cosigner(n).vkey());
     }
-    format!("{text}{mirror}group g 2 w0 w1 w2\nquorum g\n")
+    format!("{text}{more}group g 2 w0 w1 w2\nquorum g\n")
 }
 
 pub(crate) fn policy() -> Policy {
-    Policy::parse(policy_text("").as_bytes()).unwrap()
+    Policy::parse(policy_with("").as_bytes()).unwrap()
 }
 
 pub(crate) fn signed(history: &History) -> SignedCheckpoint {
@@ -160,7 +160,10 @@ impl Log {
             if file.sync().is_err() {
                 return;
             }
-            *batches.lock().unwrap() -= 1;
+            {
+                let mut left = batches.lock().unwrap();
+                *left = left.saturating_sub(1);
+            }
             ctx.trace(format_args!("{:?} has {} entries", self.0.party, next.size()));
             self.state().history = Arc::clone(&next);
             self.0.sizes.send_replace(TreeSize::new(next.size()));
@@ -298,15 +301,21 @@ impl Node {
 
     /// A byzantine log writes so much at once that it is larger than this.
     pub(crate) fn grow_beyond(&self, size: u64) {
-        let Some(log) = self.log() else { return };
-        let mut history = log.history();
+        let mut history = self.history();
         while history.size() <= size {
             history = history.with(1);
         }
         self.inner().disk.poke(JOURNAL, Some(history.word.clone()));
         self.ctx.trace(format_args!("{:?} has {} entries", self.party, history.size()));
-        log.state().history = Arc::clone(&history);
-        log.0.sizes.send_replace(TreeSize::new(history.size()));
+        if let Some(log) = self.log() {
+            log.state().history = Arc::clone(&history);
+            log.0.sizes.send_replace(TreeSize::new(history.size()));
+        }
+    }
+
+    /// What it has, running or not.
+    pub(crate) fn history(&self) -> Arc<History> {
+        History::of(&self.inner().disk.peek(JOURNAL).unwrap())
     }
 
     /// Looks after the process.
@@ -365,6 +374,10 @@ impl Node {
         inner.disk.plan(Some(plan));
     }
 
+    pub(crate) fn has_backup(&self) -> bool {
+        self.inner().backup.is_some()
+    }
+
     pub(crate) fn back_up(&self) {
         let mut inner = self.inner();
         inner.backup = Some(inner.disk.copy());
@@ -375,6 +388,7 @@ impl Node {
         let Some(backup) = self.inner().backup.take() else { return };
         self.crash(false);
         self.ctx.count(Count::Restored);
+        self.ctx.judge().is_forgetful = true;
         self.ctx.trace(format_args!("{:?} is restored from a backup", self.party));
         self.inner().disk = backup;
     }

@@ -8,7 +8,7 @@ use soulchain::witness::Transport as _;
 
 use crate::history::History;
 use crate::net::{Ctx, Party, Slot};
-use crate::operator::signed;
+use crate::operator::{Node, signed};
 use crate::random::Random;
 use crate::shown::Operator;
 use crate::witness::{Host, Remote};
@@ -18,8 +18,7 @@ pub(crate) async fn run(ctx: Ctx, operator: Operator, witnesses: Vec<Host>) {
     let mut random = ctx.random("prober");
     loop {
         ctx.sleep(Slot::Own(Party::Prober), random.within(200, 4_000)).await;
-        let histories: Option<Vec<_>> = operator.nodes.iter().map(|node| Some(node.log()?.history())).collect();
-        let Some(histories) = histories else { continue };
+        let histories: Vec<_> = operator.nodes.iter().map(Node::history).collect();
         let witness = random.below(witnesses.len() as u64) as usize;
         let request = drawn(&ctx, &mut random, &histories, witness);
         let remote = Remote { host: witnesses[witness].clone(), from: Party::Prober };

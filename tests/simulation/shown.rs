@@ -111,7 +111,7 @@ impl Operator {
             face = random.below(self.nodes.len() as u64) as usize;
         }
         let node = &self.nodes[face];
-        let (mut history, served) = (node.log()?.history(), node.served());
+        let (mut history, served) = (node.history(), node.served());
         if is_settled {
             let note = self.sign(&history);
             return Some(View { note, history, withholds: false, rewrites: false, broken: None });

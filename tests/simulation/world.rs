@@ -9,9 +9,10 @@ use tokio::runtime::Builder;
 
 use crate::history::LARGE;
 use crate::judge::Verdict;
-use crate::monitor::Watch;
+use crate::monitor::{Watch, tree};
 use crate::net::{Ctx, Party, Slot, Weather};
-use crate::operator::{Node, policy, policy_text};
+use crate::mirror::{self, Copy};
+use crate::operator::{Node, origin, policy, policy_with};
 use crate::random::Random;
 use crate::shown::{Manner, Operator};
 use crate::witness::{Careless, Host};
@@ -31,20 +32,28 @@ pub(crate) enum Twist {
 #[derive(Clone)]
 pub(crate) struct Shows {
     pub(crate) witnesses: Vec<Host>,
+    pub(crate) copy: Copy,
 }
 
 impl Shows {
     /// What is shown under a monitoring prefix; an error where nobody is there.
     pub(crate) fn checkpoint(&self, prefix: &str, origin: &Origin) -> (Party, Result<Option<String>, ()>) {
+        if prefix == MIRROR {
+            return (Party::Mirror, self.copy.shown());
+        }
         let number: usize = prefix.strip_prefix("http://w").unwrap().parse().unwrap();
         (Party::Witness(number), self.witnesses[number].shown(&origin.hash()))
     }
 }
 
+/// Where the mirror is.
+const MIRROR: &str = "http://m";
+
 struct World {
     ctx: Ctx,
     operator: Operator,
     witnesses: Vec<Host>,
+    copy: Copy,
     watch: Watch,
     random: Random,
     /// Whether the log may be restored from a backup.
@@ -62,6 +71,7 @@ pub(crate) fn run(seed: u64, twist: Twist) -> Verdict {
     runtime.block_on(async {
         let mut world = World::new(seed, twist);
         world.live().await;
+        world.copy.close();
         let mut judge = world.ctx.judge();
         judge.end()
     })
@@ -77,7 +87,7 @@ impl World {
         let batches = random.within(8, 25);
         let mut word: Vec<u8> = if random.permille(60) { vec![LARGE] } else { Vec::new() };
         word.extend((0..random.below(4)).map(|_| random.below(6) as u8));
-        let is_restored = manner == Manner::Honest && random.permille(200);
+        let is_restored = manner == Manner::Honest && random.permille(300);
         let nodes = if manner == Manner::Honest {
             vec![Node::new(&ctx, Party::Log, &witnesses, &word, batches)]
         } else {
@@ -88,11 +98,12 @@ impl World {
             parties.into_iter().zip(words).map(|(party, word)| Node::byzantine(&ctx, party, &witnesses, &word, batches)).collect()
         };
         let operator = Operator::new(&ctx, manner, nodes);
-        let shows = Shows { witnesses: witnesses.clone() };
-        let by = if twist == Twist::DeafMonitor { deaf_policy() } else { policy() };
+        let copy = Copy::new(&ctx, &operator);
+        let shows = Shows { witnesses: witnesses.clone(), copy: copy.clone() };
+        let by = monitor_policy(twist == Twist::DeafMonitor);
         let watch = Watch::new(&ctx, &operator, &shows, by);
         ctx.trace(format_args!("seed {seed}: {manner:?}, {batches} batches after {word:?}, restored: {is_restored}"));
-        Self { ctx, operator, witnesses, watch, random, is_restored }
+        Self { ctx, operator, witnesses, copy, watch, random, is_restored }
     }
 
     async fn live(&mut self) {
@@ -100,6 +111,7 @@ impl World {
             tokio::spawn(client::run(self.ctx.clone(), self.operator.clone(), number));
         }
         tokio::spawn(self.watch.clone().run());
+        tokio::spawn(self.copy.clone().run());
         if self.operator.manner != Manner::Honest {
             tokio::spawn(prober::run(self.ctx.clone(), self.operator.clone(), self.witnesses.clone()));
         }
@@ -137,8 +149,10 @@ impl World {
             2..=4 => witness.harm(),
             5 => node.crash(random.permille(500)),
             6 => node.harm(),
-            7 => self.watch.harm(),
-            8 if self.is_restored && random.permille(500) => node.back_up(),
+            7 if random.permille(500) => self.watch.harm(),
+            7 if random.permille(500) => self.copy.harm(),
+            7 => self.copy.crash(),
+            8 if self.is_restored && !node.has_backup() => node.back_up(),
             8 if self.is_restored => node.restore(),
             _ => self.part(),
         }
@@ -166,6 +180,7 @@ impl World {
         self.witnesses.iter().for_each(Host::calm);
         self.operator.nodes.iter().for_each(Node::calm);
         self.watch.calm();
+        self.copy.calm();
         self.operator.settle();
         self.operator.nodes.iter().for_each(Node::stop_writing);
         if self.operator.manner != Manner::Honest {
@@ -185,7 +200,12 @@ impl World {
             self.judge_honest();
         }
         let (could_know, is_convicted) = {
-            let judge = self.ctx.judge();
+            let mut judge = self.ctx.judge();
+            let shown = self.witnesses.iter().map(|host| host.shown(&origin().hash()));
+            for shown in shown.chain([self.copy.shown()]) {
+                let shown = shown.ok().flatten();
+                shown.and_then(|note| tree(note.as_bytes())).into_iter().for_each(|tree| judge.heard(tree));
+            }
             (judge.could_know(), judge.is_convicted())
         };
         if could_know && !is_convicted {
@@ -214,6 +234,9 @@ impl World {
         if size.is_none() || published != size {
             self.ctx.judge().wrong(format!("the log has {size:?} entries, and {published:?} of them are published"));
         }
+        if self.copy.size() != size {
+            self.ctx.judge().wrong(format!("the log has {size:?} entries, the mirror {:?}", self.copy.size()));
+        }
         let seen = self.watch.sizes();
         if seen != size.map(|size| (size, size)) {
             self.ctx.judge().wrong(format!("the log has {size:?} entries, the monitor {seen:?}"));
@@ -221,8 +244,9 @@ impl World {
     }
 }
 
-/// The policy without the witnesses' addresses.
-fn deaf_policy() -> Policy {
-    let text: String = policy_text("").lines().map(|line| line.split(" http").next().unwrap().to_owned() + "\n").collect();
-    Policy::parse(text.as_bytes()).unwrap()
+/// What the monitor goes by; a deaf one has no address of anybody.
+fn monitor_policy(is_deaf: bool) -> Policy {
+    let text = policy_with(&format!("witness m {} {MIRROR}\n", mirror::cosigner().vkey()));
+    let deaf: String = text.lines().map(|line| line.split(" http").next().unwrap().to_owned() + "\n").collect();
+    Policy::parse(if is_deaf { deaf } else { text }.as_bytes()).unwrap()
 }
