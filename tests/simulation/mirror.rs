@@ -191,9 +191,7 @@ impl Copy {
         inner.notes_disk = after(&self.ctx, &inner.notes_disk.clone(), true, &mut inner.random);
         inner.up_at = self.ctx.millis() + inner.random.within(10, 8_000);
         inner.is_harmed = false;
-        if let Some(running) = inner.running.take() {
-            running.mirror.engine().close();
-        }
+        end(inner.running.take());
     }
 
     pub(crate) fn harm(&self) {
@@ -227,8 +225,12 @@ impl Copy {
 
     /// Ends its threads.
     pub(crate) fn close(&self) {
-        if let Some(running) = self.inner().running.take() {
-            running.mirror.engine().close();
-        }
+        end(self.inner().running.take());
     }
+}
+
+/// Ends its threads; beside the runtime, since a follower has one of its own.
+fn end(running: Option<Running>) {
+    let end = move || running.map(|running| running.mirror.engine().close());
+    std::thread::scope(|scope| scope.spawn(end).join().unwrap());
 }
