@@ -114,7 +114,8 @@ impl Library {
         if let Some(known) = self.histories.get(word) {
             return Arc::clone(known);
         }
-        let at = self.writers.iter().position(|writer| writer.word.len() < word.len() && word.starts_with(&writer.word));
+        let at =
+            self.writers.iter().position(|writer| writer.word.len() < word.len() && word.starts_with(&writer.word));
         let mut writer = at.map_or_else(Writer::new, |at| self.writers.remove(at));
         while writer.word.len() < word.len() {
             writer.write(word[writer.word.len()]);

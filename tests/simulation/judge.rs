@@ -181,12 +181,15 @@ impl Judge {
     }
 
     /// A cosignature may have left.
-    pub(crate) fn cosigned(&mut self, witness: usize, tree: Tree) {
+    ///
+    /// One that is known to be careless is not blamed itself: what it does to others is what counts.
+    pub(crate) fn cosigned(&mut self, witness: usize, tree: Tree, is_careless: bool) {
         if !self.signed.contains_key(&tree) {
             self.wrong(format!("witness {witness} cosigned {tree:?}, which the log did not sign"));
             return;
         }
-        if let Some(last) = self.by_witness.insert(witness, tree) {
+        let last = self.by_witness.insert(witness, tree);
+        if let Some(last) = last.filter(|_| !is_careless) {
             if tree.0 < last.0 {
                 self.wrong(format!("witness {witness} cosigned {} after {}", tree.0, last.0));
             }

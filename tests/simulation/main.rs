@@ -1,5 +1,25 @@
-//! The whole of it in one process, as a seed decides: a log and its witnesses, relying parties, a monitor, and what befalls
-//! them.
+//! The whole of it in one process, as a seed decides: a log, three witnesses of which two suffice, relying parties, a mirror and
+//! a monitor, with crashes, power losses, faulty disks, partitions, delays, lost and doubled messages, and a log that forks.
+//!
+//! | part | what is real | what is a double |
+//! |---|---|---|
+//! | log | the feeder; entries, trees, tiles, notes | its engine (`operator`): a journal of batches on a simulated disk |
+//! | witness | service, store, journal | its server; a task commits where a thread does |
+//! | monitor | rounds, replay, evidence, and the judge of evidence | its store is `DirStore`'s steps on a simulated disk |
+//! | mirror | follower, engine, checkpoints | its disks |
+//! | relying party | the policy | |
+//! | network, disks, time | | all of it |
+//!
+//! In every run (`judge`, `world`): no two checkpoints with a quorum's cosignatures contradict each other; no witness cosigns a
+//! smaller tree after a larger one, or two that do not go together; relying parties agree; the mirror only grows, and holds
+//! nothing that no quorum has cosigned; a monitor that can hear of two trees that do not go together convicts the log with
+//! evidence that convinces `verify::convict`, and never convicts an honest one; when all is healed an honest log publishes all
+//! that it has, and mirror and monitor have it.
+//!
+//! All numbers come from the seed, and time stands still until everybody waits. Threads run only inside a monitor's or a
+//! mirror's round, which begins and ends at one moment; what they do there in which order shows nowhere. A mirror's cosignature
+//! bears the time of the system's clock, which nobody looks at. `SOULCHAIN_SEED=7` runs one seed again,
+//! `SOULCHAIN_SEEDS=1000` or `SOULCHAIN_SEEDS=1000..2000` many.
 #![cfg(feature = "node")]
 #![allow(
     clippy::unwrap_used,
@@ -25,6 +45,7 @@ mod net;
 mod client;
 mod mirror;
 mod monitor;
+mod node;
 mod operator;
 mod prober;
 mod shown;
@@ -137,12 +158,12 @@ fn is_found(twist: Twist, what: &str) {
 
 #[test]
 fn a_witness_that_forgets_is_found() {
-    is_found(Twist::Witnesses(Careless::Forgets), "witness");
+    is_found(Twist::Witnesses(Careless::Forgets), "cosigned both sides");
 }
 
 #[test]
 fn a_witness_that_signs_all_is_found() {
-    is_found(Twist::Witnesses(Careless::SignsAll), "cosigned");
+    is_found(Twist::Witnesses(Careless::SignsAll), "a cosigned fork");
 }
 
 #[test]

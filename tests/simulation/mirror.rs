@@ -95,7 +95,8 @@ impl Copy {
         let (engine_disk, notes_disk) = (SimDisk::default(), SimDisk::default());
         create(&storage(&engine_disk)).unwrap();
         let random = ctx.random("mirror");
-        let inner = CopyState { engine_disk, notes_disk, running: None, up_at: 0, random, last: None, is_harmed: false };
+        let inner =
+            CopyState { engine_disk, notes_disk, running: None, up_at: 0, random, last: None, is_harmed: false };
         Self { ctx: ctx.clone(), operator: operator.clone(), inner: Arc::new(Mutex::new(inner)) }
     }
 

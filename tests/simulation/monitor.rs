@@ -120,7 +120,8 @@ impl Watch {
     /// A monitor by this policy.
     pub(crate) fn new(ctx: &Ctx, operator: &Operator, shows: &Shows, policy: Policy) -> Self {
         let random = ctx.random("monitor");
-        let inner = WatchState { disk: SimDisk::default(), monitor: None, up_at: 0, random, is_calm: false, is_harmed: false };
+        let inner =
+            WatchState { disk: SimDisk::default(), monitor: None, up_at: 0, random, is_calm: false, is_harmed: false };
         let inner = Arc::new(Mutex::new(inner));
         Self { ctx: ctx.clone(), operator: operator.clone(), shows: shows.clone(), policy, inner }
     }

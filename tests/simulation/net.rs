@@ -185,8 +185,7 @@ impl Ctx {
     fn fate(&self, from: Party, to: Party) -> Fate {
         let mut net = self.net();
         let (seed, weather) = (self.seed, net.weather);
-        let random =
-            net.links.entry((from, to)).or_insert_with(|| Random::new(seed, &format!("link {from:?} {to:?}")));
+        let random = net.links.entry((from, to)).or_insert_with(|| Random::new(seed, &format!("link {from:?} {to:?}")));
         let delay = |random: &mut Random| {
             if random.permille(weather.slow) { random.within(500, 9_000) } else { random.within(1, 60) }
         };

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use soulchain::tlog::AddCheckpointRequest;
 use soulchain::merkle::TreeSize;
+use soulchain::tlog::AddCheckpointRequest;
 use soulchain::witness::Transport as _;
 
 use crate::history::History;
 use crate::net::{Ctx, Party, Slot};
-use crate::operator::{Node, signed};
+use crate::node::Node;
+use crate::operator::signed;
 use crate::random::Random;
 use crate::shown::Operator;
 use crate::witness::{Host, Remote};

@@ -10,7 +10,8 @@ use soulchain::tlog::{SignedCheckpoint, TileId};
 use crate::history::History;
 use crate::judge::Count;
 use crate::net::{Ctx, Party};
-use crate::operator::{Node, Served, signed};
+use crate::node::Node;
+use crate::operator::{Served, signed};
 use crate::random::Random;
 
 /// How a log treats those who read it.

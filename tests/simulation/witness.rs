@@ -28,7 +28,7 @@ const SNAPSHOT_AFTER: usize = 3_000;
 pub(crate) enum Careless {
     /// Nothing is.
     No,
-    /// It answers before its state is durable.
+    /// After a crash it goes on where it was some time ago.
     Forgets,
     /// It cosigns whatever the log has signed.
     SignsAll,
@@ -230,7 +230,7 @@ impl Host {
         self.ctx.trace(format_args!("w{} {said} {} -> {} {}", self.number, request.old_size(), tree.0, tree.1));
         let mut judge = self.ctx.judge();
         match outcome {
-            Outcome::Signed(_) => judge.cosigned(self.number, tree),
+            Outcome::Signed(_) => judge.cosigned(self.number, tree, self.careless == Careless::SignsAll),
             Outcome::Conflict { .. } => judge.count(Count::CatchUp),
             _ => {}
         }
@@ -242,7 +242,8 @@ impl Host {
     }
 
     fn carelessly(&self, outcome: Outcome, body: &str) -> Outcome {
-        let is_refusal = matches!(outcome, Outcome::Conflict { .. } | Outcome::Inconsistent(_) | Outcome::OtherRoot { .. });
+        let is_refusal =
+            matches!(outcome, Outcome::Conflict { .. } | Outcome::Inconsistent(_) | Outcome::OtherRoot { .. });
         match AddCheckpointRequest::parse(body.as_bytes()) {
             Ok(request) if is_refusal && self.careless == Careless::SignsAll => {
                 let now = Timestamp::new(self.ctx.seconds()).unwrap();

@@ -9,10 +9,11 @@ use tokio::runtime::Builder;
 
 use crate::history::LARGE;
 use crate::judge::Verdict;
+use crate::mirror::{self, Copy};
 use crate::monitor::{Watch, tree};
 use crate::net::{Ctx, Party, Slot, Weather};
-use crate::mirror::{self, Copy};
-use crate::operator::{Node, origin, policy, policy_with};
+use crate::node::Node;
+use crate::operator::{origin, policy, policy_with};
 use crate::random::Random;
 use crate::shown::{Manner, Operator};
 use crate::witness::{Careless, Host};
@@ -95,7 +96,11 @@ impl World {
             let common = random.below(6) as u8;
             let words = [[&word[..], &[common, 0]].concat(), [&word[..], &[common, 5]].concat()];
             let parties = [Party::Log, Party::OtherLog];
-            parties.into_iter().zip(words).map(|(party, word)| Node::byzantine(&ctx, party, &witnesses, &word, batches)).collect()
+            parties
+                .into_iter()
+                .zip(words)
+                .map(|(party, word)| Node::byzantine(&ctx, party, &witnesses, &word, batches))
+                .collect()
         };
         let operator = Operator::new(&ctx, manner, nodes);
         let copy = Copy::new(&ctx, &operator);
