@@ -160,6 +160,11 @@ impl Directory {
         &self.path
     }
 
+    /// Where its files are.
+    pub const fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
     /// Which log it holds.
     pub fn origin(&self) -> &OriginFile {
         &self.origin

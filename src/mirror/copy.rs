@@ -18,6 +18,7 @@ use crate::clock;
 use crate::hash::Hash;
 use crate::log::{Engine, Entry, Following, LogReader, Machine};
 use crate::merkle::{LeafIndex, TreeSize};
+use crate::storage::Disk;
 use crate::tlog::{
     Checkpoint, Cosigner, NoteSignature, NoteVerifier, Origin, Policy, PolicyLog, PolicyWitness, SignedCheckpoint,
     TILE_WIDTH, Timestamp, decode_hashes, signature_lines,
@@ -78,6 +79,18 @@ impl<M: Machine> Clone for Mirror<M> {
 }
 
 impl<M: Machine> Mirror<M> {
+    /// A mirror in parts that are open: a log that follows the one of this origin, and a disk for the checkpoints. Whoever
+    /// has a data directory [`open`](super::open)s it.
+    pub fn over(
+        following: Following<M>,
+        origin: Origin,
+        policy: Policy,
+        cosigner: Option<Cosigner>,
+        disk: Arc<dyn Disk>,
+    ) -> Result<Self, MirrorOpenError> {
+        Self::open(Parts { following, origin, policy, cosigner, notes: Notes::on(disk) })
+    }
+
     /// Reads the checkpoints and holds them against the copy.
     pub(super) fn open(parts: Parts<M>) -> Result<Self, MirrorOpenError> {
         let Parts { following, origin, policy, cosigner, notes } = parts;

@@ -4,14 +4,17 @@
 //! (see `notes`) and, where the mirror cosigns, `keys/mirror.key`. A log of agents has two keys there, the second its
 //! instant key; a log of another maker has one, and is mirrored as entries without meaning.
 
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use secrecy::SecretString;
 
 use super::copy::{Mirror, Parts};
 use super::error::MirrorOpenError;
-use super::notes::Notes;
+use super::notes::{FOLDER, Notes};
 use crate::audit::{HttpSource, Source};
 use crate::client::Client;
 use crate::keyfile::{AnyKeyFile, KeyAlg};
@@ -119,7 +122,9 @@ impl Pieces<'_> {
     }
 
     fn follow<M: Machine>(self, machine: M) -> Result<(Following<M>, Recovery, Rest), MirrorOpenError> {
-        let notes = Notes::open(self.directory.path()).map_err(|(path, error)| MirrorOpenError::Notes(path, error))?;
+        let folder = self.directory.path().join(FOLDER);
+        make_durable_folder(&folder).map_err(|error| MirrorOpenError::Notes(folder, error))?;
+        let notes = Notes::on(Arc::clone(self.directory.disk()));
         let storage = self.directory.storage()?;
         let options = Options { pool: PoolLimits::default(), confirm_newest: self.options.confirm_newest };
         let (following, recovery) = follow(machine, storage, options)?;
@@ -192,8 +197,17 @@ fn cosigner(options: &MirrorOptions) -> Result<Option<Cosigner>, MirrorOpenError
     cosigner.map(Some).map_err(|error| MirrorOpenError::Unfit(format!("--name: {error}")))
 }
 
+/// The folder of the checkpoints.
+fn make_durable_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir(folder)?;
+    File::open(folder.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
 fn make_folder(key: &Path) -> Result<(), MirrorOpenError> {
     let folder = key.parent().unwrap_or(Path::new("."));
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|error| MirrorOpenError::Notes(folder.to_owned(), error))
 }

@@ -113,6 +113,12 @@ impl SimDisk {
         self.inner().ops.clone()
     }
 
+    /// Whether the power is gone.
+    #[allow(dead_code, reason = "the simulation asks")]
+    pub(crate) fn is_dead(&self) -> bool {
+        self.inner().is_dead
+    }
+
     pub(crate) fn set_free(&self, free: Option<u64>) {
         self.inner().free = free;
     }

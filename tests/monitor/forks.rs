@@ -87,6 +87,39 @@ fn an_older_checkpoint_of_another_history() {
     assert_eq!(kinds(&sim.round(&other.files())), [Kind::Fork], "another tree is another fact");
 }
 
+/// A log that signs a larger tree, shows none of its tiles, and goes on as if it had never been: the tree is remembered.
+#[test]
+fn a_larger_tree_that_is_shown_once_and_never_again() {
+    let (mut one, other) = two_histories();
+    let mut sim = Sim::new();
+    assert_eq!(kinds(&sim.round(&Log::with_agents().0.files())), []);
+    let mut files = Log::with_agents().0.files();
+    files.0.insert("checkpoint".into(), other.files().checkpoint().unwrap());
+    only(sim.round(&files), Kind::Withheld);
+    sim.restart();
+    one.seal_after_acts(3);
+    let reports = sim.round(&one.files());
+    assert_eq!(kinds(&reports), [Kind::Fork, Kind::Resolved], "{reports:#?}");
+    check_under_log_key(&sim.evidence(&reports[0]));
+}
+
+/// The same where its tiles cannot be reached.
+#[test]
+fn a_larger_tree_whose_tiles_could_not_be_read() {
+    let (mut one, other) = two_histories();
+    let mut sim = Sim::new();
+    assert_eq!(kinds(&sim.round(&Log::with_agents().0.files())), []);
+    let files = OnlyNote(other.files().checkpoint().unwrap());
+    let now = soulchain::encoding::UnixMillis::new(sim.now);
+    let world = soulchain::monitor::World { source: &files, witnesses: &sim.witnesses, promises: Vec::new(), now };
+    sim.monitor.round(&world).unwrap();
+    sim.monitor.told().unwrap();
+    one.seal_after_acts(3);
+    let reports = sim.round(&one.files());
+    let fork = reports.into_iter().filter(|report| report.kind == Kind::Fork).collect();
+    check_under_log_key(&sim.evidence(&only(fork, Kind::Fork)));
+}
+
 /// A log of three bundles: tiles of more than one level, and a fork within a full one.
 #[test]
 fn a_split_of_a_larger_log() {
@@ -206,6 +239,23 @@ impl soulchain::audit::Source for Gone {
 
     fn tile(&self, _: TileId) -> Result<TileBytes, SourceError> {
         Err(SourceError::Io("log".into(), std::io::ErrorKind::NotConnected.into()))
+    }
+
+    fn fetches_at_once(&self) -> usize {
+        1
+    }
+}
+
+/// A log of which nothing but its checkpoint can be read.
+struct OnlyNote(Vec<u8>);
+
+impl soulchain::audit::Source for OnlyNote {
+    fn checkpoint(&self) -> Result<Vec<u8>, SourceError> {
+        Ok(self.0.clone())
+    }
+
+    fn tile(&self, tile: TileId) -> Result<TileBytes, SourceError> {
+        Gone.tile(tile)
     }
 
     fn fetches_at_once(&self) -> usize {
