@@ -104,8 +104,12 @@ pub(crate) struct Judge {
     by_witness: BTreeMap<usize, Tree>,
     witnessed: BTreeSet<Tree>,
     accepted: BTreeSet<Tree>,
-    /// What the monitor has heard of.
+    /// What the monitor has heard of,
     heard: BTreeSet<Tree>,
+    /// and what of it the log itself has shown, the last at last.
+    shown: Vec<Tree>,
+    /// Trees in evidence.
+    charged: BTreeSet<Tree>,
     is_convicted: bool,
     /// Whether the log's operator has made it forget: then it does not serve what it did.
     pub(crate) is_forgetful: bool,
@@ -123,6 +127,8 @@ impl Judge {
             witnessed: BTreeSet::new(),
             accepted: BTreeSet::new(),
             heard: BTreeSet::new(),
+            shown: Vec::new(),
+            charged: BTreeSet::new(),
             is_convicted: false,
             is_forgetful: false,
         }
@@ -232,6 +238,19 @@ impl Judge {
         }
     }
 
+    /// The log itself has shown the monitor a tree, in a round that came to its end.
+    pub(crate) fn shown(&mut self, tree: Tree) {
+        self.heard(tree);
+        self.shown.push(tree);
+    }
+
+    /// A tree that the log has shown to the monitor, that contradicts what it shows now, and that is in no evidence.
+    pub(crate) fn forgotten(&self) -> Option<Tree> {
+        let last = *self.shown.last()?;
+        let is_forgotten = |tree: &&Tree| !self.go_together(**tree, last) && !self.charged.contains(*tree);
+        self.shown.iter().find(is_forgotten).copied()
+    }
+
     /// Whether the monitor has heard of trees that do not go together.
     pub(crate) fn could_know(&self) -> bool {
         let heard: Vec<_> = self.heard.iter().collect();
@@ -266,6 +285,7 @@ impl Judge {
                 if self.go_together(trees[0], trees[1]) {
                     self.wrong(format!("two trees that go together convict the log: {trees:?}"));
                 }
+                self.charged.extend(trees);
                 self.count(Count::Convicted);
                 self.is_convicted = true;
             }

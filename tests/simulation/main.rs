@@ -13,8 +13,8 @@
 //! In every run (`judge`, `world`): no two checkpoints with a quorum's cosignatures contradict each other; no witness cosigns a
 //! smaller tree after a larger one, or two that do not go together; relying parties agree; the mirror only grows, and holds
 //! nothing that no quorum has cosigned; a monitor that can hear of two trees that do not go together convicts the log with
-//! evidence that convinces `verify::convict`, and never convicts an honest one; when all is healed an honest log publishes all
-//! that it has, and mirror and monitor have it.
+//! evidence that convinces `verify::convict`, forgets no tree that the log has shown it, and never convicts an honest log;
+//! when all is healed an honest log publishes all that it has, and mirror and monitor have it.
 //!
 //! All numbers come from the seed, and time stands still until everybody waits. Threads run only inside a monitor's or a
 //! mirror's round, which begins and ends at one moment; what they do there in which order shows nowhere. A mirror's cosignature

@@ -197,7 +197,8 @@ impl Watch {
         let store = DiskStore(disk.clone());
         let mut judge = self.ctx.judge();
         let shown = view.as_ref().and_then(|view| tree(view.note.to_string().as_bytes()));
-        shown.into_iter().chain(answers.heard.into_inner().unwrap()).for_each(|tree| judge.heard(tree));
+        shown.into_iter().for_each(|tree| judge.shown(tree));
+        answers.heard.into_inner().unwrap().into_iter().for_each(|tree| judge.heard(tree));
         for report in monitor.reports() {
             let millis = self.ctx.millis();
             judge.trace(millis, format_args!("monitor: {} {}", report.kind, report.text));

@@ -216,6 +216,10 @@ impl World {
         if could_know && !is_convicted {
             self.ctx.judge().wrong("a missed fork: the monitor could have known".into());
         }
+        let forgotten = self.ctx.judge().forgotten();
+        if let Some(tree) = forgotten {
+            self.ctx.judge().wrong(format!("a missed fork: the monitor has forgotten that it was shown {tree:?}"));
+        }
         let convinces =
             |bytes: &Vec<u8>| Evidence::parse(bytes).is_ok_and(|evidence| convict(&evidence, &policy()).is_ok());
         if is_convicted && !self.watch.evidence().iter().any(convinces) {
