@@ -16,6 +16,11 @@ pub trait Witnesses: Send + Sync {
     /// The checkpoint that the witness with this monitoring prefix shows of a log; `None` where it has none. An error says
     /// that it does not answer, in words.
     fn checkpoint(&self, prefix: &str, origin: &Origin) -> Result<Option<Vec<u8>>, String>;
+
+    /// How many may be asked at once: [`MAX_ASKED`] where nothing else is said. With 1 they are asked in their order.
+    fn at_once(&self) -> usize {
+        MAX_ASKED
+    }
 }
 
 /// Most witnesses that are asked at once.
@@ -34,7 +39,7 @@ pub(super) fn ask(witnesses: &dyn Witnesses, prefixes: &[&str], origin: &Origin)
         }
     };
     thread::scope(|scope| {
-        for _ in 1..prefixes.len().min(MAX_ASKED) {
+        for _ in 1..prefixes.len().min(witnesses.at_once()).min(MAX_ASKED) {
             scope.spawn(work);
         }
         work();

@@ -244,10 +244,14 @@ impl Judge {
         self.shown.push(tree);
     }
 
-    /// A tree that the log has shown to the monitor, that contradicts what it shows now, and that is in no evidence.
+    /// A tree that the log has shown to the monitor and that contradicts what it shows now, of a branch of which no tree is
+    /// in evidence.
     pub(crate) fn forgotten(&self) -> Option<Tree> {
         let last = *self.shown.last()?;
-        let is_forgotten = |tree: &&Tree| !self.go_together(**tree, last) && !self.charged.contains(*tree);
+        let of_its_branch = |tree: Tree| {
+            self.charged.iter().any(|charged| self.go_together(*charged, tree) && !self.go_together(*charged, last))
+        };
+        let is_forgotten = |tree: &&Tree| !self.go_together(**tree, last) && !of_its_branch(**tree);
         self.shown.iter().find(is_forgotten).copied()
     }
 
