@@ -13,7 +13,9 @@ use super::log::{LogMonitor, World};
 use crate::encoding::hex_encode;
 use crate::hash::Hash;
 use crate::merkle::TreeSize;
-use crate::tlog::{AddCheckpointRequest, Cosigner, NoteVerifier, Origin, SignedCheckpoint, Timestamp, signature_lines};
+use crate::tlog::{
+    AddCheckpointRequest, Cosigner, NoteVerifier, Origin, SignedCheckpoint, Timestamp, TlogError, signature_lines,
+};
 use crate::verify::OneSigned;
 
 /// Most checkpoints of one log that wait for a round; whoever brings another is told to come back.
@@ -67,7 +69,11 @@ impl Desk {
         if self.cosigner.is_none() {
             return Answer::Refused(404, "this monitor cosigns nothing");
         }
-        let Ok(request) = AddCheckpointRequest::parse(body) else { return Answer::Refused(400, "not a request") };
+        let request = match AddCheckpointRequest::parse(body) {
+            Ok(request) => request,
+            Err(TlogError::EmptyRoot) => return Answer::Refused(422, "not the root of the empty tree"),
+            Err(_) => return Answer::Refused(400, "not a request"),
+        };
         let claim = request.checkpoint().claim();
         let mut logs = self.logs();
         let Some(log) = logs.get_mut(&hex_encode(&claim.origin().hash())) else {
@@ -75,6 +81,9 @@ impl Desk {
         };
         if request.checkpoint().verify(&log.keys).is_err() {
             return Answer::Refused(403, "not signed by a key of the log");
+        }
+        if request.old_size() > claim.size() {
+            return Answer::Refused(400, "the old size is greater than that of the checkpoint");
         }
         if log.note.as_ref().is_none_or(|note| note.claim() != claim) && !log.take(request.checkpoint()) {
             return Answer::NotYet;

@@ -396,11 +396,19 @@ impl Machine for RegistryMachine {
     }
 
     fn check(&self, last_entry: Option<&[u8]>) -> Result<(), String> {
-        let root = *self.registry.committed().map().root().as_bytes();
+        let committed = self.registry.committed();
+        let root = *committed.map().root().as_bytes();
         match last_entry.map(Trailer::parse) {
             None => Ok(()),
-            Some(Some(trailer)) if trailer.map_root == root => Ok(()),
-            Some(Some(_)) => Err("the records do not lead to the map root in the last trailer".to_owned()),
+            Some(Some(trailer)) if trailer.map_root != root => {
+                Err("the records do not lead to the map root in the last trailer".to_owned())
+            }
+            Some(Some(trailer))
+                if (trailer.log_time, trailer.identities) != (committed.log_time(), committed.identities()) =>
+            {
+                Err("log time and number of identities are not those of the last trailer".to_owned())
+            }
+            Some(Some(_)) => Ok(()),
             Some(None) => Err("the log does not end with a trailer".to_owned()),
         }
     }

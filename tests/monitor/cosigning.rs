@@ -4,7 +4,8 @@ use soulchain::encoding::hex_encode;
 use soulchain::merkle::{EMPTY_ROOT, TreeSize, consistency_plan};
 use soulchain::monitor::{Answer, Desk, Kind};
 use soulchain::tlog::{
-    AddCheckpointRequest, Cosigner, KeyName, NoteVerifier, Origin, Policy, SignedCheckpoint, parse_signature_lines,
+    AddCheckpointRequest, Cosigner, Ed25519Signer, KeyName, Note, NoteVerifier, Origin, Policy, SignedCheckpoint,
+    parse_signature_lines,
 };
 
 use crate::log::{Files, LOG_KEY, Log, ORIGIN, root, vkey};
@@ -153,6 +154,12 @@ fn requests_that_are_refused() {
     let mut other = log.files();
     other.sign(ORIGIN, LOG_KEY, log.next(), EMPTY_ROOT);
     assert_eq!(status(format!("{proof}\n\n{}", checkpoint(&other)).as_bytes()), 422);
+    // A tree of size 0 has one root, and an old size above that of the checkpoint is no request.
+    let root = soulchain::encoding::b64_encode(log.root().as_bytes());
+    let signer = Ed25519Signer::from_seed(KeyName::parse(ORIGIN).unwrap(), &[LOG_KEY; 32]);
+    let empty = Note::sign(&format!("{ORIGIN}\n0\n{root}\n"), &signer).unwrap();
+    assert_eq!(status(format!("old 0\n\n{}", empty.as_str()).as_bytes()), 422);
+    assert_eq!(status(text.replace("old 5", "old 500").as_bytes()), 400);
     assert!(matches!(Desk::new(None).add_checkpoint(&good), Answer::Refused(404, _)));
     assert!(NoteVerifier::new(cosigner().vkey().clone()).is_ok());
 }

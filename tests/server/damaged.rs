@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use serde_json::Value;
 use soulchain::encoding::b64_encode;
-use soulchain::log::{Machine as _, Past, ReadError, Row};
+use soulchain::log::{Machine as _, Past, PoolLimits, ReadError, Row};
 use soulchain::merkle::LeafIndex;
-use soulchain::node::RegistryMachine;
+use soulchain::node::{Node, NodeOptions, RegistryMachine, ViewStore};
 use soulchain::soul::LogId;
+use soulchain::storage::{FjallViews, ViewBatch, Views as _};
 
 use super::agent::{Agent, Signed};
-use super::support::{Server, Setup};
+use super::support::{ORIGIN, Server, Setup};
 
 /// An entry in the middle of the first bundle, and one behind it.
 const DAMAGED: u64 = 100;
@@ -168,5 +169,40 @@ fn a_link_about_an_identity_that_is_not_there_ends_the_replay() {
     for links in [&[&first, &about][..], &[&first, &about, &second]] {
         let error = replay(links).unwrap_err();
         assert_eq!((error.index.get(), &error.what[..]), (1, "it is about an identity that is not there"));
+    }
+}
+
+/// What the views say beside the records is held against the last trailer; where it is wrong they are made anew.
+#[test]
+fn another_log_time_in_the_views_is_not_believed() {
+    let server = Server::start();
+    Agent::registered(&server, "scout");
+    let directory = server.stop();
+    let data = directory.path().join("data");
+    let general = || FjallViews::open(&data.join("views")).unwrap().read(b"x").unwrap().unwrap();
+    let right = general();
+    // After the version, in big-endian order.
+    for at in 1..9 {
+        {
+            let views = FjallViews::open(&data.join("views")).unwrap();
+            let mut wrong = right.clone();
+            wrong[at] ^= 1;
+            let applied = views.state().unwrap().unwrap();
+            views.write(&ViewBatch { changes: vec![(b"x".to_vec(), Some(wrong))], applied }).unwrap();
+        }
+        let options = NodeOptions {
+            data: data.clone(),
+            origin: Some(ORIGIN.into()),
+            ml_dsa: false,
+            passphrase: None,
+            pool: PoolLimits::default(),
+            confirm_newest: false,
+            views: ViewStore::default(),
+        };
+        let (node, recovery) = Node::open(options).unwrap();
+        node.engine().close();
+        drop(node);
+        assert!(recovery.views_rebuilt, "byte {at}");
+        assert!(general() == right);
     }
 }

@@ -245,13 +245,13 @@ impl Judge {
     }
 
     /// A tree that the log has shown to the monitor and that contradicts what it shows now, of a branch of which no tree is
-    /// in evidence.
+    /// in evidence. What a larger tree contradicts nobody can show for as long as its tiles are withheld.
     pub(crate) fn forgotten(&self) -> Option<Tree> {
         let last = *self.shown.last()?;
         let of_its_branch = |tree: Tree| {
             self.charged.iter().any(|charged| self.go_together(*charged, tree) && !self.go_together(*charged, last))
         };
-        let is_forgotten = |tree: &&Tree| !self.go_together(**tree, last) && !of_its_branch(**tree);
+        let is_forgotten = |tree: &&Tree| tree.0 <= last.0 && !self.go_together(**tree, last) && !of_its_branch(**tree);
         self.shown.iter().find(is_forgotten).copied()
     }
 
