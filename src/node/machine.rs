@@ -399,7 +399,6 @@ impl Machine for RegistryMachine {
         let committed = self.registry.committed();
         let root = *committed.map().root().as_bytes();
         match last_entry.map(Trailer::parse) {
-            None => Ok(()),
             Some(Some(trailer)) if trailer.map_root != root => {
                 Err("the records do not lead to the map root in the last trailer".to_owned())
             }
@@ -408,7 +407,7 @@ impl Machine for RegistryMachine {
             {
                 Err("log time and number of identities are not those of the last trailer".to_owned())
             }
-            Some(Some(_)) => Ok(()),
+            None | Some(Some(_)) => Ok(()),
             Some(None) => Err("the log does not end with a trailer".to_owned()),
         }
     }
