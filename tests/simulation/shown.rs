@@ -81,7 +81,7 @@ impl Operator {
         if !self.ctx.reaches(to, Party::Log) {
             return None;
         }
-        let mut view = if self.manner == Manner::Honest { self.honest()? } else { self.byzantine(to)? };
+        let mut view = if self.manner == Manner::Honest { self.honest()? } else { self.byzantine(to) };
         let mut state = self.state.lock().unwrap();
         if !state.is_settled && state.random.permille(100) {
             view.broken = Some(state.random.any());
@@ -103,7 +103,7 @@ impl Operator {
         Some(View { note, history, withholds: false, rewrites: false, broken: None })
     }
 
-    fn byzantine(&self, to: Party) -> Option<View> {
+    fn byzantine(&self, to: Party) -> View {
         let mut face = self.face_of(to);
         let mut state = self.state.lock().unwrap();
         let is_settled = state.is_settled;
@@ -115,7 +115,7 @@ impl Operator {
         let (mut history, served) = (node.history(), node.served());
         if is_settled {
             let note = self.sign(&history);
-            return Some(View { note, history, withholds: false, rewrites: false, broken: None });
+            return View { note, history, withholds: false, rewrites: false, broken: None };
         }
         if random.permille(100) {
             let back = random.below(history.word.len() as u64 + 1) as usize;
@@ -136,7 +136,7 @@ impl Operator {
         if rewrites {
             self.ctx.count(Count::Rewritten);
         }
-        Some(View { note, history, withholds, rewrites, broken: None })
+        View { note, history, withholds, rewrites, broken: None }
     }
 
     fn sign(&self, history: &Arc<History>) -> SignedCheckpoint {
