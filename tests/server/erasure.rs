@@ -245,6 +245,53 @@ fn a_slot_that_has_swallowed_its_neighbour_is_not_erased() {
     server.audit();
 }
 
+/// Whoever asks again is told that the order is kept, not that it was refused; and so is the operator.
+#[test]
+fn an_erasure_that_is_owed_is_told_of_until_it_is_done() {
+    let (server, agent, _) = with_body();
+    let told = |server: &Server, count: u64| {
+        let ready = server.json("/readyz");
+        assert_eq!(ready["ready"], true);
+        let metric = format!("\nsoulchain_owed_erasures {count}\n");
+        // The servers of all tests share the gauges.
+        assert!((0..200).any(|_| server.get("/metrics").text().contains(&metric)), "{count}");
+        // Without any there is no such member.
+        let owed = ready["owed_erasures"].as_array().cloned().unwrap_or_default();
+        owed.iter().map(|owed| owed.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&server, 0), [""; 0]);
+    let index = server.json("/v1/agents/keeper/links/2")["index"].as_u64().unwrap();
+    let directory = server.stop();
+    let data = directory.path().join("data");
+    let right = std::fs::read(data.join("bodies/000")).unwrap();
+    let mut wrong = right.clone();
+    // The mark of the first slot, which is the one.
+    wrong[1] ^= 0x44;
+    std::fs::write(data.join("bodies/000"), &wrong).unwrap();
+    let mut orders = [b"soulchain/erasures/1", &index.to_be_bytes()[..]].concat();
+    orders.extend_from_slice(blake3::hash(&orders).as_bytes());
+    std::fs::write(data.join("erasures"), orders).unwrap();
+    let server = Server::open(directory, Setup::default());
+    for _ in 0..2 {
+        let answer = erase(&server, &agent.admin);
+        let problem = answer.problem(503, "internal");
+        assert!(problem["detail"].as_str().unwrap().contains("the order is kept"), "{problem}");
+        assert!(answer.header("retry-after").is_some());
+    }
+    // One that nobody ordered before is refused, and not kept.
+    erase_at(&server, &agent.admin, "/v1/agents/keeper/links/3/body").problem(500, "internal");
+    read(&server, &agent.act, PATH).problem(410, "gone");
+    let owed = told(&server, 1);
+    assert_eq!(owed.len(), 1);
+    assert!(owed[0].contains(&format!("entry {index} ")) && owed[0].contains("bodies/000 at byte 0"), "{owed:?}");
+    let directory = server.stop();
+    check_directory(&data, true, &mut |_| {}).unwrap();
+    let server = Server::open(directory, Setup::default());
+    assert_eq!(told(&server, 0), [""; 0]);
+    assert_eq!(erase(&server, &agent.admin).status, 204);
+    server.audit();
+}
+
 /// Several at once, while links are appended.
 #[test]
 fn erasures_and_appends_do_not_wait_for_each_other() {
