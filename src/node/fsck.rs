@@ -150,6 +150,10 @@ impl RegistryCheck {
 struct OpaqueCheck(RegistryCheck);
 
 impl EntryCheck for OpaqueCheck {
+    fn proves_bodies(&self) -> bool {
+        false
+    }
+
     fn body(&self, _: LeafIndex, _: &[u8], _: &SideBody) -> Result<(), String> {
         Err("a mirror keeps none".to_owned())
     }
@@ -164,6 +168,10 @@ impl EntryCheck for OpaqueCheck {
 }
 
 impl EntryCheck for RegistryCheck {
+    fn proves_bodies(&self) -> bool {
+        true
+    }
+
     fn body(&self, _: LeafIndex, entry: &[u8], body: &SideBody) -> Result<(), String> {
         let link = Link::parse_entry(entry).map_err(|error| format!("beside what is no link: {error}"))?;
         let beside = Beside { salt: Salt::from_bytes(body.salt), body: body.bytes.to_vec() };

@@ -3,6 +3,8 @@
 //!
 //! A repair overwrites the slot of an ordered body, wherever [`slots`](super::slots) can prove that to be. Where no more is
 //! known than a range of bytes, all of them are overwritten, and the bodies of others that may have lain there are named.
+//! Where entries do not say how long their bodies are, or the check cannot tell a body from another, nothing is known of
+//! any byte: none is overwritten, and the order is kept.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -117,13 +119,20 @@ impl Erasures {
         let (name, at) = (file.name(), index.get() as usize % TILE_WIDTH);
         let bytes = file.read()?;
         let takes = file.takes();
+        let ordered = format!("the body beside entry {index} is to be erased");
+        if !bytes.is_empty() && !(file.check.proves_bodies() && takes[at].is_some()) {
+            let what = format!(
+                "{ordered}, and damage stands in the way; nothing here tells which bytes are its, so the order is kept"
+            );
+            report.damage(&name, Place::Entry(index), what);
+            return Ok(());
+        }
         let is_of = |at: usize, body: &_| file.is_of(at, body);
         let pieces = divide(&bytes, &Takes { lens: takes.clone(), is_of: &is_of });
         let found = pieces.iter().find(|piece| match piece {
             Piece::Slot(of, _) => *of == at,
-            Piece::Gap(places, _) => places.contains(&at) && takes[at].is_some(),
+            Piece::Gap(places, _) => places.contains(&at),
         });
-        let ordered = format!("the body beside entry {index} is to be erased");
         let (place, what) = match found {
             Some(Piece::Slot(_, extent)) => {
                 let what = format!("{ordered}, and damage stands in the way: the slot is {}", Bytewise(extent));
