@@ -165,6 +165,32 @@ fn an_owed_erasure_outlives_openings_and_goes_with_a_copy() {
     close_node(Node::open(options(&path, false)).unwrap().0);
 }
 
+/// The neighbour's body is whole and its head is not; of a third slot nothing is there, so lengths alone tell nothing.
+#[test]
+fn a_repair_leaves_the_neighbour_whose_body_is_whole() {
+    let (_folder, path) = agent_log();
+    let whole = fs::read(path.join(BODIES)).unwrap();
+    let slots = slots(&whole);
+    let index = u64::from(whole[slots[20].start]);
+    for at in [0, 1, 34, 35, 36, 37] {
+        let mut wrong = whole.clone();
+        for at in [0, 35, 50] {
+            wrong[slots[20].start + at] ^= 0x55;
+        }
+        wrong[slots[21].start + at] ^= 0x41;
+        wrong.drain(slots[22].clone());
+        fs::write(path.join(BODIES), &wrong).unwrap();
+        owe(&path, index);
+        let told = told(&check_node(&path, true));
+        assert!(told.iter().all(|told| !told.contains("overwritten together")), "{told:?}");
+        let now = fs::read(path.join(BODIES)).unwrap();
+        assert!(now[slots[21].start..] == wrong[slots[21].start..], "byte {at}: the neighbour is not touched");
+        assert!(now[..slots[20].start] == wrong[..slots[20].start]);
+        assert!(!is_in(&whole[slots[20].start + 2..slots[20].start + 34], &path));
+        assert!(!path.join(OWED).exists());
+    }
+}
+
 /// A check that takes any body for right proves none.
 #[test]
 fn what_no_check_can_prove_is_not_overwritten_and_the_order_is_kept() {
