@@ -318,7 +318,9 @@ fn an_order_in_the_journal_that_a_repair_has_finished_is_not_owed() {
     let first_len = 38 + TEXT.len();
     let flip = |at: &[usize]| {
         let mut wrong = whole.clone();
-        at.iter().for_each(|at| wrong[*at] ^= 0x41);
+        for at in at {
+            wrong[*at] ^= 0x41;
+        }
         Some(wrong)
     };
     // The head of the slot before it; both slots, with some bytes missing, so that no more than a range is known; no file.

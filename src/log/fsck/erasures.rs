@@ -120,7 +120,8 @@ impl Erasures {
         let bytes = file.read()?;
         let takes = file.takes();
         let ordered = format!("the body beside entry {index} is to be erased");
-        if !bytes.is_empty() && !(file.check.proves_bodies() && takes[at].is_some()) {
+        let is_provable = file.check.proves_bodies() && takes[at].is_some();
+        if !is_provable && !bytes.is_empty() {
             let what = format!(
                 "{ordered}, and damage stands in the way; nothing here tells which bytes are its, so the order is kept"
             );
