@@ -390,11 +390,7 @@ fn an_erasure_that_damage_stands_in_the_way_of_is_owed() {
             assert_eq!(engine.latched(), None);
             assert_eq!(body(engine, index), KeptBody::Erased, "it is given to nobody");
             let again = erase(engine, index);
-            assert!(
-                matches!(again, Err(EraseError::Owed(ReadError::Damaged { .. }))),
-                "it is kept, not done: {again:?}"
-            );
-            assert_eq!(engine.owed_erasures().len(), 1, "another order for it adds none");
+            assert!(matches!(again, Err(EraseError::Owed(ReadError::Damaged { .. }))), "{again:?}");
         };
         is_owed(&engine);
         // The log goes on, over flushes and openings.

@@ -273,7 +273,9 @@ mod tests {
         for (ordered, neighbour) in [(0, 1), (2, 3)] {
             for (at, flip) in [0, 1, 34, 35, 36, 37].into_iter().flat_map(|at| [(at, 0x41), (at, 3), (at, 0x80)]) {
                 let mut file = file.clone();
-                file[extents[ordered].clone()].iter_mut().for_each(|byte| *byte ^= 0x55);
+                for byte in &mut file[extents[ordered].clone()] {
+                    *byte ^= 0x55;
+                }
                 file[extents[neighbour].start + at] ^= flip;
                 let divided = divided(&file);
                 assert!(divided.contains(&pieces[neighbour]), "{ordered} {at}: {divided:?}");
@@ -282,7 +284,9 @@ mod tests {
         }
         // Three of which nothing is right, and the last one found behind them.
         let mut file = file;
-        file[..extents[3].start].iter_mut().for_each(|byte| *byte ^= 0x55);
+        for byte in &mut file[..extents[3].start] {
+            *byte ^= 0x55;
+        }
         file[extents[3].start] ^= 1;
         let divided = divided(&file);
         assert_eq!(divided.last(), pieces.last(), "{divided:?}");
