@@ -32,7 +32,8 @@ pub(super) struct FsckArgs {
     repair: bool,
 }
 
-/// Checks a directory and says what was found: success where there is no damage, or none that is left.
+/// Checks a directory and says what was found: success where all was checked and there is no damage, or none
+/// that is left.
 pub(super) fn run(args: &FsckArgs, out: &Output) -> CliResult<ExitCode> {
     let bar = Bar::new("checking", out.is_json());
     let report = check_directory(&args.dir, args.repair, &mut |progress| bar.show(progress));
@@ -44,16 +45,16 @@ pub(super) fn run(args: &FsckArgs, out: &Output) -> CliResult<ExitCode> {
 
 fn tell(out: &Output, report: &FsckReport) {
     for finding in &report.findings {
-        let kind = match finding.severity {
-            Severity::Note => "note",
-            Severity::Damage => "damage",
-        };
-        out.line(format_args!("{kind}: {finding}\n    {}", finding.advice()));
+        out.line(format_args!("{}: {finding}\n    {}", severity_of(finding), finding.advice()));
     }
     if report.omitted > 0 {
         out.line(format_args!("and {} findings more", report.omitted));
     }
-    let state = if report.is_clean() { "clean" } else { "damaged" };
+    let state = match (report.is_clean(), report.is_damaged()) {
+        (true, _) => "clean",
+        (_, true) => "damaged",
+        _ => "not checked whole",
+    };
     out.line(format_args!(
         "{state}: {} entries, {} bodies kept beside them, {} erased",
         report.size, report.bodies, report.erased
@@ -91,6 +92,14 @@ struct Item<'a> {
     advice: &'static str,
 }
 
+fn severity_of(finding: &Finding) -> &'static str {
+    match finding.severity {
+        Severity::Note => "note",
+        Severity::Unchecked => "unchecked",
+        Severity::Damage => "damage",
+    }
+}
+
 fn json_of(report: &FsckReport) -> Report<'_> {
     let flushed = |(size, root): (crate::merkle::TreeSize, crate::hash::Hash)| Flushed {
         tree_size: size.get(),
@@ -114,10 +123,7 @@ fn item(finding: &Finding) -> Item<'_> {
         Place::Entry(index) => (None, Some(index.get())),
     };
     Item {
-        severity: match finding.severity {
-            Severity::Note => "note",
-            Severity::Damage => "damage",
-        },
+        severity: severity_of(finding),
         name: &finding.name,
         byte,
         entry,

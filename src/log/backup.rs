@@ -25,7 +25,7 @@ use super::flush::Flusher;
 use super::fsck::Progress;
 use super::manifest::{CHAIN_INDEX, CHECKPOINT, MANIFEST, Manifest};
 use super::open::{Storage, read_manifest};
-use super::owed;
+use super::owed::{self, Orders};
 use super::reader::parse_bundle;
 use super::sequencer::tail_root;
 use super::tail::{ROW_LEN, Row, Stored, Tail};
@@ -169,7 +169,7 @@ impl Copy<'_> {
         let blobs = &self.storage.blobs;
         let flusher = Flusher::new(Arc::clone(blobs), Arc::new(MemoryViews::default()), self.manifest.clone());
         let size = self.manifest.size.get();
-        let owed = owed::read(self.source)?;
+        let owed = owed::read(self.source)?.owed;
         let mut tail = Tail::default();
         for from in (0..size).step_by(TILE_WIDTH) {
             let to = size.min(from + TILE_WIDTH as u64);
@@ -206,9 +206,10 @@ impl Copy<'_> {
     /// The orders to erase a body that wait for a repair: bodies that are in the copy are owed in it too. One that was
     /// carried out meanwhile may still be in it.
     fn copy_owed(&self, mut owed: BTreeSet<LeafIndex>) -> Result<(), StorageError> {
-        owed.extend(owed::read(self.source)?);
+        owed.extend(owed::read(self.source)?.owed);
         owed.retain(|index| *index < self.manifest.size.next_index());
-        if owed.is_empty() { Ok(()) } else { owed::write(&*self.storage.blobs, owed.into_iter()) }
+        let orders = Orders { owed, ..Orders::default() };
+        if orders.owed.is_empty() { Ok(()) } else { owed::write(&*self.storage.blobs, &orders) }
     }
 
     /// The entries of a bundle up to an index, with their rows.

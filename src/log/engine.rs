@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::erasure::{BodyToErase, EraseError, MAX_PENDING_ERASURES, Order};
-use super::error::SubmitError;
+use super::error::{ReadError, SubmitError};
 use super::flush::Flushed;
 use super::machine::{Machine, Weight};
 use super::manifest::{MAX_NOTE_LEN, PublishedNote};
@@ -171,11 +171,21 @@ impl<M: Machine> Engine<M> {
         }
         let place = Arc::clone(&self.shared.erasure_places).try_acquire_owned();
         let place = place.map_err(|_| EraseError::Overloaded)?;
-        let body = BodyToErase { index, len: M::body_len(&reader.entry(index)?) };
-        store.check_erasable(&body, **self.shared.flushed.load())?;
+        let body = self.erasable(&reader, index).map_err(|error| match error {
+            // It was ordered before, and the damage came after that.
+            ReadError::Damaged { .. } if store.is_being_erased(index) => EraseError::Owed(error),
+            error => error.into(),
+        })?;
         let (order, done) = Order::new(body, place);
         self.shared.pool.control(Control::Erase(order));
         Ok(Some(done))
+    }
+
+    /// A body that an order can be given for. The error tells where a file is damaged.
+    fn erasable(&self, reader: &LogReader<'_>, index: LeafIndex) -> Result<BodyToErase, ReadError> {
+        let body = BodyToErase { index, len: M::body_len(&reader.entry(index)?) };
+        self.shared.store.check_erasable(&body, **self.shared.flushed.load())?;
+        Ok(body)
     }
 
     /// Erasures that are ordered and wait for the repair of a damaged file. The bodies are given to nobody.

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use super::bodies;
 use super::erasure::BodyToErase;
 use super::manifest::{CHAIN_INDEX, CHECKPOINT, MANIFEST, Manifest, PublishedNote};
-use super::owed::{self, OwedErasure, OwedErasures};
+use super::owed::{self, Orders, OwedErasure, OwedErasures};
 use super::tail::{ROW_LEN, Stored, Tail};
 use crate::encoding::Writer;
 use crate::hash::Hash;
@@ -67,18 +67,18 @@ pub(crate) struct Flusher {
     kept_edges: [Option<TreeSize>; 2],
     /// Erasures that damage stands in the way of.
     owed: OwedErasures,
-    /// Those that their file holds.
-    owed_on_disk: BTreeSet<LeafIndex>,
+    /// What their file holds. Of what is done in it only an opening knows, until its manifest is durable.
+    orders: Orders,
 }
 
 impl Flusher {
     pub(crate) fn new(blobs: Arc<dyn Blobs>, views: Arc<dyn Views>, manifest: Manifest) -> Self {
-        Self { blobs, views, manifest, kept_edges: [None; 2], owed: OwedErasures::new(), owed_on_disk: BTreeSet::new() }
+        Self { blobs, views, manifest, kept_edges: [None; 2], owed: OwedErasures::new(), orders: Orders::default() }
     }
 
     /// The same where these erasures are owed, and where those are in the file that holds them.
-    pub(crate) fn with_owed(self, owed: OwedErasures, owed_on_disk: BTreeSet<LeafIndex>) -> Self {
-        Self { owed, owed_on_disk, ..self }
+    pub(crate) fn with_owed(self, owed: OwedErasures, orders: Orders) -> Self {
+        Self { owed, orders, ..self }
     }
 
     /// Erasures that damage stands in the way of.
@@ -116,6 +116,10 @@ impl Flusher {
         self.blobs.commit(MANIFEST, &manifest.encode())?;
         self.manifest = manifest;
         self.kept_edges = edges.map(Some);
+        if !self.orders.done.is_empty() {
+            // Nobody follows their frames any more.
+            self.write_orders(BTreeSet::new())?;
+        }
         if !job.published.note.is_empty() {
             self.blobs.commit(CHECKPOINT, &job.published.note)?;
         }
@@ -135,6 +139,9 @@ impl Flusher {
         for body in erasures.iter().filter(|body| body.index < flushed.size.next_index()) {
             match bodies::erase(&*self.blobs, body, flushed) {
                 Ok(()) => drop(self.owed.remove(&body.index)),
+                // A repair has overwritten the slot, which damage beside it still hides.
+                Err(StorageError::Damaged { .. } | StorageError::Missing { .. })
+                    if self.orders.done.contains(&body.index) => {}
                 Err(error) => {
                     let owed = OwedErasure::of(body.index, error)?;
                     tracing::error!(
@@ -149,10 +156,14 @@ impl Flusher {
                 }
             }
         }
-        if !self.owed.keys().eq(&self.owed_on_disk) {
-            owed::write(&*self.blobs, self.owed.keys().copied())?;
-            self.owed_on_disk = self.owed.keys().copied().collect();
-        }
+        if self.owed.keys().eq(&self.orders.owed) { Ok(()) } else { self.write_orders(self.orders.done.clone()) }
+    }
+
+    /// Makes the file hold what is owed, and these as done.
+    fn write_orders(&mut self, done: BTreeSet<LeafIndex>) -> Result<(), StorageError> {
+        let orders = Orders { owed: self.owed.keys().copied().collect(), done };
+        owed::write(&*self.blobs, &orders)?;
+        self.orders = orders;
         Ok(())
     }
 

@@ -45,6 +45,10 @@ const JOURNAL: &str = "journal";
 
 /// What entries mean to their machine, beside its rules.
 pub trait EntryCheck {
+    /// Whether [`body`](Self::body) tells the body of an entry from all others. Where it does not, nothing proves which
+    /// bytes of a damaged file are whose, and a repair overwrites none of them.
+    fn proves_bodies(&self) -> bool;
+
     /// Whether a body belongs to the entry that it is kept beside; a reason if not.
     fn body(&self, index: LeafIndex, entry: &[u8], body: &SideBody) -> Result<(), String>;
 
@@ -60,6 +64,10 @@ pub trait EntryCheck {
 pub struct NoCheck;
 
 impl EntryCheck for NoCheck {
+    fn proves_bodies(&self) -> bool {
+        false
+    }
+
     fn body(&self, _: LeafIndex, _: &[u8], _: &SideBody) -> Result<(), String> {
         Ok(())
     }

@@ -2,7 +2,6 @@
 //!
 //! Nothing is signed, and nothing leaves the process, before the recovered state is durable in a manifest of its own.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
@@ -16,7 +15,7 @@ use super::error::{OpenError, ReadError};
 use super::flush::{FlushJob, Flushed, Flusher};
 use super::machine::{Machine, Past, ReplayError};
 use super::manifest::{CHAIN_INDEX, MANIFEST, Manifest, PublishedNote};
-use super::owed::{self, OwedErasure, OwedErasures};
+use super::owed::{self, Orders, OwedErasure, OwedErasures};
 use super::pool::{Pool, PoolLimits};
 use super::reader::{LogReader, Store, parse_bundle};
 use super::sequencer::{FlushQueue, Sequencer, SignerThread, run_flushes, tail_root};
@@ -256,23 +255,25 @@ fn load_machine<M: Machine>(
 }
 
 /// The bodies that are to go, by the journal and by what earlier flushes could not carry out. Those of which the entry
-/// cannot be read are owed; all that were owed before are, until a flush has carried them out.
+/// cannot be read are owed unless a repair has finished them; all that were owed before are, until a flush has carried
+/// them out.
 fn ordered_erasures<M: Machine>(
-    before: &BTreeSet<LeafIndex>,
+    before: &Orders,
     log: &LogReader<'_>,
     scan: &Scan,
 ) -> Result<(Vec<BodyToErase>, OwedErasures), OpenError> {
-    let mut orders = before.clone();
+    let mut orders = before.owed.clone();
     orders.extend(erasure::ordered_in(scan));
     let (mut bodies, mut owed) = (Vec::new(), OwedErasures::new());
     for index in orders {
         let waits = |name: &str, what| OwedErasure { index, name: name.to_owned(), offset: 0, what };
         match log.entry(index) {
             Ok(entry) => bodies.push(BodyToErase { index, len: M::body_len(&entry) }),
+            Err(ReadError::Damaged { .. }) if before.done.contains(&index) => {}
             Err(ReadError::Damaged { name, what }) => drop(owed.insert(index, waits(&name, what))),
             Err(error) => return Err(error.into()),
         }
-        if before.contains(&index) {
+        if before.owed.contains(&index) {
             owed.entry(index).or_insert_with(|| waits(owed::OWED, "it is not tried again yet"));
         }
     }

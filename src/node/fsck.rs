@@ -4,7 +4,8 @@
 //! the map root in each trailer, that kept bodies match their commitments, and that what was published is signed by the
 //! log key. Signatures of links are an audit's work. Key files are not read: that needs their passphrase.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::machine::RegistryMachine;
@@ -52,11 +53,10 @@ pub fn check_directory(
         }
         Err(error) => return Err(error),
     };
-    let scratch =
-        if repair { None } else { Some(Scratch::new().map_err(|e| DirectoryError::Io(std::env::temp_dir(), e))?) };
-    let views = views(path, scratch.as_ref(), &mut report)?;
+    let opened = views(path, repair, &mut report)?;
+    let views = opened.as_ref().map(|opened| &*opened.views);
     let disk = OsDisk::open(path).map_err(|error| DirectoryError::Io(path.to_owned(), error))?;
-    let subject = Subject { disk: Arc::new(disk), journal: &*storage.journal, views: views.as_deref() };
+    let subject = Subject { disk: Arc::new(disk), journal: &*storage.journal, views };
     // A mirror of a log of another maker: it has one key, and its entries mean nothing here.
     let mut found = if directory.origin().vkeys.len() == 1 {
         fsck(Opaque, &OpaqueCheck(check), &subject, repair, progress)?
@@ -67,30 +67,31 @@ pub fn check_directory(
     Ok(found)
 }
 
+/// A store of views that is open.
+struct OpenViews {
+    views: Box<dyn Views>,
+    /// Where it lies if it is a copy. It goes after the store is closed.
+    _scratch: Option<Scratch>,
+}
+
 /// The views, where there are any: without them opening makes them. A store that cannot be opened holds nothing that is
 /// not in the log, so a repair removes it. Opening a store writes to it: where nothing is repaired a copy is opened.
-fn views(
-    path: &Path,
-    scratch: Option<&Scratch>,
-    report: &mut FsckReport,
-) -> Result<Option<Box<dyn Views>>, DirectoryError> {
-    let (mut folder, repair) = (path.join(VIEWS), scratch.is_none());
+fn views(path: &Path, repair: bool, report: &mut FsckReport) -> Result<Option<OpenViews>, DirectoryError> {
+    let (mut folder, mut scratch) = (path.join(VIEWS), None);
     if !folder.exists() {
         return Ok(None);
     }
-    if let Some(scratch) = scratch {
-        folder = match scratch.copy(&folder, VIEWS) {
-            Ok(copy) => copy,
+    if !repair {
+        match copy_of(&folder) {
+            Ok((copied, copy)) => (scratch, folder) = (Some(copied), copy),
             Err(error) => {
-                let what =
-                    format!("they are not checked: they could not be copied to {}: {error}", scratch.path().display());
-                report.note(VIEWS, Place::Whole, what);
+                report.unchecked(VIEWS, Place::Whole, uncopied(&error));
                 return Ok(None);
             }
-        };
+        }
     }
     match FjallViews::open(&folder) {
-        Ok(views) => Ok(Some(Box::new(views))),
+        Ok(views) => Ok(Some(OpenViews { views: Box::new(views), _scratch: scratch })),
         Err(error) => {
             if repair {
                 std::fs::remove_dir_all(&folder).map_err(|error| DirectoryError::Io(folder.clone(), error))?;
@@ -99,6 +100,21 @@ fn views(
             Ok(None)
         }
     }
+}
+
+fn copy_of(folder: &Path) -> io::Result<(Scratch, PathBuf)> {
+    let scratch = Scratch::new()?;
+    let copy = scratch.copy(folder, VIEWS)?;
+    Ok((scratch, copy))
+}
+
+fn uncopied(error: &io::Error) -> String {
+    let temporary = std::env::temp_dir();
+    format!(
+        "they are not checked: they could not be copied to {} ({error}); set TMPDIR to a folder that has as much room \
+         as they take up",
+        temporary.display()
+    )
 }
 
 fn unopened(error: &StorageError) -> String {
@@ -134,6 +150,10 @@ impl RegistryCheck {
 struct OpaqueCheck(RegistryCheck);
 
 impl EntryCheck for OpaqueCheck {
+    fn proves_bodies(&self) -> bool {
+        false
+    }
+
     fn body(&self, _: LeafIndex, _: &[u8], _: &SideBody) -> Result<(), String> {
         Err("a mirror keeps none".to_owned())
     }
@@ -148,6 +168,10 @@ impl EntryCheck for OpaqueCheck {
 }
 
 impl EntryCheck for RegistryCheck {
+    fn proves_bodies(&self) -> bool {
+        true
+    }
+
     fn body(&self, _: LeafIndex, entry: &[u8], body: &SideBody) -> Result<(), String> {
         let link = Link::parse_entry(entry).map_err(|error| format!("beside what is no link: {error}"))?;
         let beside = Beside { salt: Salt::from_bytes(body.salt), body: body.bytes.to_vec() };

@@ -2,11 +2,12 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use soulchain::log::{Engine, EraseError, KeptBody, MAX_PENDING_ERASURES, ReadError};
+use soulchain::log::{Engine, EraseError, KeptBody, MAX_PENDING_ERASURES, NoCheck, ReadError, Subject, fsck};
 use soulchain::merkle::LeafIndex;
 
 use super::audit::{check_files, check_gone, check_log, secret};
@@ -388,7 +389,8 @@ fn an_erasure_that_damage_stands_in_the_way_of_is_owed() {
             assert_eq!(owed, [(index, "bodies/000")]);
             assert_eq!(engine.latched(), None);
             assert_eq!(body(engine, index), KeptBody::Erased, "it is given to nobody");
-            assert!(matches!(erase(engine, index), Err(EraseError::Read(ReadError::Damaged { .. }))), "it is not done");
+            let again = erase(engine, index);
+            assert!(matches!(again, Err(EraseError::Owed(ReadError::Damaged { .. }))), "{again:?}");
         };
         is_owed(&engine);
         // The log goes on, over flushes and openings.
@@ -426,6 +428,37 @@ fn an_erasure_that_damage_stands_in_the_way_of_is_owed() {
             }
         }
     }
+}
+
+/// Of a machine whose entries do not say how long their bodies are.
+#[test]
+fn a_repair_that_knows_no_slot_leaves_the_order_and_the_body() {
+    let world = World::created(1 << 20);
+    let (first, _, right) = with_orders(&world, &mut Told::default());
+    let check = |world: &World| {
+        let storage = world.storage();
+        let subject = Subject { disk: Arc::new(world.disk.clone()), journal: &*storage.journal, views: None };
+        fsck(Rules::default(), &NoCheck, &subject, true, &mut |_| {}).unwrap()
+    };
+    let mut wrong = right.clone();
+    wrong[1] = 7;
+    world.disk.poke("bodies/000", Some(wrong));
+    world.open().unwrap().0.close();
+    let damaged = world.disk.peek("bodies/000").unwrap();
+    let orders = world.disk.peek("erasures").unwrap();
+    for _ in 0..2 {
+        let report = check(&world);
+        assert!(!report.is_clean() && report.findings.iter().all(|finding| !finding.repairable), "{report:?}");
+        assert!(world.disk.peek("bodies/000").as_ref() == Some(&damaged), "not a byte is overwritten");
+        assert!(world.disk.peek("erasures").as_ref() == Some(&orders), "the order is kept");
+    }
+    let (engine, recovery) = world.open().unwrap();
+    assert_eq!(recovery.owed_erasures, 2);
+    engine.close();
+    world.disk.poke("bodies/000", Some(right));
+    let (engine, recovery) = world.open().unwrap();
+    assert_eq!((recovery.owed_erasures, body(&engine, first)), (0, KeptBody::Erased));
+    engine.close();
 }
 
 /// Whatever byte of a slot is changed, the log opens; the other order is carried out; and the first one is carried out or

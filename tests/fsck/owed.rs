@@ -3,10 +3,13 @@
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
-use soulchain::log::{FsckReport, Severity, backup};
+use soulchain::log::{Directory, FsckReport, NoCheck, Severity, Subject, backup, fsck};
 use soulchain::merkle::LeafIndex;
-use soulchain::node::Node;
+use soulchain::node::{Node, RegistryMachine};
+use soulchain::soul::LogId;
+use soulchain::storage::{MemoryViews, OsDisk};
 
 use super::{agent_log, check_node, close_node, damage, files, options};
 
@@ -160,6 +163,62 @@ fn an_owed_erasure_outlives_openings_and_goes_with_a_copy() {
     assert!(check_node(&path, true).findings.iter().any(|finding| finding.name == OWED));
     fs::remove_file(path.join(OWED)).unwrap();
     close_node(Node::open(options(&path, false)).unwrap().0);
+}
+
+/// The neighbour's body is whole and its head is not; of a third slot nothing is there, so lengths alone tell nothing.
+#[test]
+fn a_repair_leaves_the_neighbour_whose_body_is_whole() {
+    let (_folder, path) = agent_log();
+    let whole = fs::read(path.join(BODIES)).unwrap();
+    let slots = slots(&whole);
+    let index = u64::from(whole[slots[20].start]);
+    for at in [0, 1, 34, 35, 36, 37] {
+        let mut wrong = whole.clone();
+        for at in [0, 35, 50] {
+            wrong[slots[20].start + at] ^= 0x55;
+        }
+        wrong[slots[21].start + at] ^= 0x41;
+        wrong.drain(slots[22].clone());
+        fs::write(path.join(BODIES), &wrong).unwrap();
+        owe(&path, index);
+        let told = told(&check_node(&path, true));
+        assert!(told.iter().all(|told| !told.contains("overwritten together")), "{told:?}");
+        let now = fs::read(path.join(BODIES)).unwrap();
+        assert!(now[slots[21].start..] == wrong[slots[21].start..], "byte {at}: the neighbour is not touched");
+        assert!(now[..slots[20].start] == wrong[..slots[20].start]);
+        assert!(!is_in(&whole[slots[20].start + 2..slots[20].start + 34], &path));
+        assert!(!path.join(OWED).exists());
+    }
+}
+
+/// A check that takes any body for right proves none.
+#[test]
+fn what_no_check_can_prove_is_not_overwritten_and_the_order_is_kept() {
+    let (_folder, path) = agent_log();
+    let whole = fs::read(path.join(BODIES)).unwrap();
+    let slots = slots(&whole);
+    let index = u64::from(whole[slots[20].start]);
+    for at in [slots[19].start + 35, slots[20].start + 1] {
+        let mut wrong = whole.clone();
+        wrong[at] ^= 0x44;
+        fs::write(path.join(BODIES), &wrong).unwrap();
+        owe(&path, index);
+        let directory = Directory::open(&path).unwrap();
+        let machine = RegistryMachine::new(LogId::of_origin(&directory.origin().origin));
+        let storage = directory.storage_with(Arc::new(MemoryViews::default())).unwrap();
+        let disk = Arc::new(OsDisk::open(&path).unwrap());
+        let subject = Subject { disk, journal: &*storage.journal, views: None };
+        let report = fsck(machine, &NoCheck, &subject, true, &mut |_| {}).unwrap();
+        let about = format!("the body beside entry {index} is to be erased");
+        let finding = report.findings.iter().find(|finding| finding.what.contains(&about)).unwrap();
+        assert!(!report.is_clean() && !finding.repairable, "{finding}");
+        assert!(fs::read(path.join(BODIES)).unwrap() == wrong, "not a byte is overwritten");
+        assert!(path.join(OWED).exists(), "the order is kept");
+        drop((storage, directory));
+        // Who can prove it finishes it.
+        check_node(&path, true);
+        assert!(!path.join(OWED).exists());
+    }
 }
 
 /// Two bits and a slot of a body that nobody ordered to be erased says that it is another's, and erased.

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
 
 use super::{agent_log, check_node, flip, flip_middle};
 
@@ -73,4 +76,43 @@ fn a_check_of_an_older_layout_writes_nothing() {
     assert!(check_node(&path, true).is_clean());
     assert_eq!(fs::read(path.join("chain.idx")).unwrap(), rows);
     assert!(check_locked(&path));
+}
+
+/// The command, with temporary files in this place. Gives whether it succeeded, and what it tells.
+fn run(path: &Path, temporary: &Path) -> (bool, Value) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_soulchain"));
+    let output = command.args(["fsck", "--json"]).arg(path).env("TMPDIR", temporary).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {told}"));
+    (output.status.success(), report)
+}
+
+/// What was not looked at is not called right.
+#[test]
+fn views_that_there_is_no_room_to_copy_are_not_called_clean() {
+    let (folder, path) = agent_log();
+    let (room, none) = (folder.path(), folder.path().join("none"));
+    let (succeeded, report) = run(&path, room);
+    assert!(succeeded && report["clean"] == true && report["findings"] == serde_json::json!([]), "{report}");
+    let (succeeded, report) = run(&path, &none);
+    let finding = &report["findings"][0];
+    assert!(!succeeded && report["clean"] == false, "{report}");
+    assert_eq!((&finding["name"], &finding["severity"]), (&"views".into(), &"unchecked".into()));
+    assert!(finding["what"].as_str().unwrap().contains("TMPDIR"), "{report}");
+    // All else is checked, and a repair needs no copy.
+    flip(&path, "bodies/000", 35);
+    let (_, report) = run(&path, &none);
+    assert!(report["findings"].as_array().unwrap().iter().any(|finding| finding["name"] == "bodies/000"), "{report}");
+    flip(&path, "bodies/000", 35);
+    // Without views there is nothing to copy.
+    fs::rename(path.join("views"), folder.path().join("away")).unwrap();
+    let (succeeded, report) = run(&path, &none);
+    assert!(succeeded && report["clean"] == true, "{report}");
+    // A copy that breaks off half way.
+    fs::rename(folder.path().join("away"), path.join("views")).unwrap();
+    std::os::unix::fs::symlink("nothing", path.join("views/broken")).unwrap();
+    let (succeeded, report) = run(&path, room);
+    assert!(!succeeded && report["findings"][0]["severity"] == "unchecked", "{report}");
+    let left = fs::read_dir(room).unwrap().filter(|entry| entry.as_ref().unwrap().file_name() != *"node");
+    assert_eq!(left.count(), 0, "no copy stays");
 }

@@ -245,6 +245,118 @@ fn a_slot_that_has_swallowed_its_neighbour_is_not_erased() {
     server.audit();
 }
 
+/// Whoever asks again is told that the order is kept, not that it was refused; and so is the operator.
+#[test]
+fn an_erasure_that_is_owed_is_told_of_until_it_is_done() {
+    let (server, agent, _) = with_body();
+    let told = |server: &Server, count: u64| {
+        let ready = server.json("/readyz");
+        assert_eq!(ready["ready"], true);
+        let metric = format!("\nsoulchain_owed_erasures {count}\n");
+        // The servers of all tests share the gauges.
+        assert!((0..200).any(|_| server.get("/metrics").text().contains(&metric)), "{count}");
+        // Without any there is no such member.
+        let owed = ready["owed_erasures"].as_array().cloned().unwrap_or_default();
+        owed.iter().map(|owed| owed.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&server, 0), [""; 0]);
+    let index = server.json("/v1/agents/keeper/links/2")["index"].as_u64().unwrap();
+    let directory = server.stop();
+    let data = directory.path().join("data");
+    let right = std::fs::read(data.join("bodies/000")).unwrap();
+    let mut wrong = right.clone();
+    // The mark of the first slot, which is the one.
+    wrong[1] ^= 0x44;
+    std::fs::write(data.join("bodies/000"), &wrong).unwrap();
+    let mut orders = [b"soulchain/erasures/1", &index.to_be_bytes()[..]].concat();
+    orders.extend_from_slice(blake3::hash(&orders).as_bytes());
+    std::fs::write(data.join("erasures"), orders).unwrap();
+    let server = Server::open(directory, Setup::default());
+    for _ in 0..2 {
+        let answer = erase(&server, &agent.admin);
+        let problem = answer.problem(503, "internal");
+        assert!(problem["detail"].as_str().unwrap().contains("the order is kept"), "{problem}");
+        assert!(answer.header("retry-after").is_some());
+    }
+    // One that nobody ordered before is refused, and not kept.
+    erase_at(&server, &agent.admin, "/v1/agents/keeper/links/3/body").problem(500, "internal");
+    read(&server, &agent.act, PATH).problem(410, "gone");
+    let owed = told(&server, 1);
+    assert_eq!(owed.len(), 1);
+    assert!(owed[0].contains(&format!("entry {index} ")) && owed[0].contains("bodies/000 at byte 0"), "{owed:?}");
+    let directory = server.stop();
+    check_directory(&data, true, &mut |_| {}).unwrap();
+    let server = Server::open(directory, Setup::default());
+    assert_eq!(told(&server, 0), [""; 0]);
+    assert_eq!(erase(&server, &agent.admin).status, 204);
+    server.audit();
+}
+
+/// The process died between the frame of an order and its flush, and the file was damaged before the next start.
+#[test]
+fn an_order_in_the_journal_that_a_repair_has_finished_is_not_owed() {
+    let (server, agent, links) = with_body();
+    let directory = server.stop();
+    let disk = FillingDisk::at(&directory.path().join("data"));
+    let server = Server::open_on(directory, Setup::default(), disk.platform());
+    // In a full bundle a file that is missing does not keep the log from opening.
+    let mut busy = Agent::registered(&server, "busy");
+    for _ in 0..2 {
+        server.append(&(0..150).map(|_| busy.empty()).collect::<Vec<_>>());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(server.node.engine().flush()).unwrap();
+    let index = server.json("/v1/agents/keeper/links/3")["index"].as_u64().unwrap();
+    disk.set_no_room_for_bodies(true);
+    let mut order = Box::pin(server.node.engine().erase(LeafIndex::new(index)));
+    assert!(matches!(order.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Pending));
+    while read(&server, &agent.act, "/v1/agents/keeper/links/3/body").status != 410 {
+        std::thread::yield_now();
+    }
+    let (salt, body) = (parts(&links[2]).pop().unwrap(), parts(&links[2])[0]);
+    let whole = std::fs::read(server.directory.path().join("data/bodies/000")).unwrap();
+    let first_len = 38 + TEXT.len();
+    let flip = |at: &[usize]| {
+        let mut wrong = whole.clone();
+        for at in at {
+            wrong[*at] ^= 0x41;
+        }
+        Some(wrong)
+    };
+    // The head of the slot before it; both slots, with some bytes missing, so that no more than a range is known; no file.
+    let mut gap = flip(&[0, 1, 36, 40, first_len, first_len + 1, first_len + 36, first_len + 40]).unwrap();
+    gap.drain(50..55);
+    for file in [flip(&[1]), Some(gap), None] {
+        let crashed = server.crashed();
+        let data = crashed.path().join("data");
+        match &file {
+            Some(file) => std::fs::write(data.join("bodies/000"), file).unwrap(),
+            None => std::fs::remove_file(data.join("bodies/000")).unwrap(),
+        }
+        let about = format!("the body beside entry {index} is to be erased");
+        let told = |repair| {
+            let report = check_directory(&data, repair, &mut |_| {}).unwrap();
+            report.findings.into_iter().filter(|found| found.what.contains(&about)).collect::<Vec<_>>()
+        };
+        assert!(told(false).iter().all(|found| found.repairable && !found.repaired) && told(false).len() == 1);
+        let repaired = told(true);
+        assert!(repaired.len() == 1 && repaired[0].repaired, "{repaired:?}");
+        for repair in [false, true] {
+            assert_eq!(told(repair), [], "it is finished, before any start");
+        }
+        let server = Server::open(crashed, Setup::default());
+        assert_eq!(server.node.engine().owed_erasures(), []);
+        assert_eq!(server.json("/readyz").get("owed_erasures"), None);
+        assert!(!data.join("erasures").exists(), "with the frame goes what was kept for it");
+        let crashed = server.stop();
+        assert_eq!(found_in_files(&data.join("bodies"), &[salt, body]), 0);
+        let server = Server::open(crashed, Setup::default());
+        assert_eq!(server.node.engine().owed_erasures(), []);
+    }
+    disk.set_no_room_for_bodies(false);
+    runtime.block_on(order).unwrap();
+}
+
 /// Several at once, while links are appended.
 #[test]
 fn erasures_and_appends_do_not_wait_for_each_other() {

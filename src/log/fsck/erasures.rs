@@ -3,6 +3,8 @@
 //!
 //! A repair overwrites the slot of an ordered body, wherever [`slots`](super::slots) can prove that to be. Where no more is
 //! known than a range of bytes, all of them are overwritten, and the bodies of others that may have lain there are named.
+//! Where entries do not say how long their bodies are, or the check cannot tell a body from another, nothing is known of
+//! any byte: none is overwritten, and the order is kept.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -16,7 +18,7 @@ use crate::log::batch::MAX_BODY_LEN;
 use crate::log::bodies::{self, HEAD_LEN, Slot};
 use crate::log::erasure::BodyToErase;
 use crate::log::flush::Flushed;
-use crate::log::owed::{self, OWED};
+use crate::log::owed::{self, OWED, Orders};
 use crate::merkle::{LeafIndex, TILE_WIDTH};
 use crate::storage::{Blobs, StorageError};
 
@@ -24,9 +26,9 @@ use crate::storage::{Blobs, StorageError};
 pub(super) struct Erasures {
     /// Those that opening finishes, by the journal.
     pending: BTreeSet<LeafIndex>,
-    /// Those that are owed; not those that a repair has finished.
-    owed: BTreeSet<LeafIndex>,
-    owed_on_disk: BTreeSet<LeafIndex>,
+    /// Those that are owed, not those that a repair has finished; and those that it has, if opening would not see it.
+    orders: Orders,
+    on_disk: Orders,
     pub(super) repair: bool,
 }
 
@@ -49,14 +51,14 @@ impl Erasures {
         size: u64,
         repair: bool,
     ) -> Self {
-        let owed = owed::read(blobs).unwrap_or_else(|error| {
+        let orders = owed::read(blobs).unwrap_or_else(|error| {
             report.storage(OWED, error);
-            BTreeSet::new()
+            Orders::default()
         });
-        if let Some(last) = owed.last().filter(|last| last.get() >= size && !pending.contains(last)) {
+        if let Some(last) = orders.owed.last().filter(|last| last.get() >= size && !pending.contains(last)) {
             report.damage(OWED, Place::Entry(*last), "there is no such entry in the public files");
         }
-        Self { pending, owed_on_disk: owed.clone(), owed, repair }
+        Self { pending, on_disk: orders.clone(), orders, repair }
     }
 
     /// The orders of one bundle: those that damage stands in the way of are told of, and carried out by a repair.
@@ -65,7 +67,7 @@ impl Erasures {
         let indexes =
             LeafIndex::new(start)..LeafIndex::new(start + TILE_WIDTH as u64).min(file.flushed.size.next_index());
         let orders: BTreeSet<_> =
-            self.pending.range(indexes.clone()).chain(self.owed.range(indexes)).copied().collect();
+            self.pending.range(indexes.clone()).chain(self.orders.owed.range(indexes)).copied().collect();
         for index in orders {
             if file.entries.is_none() {
                 let what =
@@ -93,13 +95,13 @@ impl Erasures {
         body: &BodyToErase,
     ) -> Result<(), StorageError> {
         // Of those in the journal the mark in the slot tells, where it is there yet.
-        if !self.owed.contains(&body.index) {
+        if !self.orders.owed.contains(&body.index) {
             return Ok(());
         }
         let what = format!("the body beside entry {} is to be erased, and nothing stands in the way of it", body.index);
         if self.repair {
             bodies::erase(file.blobs, body, file.flushed)?;
-            self.owed.remove(&body.index);
+            self.orders.owed.remove(&body.index);
             report.repairable(&file.name(), Place::Entry(body.index), what, true);
         } else {
             report.note(&file.name(), Place::Entry(body.index), format!("{what}: opening goes on with that"));
@@ -117,13 +119,29 @@ impl Erasures {
         let (name, at) = (file.name(), index.get() as usize % TILE_WIDTH);
         let bytes = file.read()?;
         let takes = file.takes();
+        let ordered = format!("the body beside entry {index} is to be erased");
+        let is_provable = file.check.proves_bodies() && takes[at].is_some();
+        if !is_provable && !bytes.is_empty() {
+            let what = format!(
+                "{ordered}, and damage stands in the way; nothing here tells which bytes are its, so the order is kept"
+            );
+            report.damage(&name, Place::Entry(index), what);
+            return Ok(());
+        }
         let is_of = |at: usize, body: &_| file.is_of(at, body);
         let pieces = divide(&bytes, &Takes { lens: takes.clone(), is_of: &is_of });
         let found = pieces.iter().find(|piece| match piece {
             Piece::Slot(of, _) => *of == at,
-            Piece::Gap(places, _) => places.contains(&at) && takes[at].is_some(),
+            Piece::Gap(places, _) => places.contains(&at),
         });
-        let ordered = format!("the body beside entry {index} is to be erased");
+        let is_left = match found {
+            Some(Piece::Slot(_, extent)) => bytes[extent.clone()] != bodies::erased_slot(at, takes[at].unwrap_or(0)),
+            Some(Piece::Gap(_, extent)) => !is_nothing_left(&bytes[extent.clone()]),
+            None => false,
+        };
+        if !is_left && self.orders.done.contains(&index) {
+            return Ok(());
+        }
         let (place, what) = match found {
             Some(Piece::Slot(_, extent)) => {
                 let what = format!("{ordered}, and damage stands in the way: the slot is {}", Bytewise(extent));
@@ -136,7 +154,7 @@ impl Erasures {
                 }
                 (Place::Byte(extent.start as u64), what)
             }
-            Some(Piece::Gap(places, extent)) if !is_nothing_left(&bytes[extent.clone()]) => {
+            Some(Piece::Gap(places, extent)) if is_left => {
                 let others = self.others(file, places, &takes);
                 let what = format!(
                     "{ordered}, and damage stands in the way: it is somewhere in {}; --repair overwrites all of that, and \
@@ -158,7 +176,10 @@ impl Erasures {
             _ => (Place::Entry(index), format!("{ordered}, and nothing of it is in the file")),
         };
         if self.repair {
-            self.owed.remove(&index);
+            self.orders.owed.remove(&index);
+            if self.pending.contains(&index) {
+                self.orders.done.insert(index);
+            }
         }
         report.repairable(&name, place, what, self.repair);
         Ok(())
@@ -169,7 +190,7 @@ impl Erasures {
         let index = |at: usize| file.bundle * TILE_WIDTH as u64 + at as u64;
         let is_ordered = |index| {
             let index = LeafIndex::new(index);
-            self.owed.contains(&index) || self.pending.contains(&index)
+            self.orders.owed.contains(&index) || self.pending.contains(&index)
         };
         places.clone().filter(|at| takes[*at].is_some()).map(index).filter(|index| !is_ordered(*index)).collect()
     }
@@ -201,9 +222,9 @@ impl Erasures {
         Ok(())
     }
 
-    /// Forgets the orders that a repair has finished.
+    /// Forgets the orders that a repair has finished, and tells opening of those that it has still to come to.
     pub(super) fn finish(&self, blobs: &dyn Blobs) -> Result<(), StorageError> {
-        if self.owed == self.owed_on_disk { Ok(()) } else { owed::write(blobs, self.owed.iter().copied()) }
+        if self.orders == self.on_disk { Ok(()) } else { owed::write(blobs, &self.orders) }
     }
 }
 

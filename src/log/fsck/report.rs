@@ -10,8 +10,10 @@ pub const MAX_FINDINGS: usize = 10_000;
 /// How grave a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// Worth knowing, nothing is wrong: what a crash leaves behind, or what could not be looked at.
+    /// Worth knowing, nothing is wrong: what a crash leaves behind, or what cannot be checked because of other damage.
     Note,
+    /// Something was not looked at, for a reason that lies outside of the directory: it may be right or wrong.
+    Unchecked,
     /// Bytes are not what was written.
     Damage,
 }
@@ -60,17 +62,24 @@ pub struct FsckReport {
     /// Findings beyond those.
     pub omitted: u64,
     damaged: bool,
+    unchecked: bool,
 }
 
 impl FsckReport {
-    /// Whether no damage was found, or all that was is repaired.
+    /// Whether all was checked, and no damage was found or all that was is repaired.
     pub fn is_clean(&self) -> bool {
-        !self.damaged
+        !self.damaged && !self.unchecked
+    }
+
+    /// Whether damage was found that is not repaired.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged
     }
 
     /// Adds a finding.
     pub fn add(&mut self, finding: Finding) {
         self.damaged |= finding.severity == Severity::Damage && !finding.repaired;
+        self.unchecked |= finding.severity == Severity::Unchecked;
         if self.findings.len() < MAX_FINDINGS {
             self.findings.push(finding);
         } else {
@@ -87,6 +96,11 @@ impl FsckReport {
     pub fn repairable(&mut self, name: &str, place: Place, what: impl Into<String>, repaired: bool) {
         let damage = finding(Severity::Damage, name, place, what.into());
         self.add(Finding { repairable: true, repaired, ..damage });
+    }
+
+    /// Adds what was not looked at.
+    pub fn unchecked(&mut self, name: &str, place: Place, what: impl Into<String>) {
+        self.add(finding(Severity::Unchecked, name, place, what.into()));
     }
 
     /// Adds a note.
@@ -113,6 +127,7 @@ impl Finding {
     pub fn advice(&self) -> &'static str {
         match (self.severity, self.repairable, self.repaired) {
             (Severity::Note, ..) => "nothing has to be done",
+            (Severity::Unchecked, ..) => "run fsck again when what hindered it is gone: the rest was checked",
             (_, _, true) => "repaired: it was written anew from what proves it",
             (_, true, false) => "run fsck again with --repair: what belongs there can be proven",
             _ => {

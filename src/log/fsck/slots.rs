@@ -8,8 +8,12 @@
 //! - its head is right, and where it ends the file ends or another slot begins;
 //! - between two slots that are found, the lengths of the entries fit the bytes in one way only.
 //!
+//! Where none begins at once, the next one is looked for by its head, and by its salt and body wherever slots of some
+//! entries would have ended: so two slots side by side that are both damaged do not hide each other.
+//!
 //! What is left is a gap: bytes of which no more is known than which entries' slots may have lain there.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -37,6 +41,11 @@ pub(super) enum Piece {
 /// Greatest number of steps in which the lengths of entries are fitted into a gap.
 const MAX_STEPS: usize = 1 << 14;
 
+/// Greatest number of bodies that are tried for where the next slot in a gap begins.
+const MAX_TRIES: usize = 1 << 17;
+/// Of these, for one number of slots before it: all places of one slot and of the one behind it are fewer.
+const MAX_LEVEL_TRIES: usize = 1 << 15;
+
 /// Divides a file. The pieces are in order and make up all of it.
 pub(super) fn divide(file: &[u8], takes: &Takes<'_>) -> Vec<Piece> {
     let (mut pieces, mut offset, mut least) = (Vec::new(), 0, 0);
@@ -46,8 +55,7 @@ pub(super) fn divide(file: &[u8], takes: &Takes<'_>) -> Vec<Piece> {
             (offset, least) = (end, at + 1);
             continue;
         }
-        let next = (offset + 1..file.len()).find_map(|from| Some((from, takes.proven_by_head(file, from, least)?)));
-        let (end, most) = next.map_or((file.len(), takes.lens.len()), |(from, at)| (from, at));
+        let (end, most) = takes.next(file, offset, least).unwrap_or((file.len(), takes.lens.len()));
         pieces.extend(takes.fit(offset..end, least..most));
         (offset, least) = (end, most);
     }
@@ -73,6 +81,56 @@ impl Takes<'_> {
         let head = self.head(file, offset, least)?;
         let end = end(head.at)?;
         self.goes_on(file, end, head.at + 1).then_some((head.at, end))
+    }
+
+    /// Where the next proven slot begins behind `start`, where none does, and of which entry it is.
+    fn next(&self, file: &[u8], start: usize, least: usize) -> Option<(usize, usize)> {
+        let by_head = (start + 1..file.len()).find_map(|from| Some((from, self.proven_by_head(file, from, least)?)));
+        self.next_by_body(file, start, least, by_head.map_or(file.len(), |(from, _)| from)).or(by_head)
+    }
+
+    /// The first slot before `end` whose salt and body are right, and that begins where slots of some entries end that
+    /// fill the bytes from `start` to it. Few of them are tried before many, and entries in a row first.
+    fn next_by_body(&self, file: &[u8], start: usize, least: usize, mut end: usize) -> Option<(usize, usize)> {
+        let (mut found, mut tries) = (None, MAX_TRIES);
+        let mut ends = vec![(start, least)];
+        while !ends.is_empty() && tries > 0 {
+            ends = self.ends_of_one_more(&ends, end);
+            let mut of_level = tries.min(MAX_LEVEL_TRIES);
+            tries -= of_level;
+            for &(from, least) in &ends {
+                let Some(at) = self.holds_one_of(file, from, least, &mut of_level).filter(|_| from < end) else {
+                    continue;
+                };
+                (found, end) = (Some((from, at)), from);
+            }
+            tries += of_level;
+        }
+        found
+    }
+
+    /// Where the slot of one more entry ends, if it begins at one of these; with the least place of the slot behind it.
+    fn ends_of_one_more(&self, ends: &[(usize, usize)], end: usize) -> Vec<(usize, usize)> {
+        let (mut further, mut known) = (Vec::new(), BTreeMap::new());
+        for &(from, least) in ends {
+            for at in least..self.lens.len() {
+                let Some(to) = self.slot_len(at).map(|len| from + len).filter(|to| *to < end) else { continue };
+                if known.get(&to).is_none_or(|known| at + 1 < *known) && further.len() < MAX_LEVEL_TRIES {
+                    known.insert(to, at + 1);
+                    further.push((to, at + 1));
+                }
+            }
+        }
+        further
+    }
+
+    /// The entry from `least` on whose salt and body are here.
+    fn holds_one_of(&self, file: &[u8], offset: usize, least: usize, tries: &mut usize) -> Option<usize> {
+        (least..self.lens.len()).find(|at| {
+            let fits = self.slot_len(*at).is_some_and(|len| offset + len <= file.len()) && *tries > 0;
+            *tries -= usize::from(fits);
+            fits && self.holds(file, offset, *at)
+        })
     }
 
     /// Whether the file ends here, or a slot of a later entry begins.
@@ -201,6 +259,37 @@ mod tests {
                 assert_eq!(divided(&file), pieces, "byte {at}");
             }
         }
+    }
+
+    /// Of the ordered one not a byte may be right; of its neighbour the salt and the body are.
+    #[test]
+    fn of_two_side_by_side_the_one_whose_body_is_whole_is_found() {
+        let (file, pieces) = file();
+        let extent = |piece: &Piece| match piece {
+            Piece::Slot(_, extent) | Piece::Gap(_, extent) => extent.clone(),
+        };
+        let extents: Vec<Range<usize>> = pieces.iter().map(extent).collect();
+        // The slot of place 3 is erased: nothing but its head tells of it.
+        for (ordered, neighbour) in [(0, 1), (2, 3)] {
+            for (at, flip) in [0, 1, 34, 35, 36, 37].into_iter().flat_map(|at| [(at, 0x41), (at, 3), (at, 0x80)]) {
+                let mut file = file.clone();
+                for byte in &mut file[extents[ordered].clone()] {
+                    *byte ^= 0x55;
+                }
+                file[extents[neighbour].start + at] ^= flip;
+                let divided = divided(&file);
+                assert!(divided.contains(&pieces[neighbour]), "{ordered} {at}: {divided:?}");
+                assert!(divided.contains(&pieces[3]), "{ordered} {at}: {divided:?}");
+            }
+        }
+        // Three of which nothing is right, and the last one found behind them.
+        let mut file = file;
+        for byte in &mut file[..extents[3].start] {
+            *byte ^= 0x55;
+        }
+        file[extents[3].start] ^= 1;
+        let divided = divided(&file);
+        assert_eq!(divided.last(), pieces.last(), "{divided:?}");
     }
 
     #[test]
