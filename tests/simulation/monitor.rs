@@ -202,7 +202,7 @@ impl Watch {
         let store = DiskStore(disk.clone());
         let mut judge = self.ctx.judge();
         let shown = view.as_ref().and_then(|view| tree(view.note.to_string().as_bytes()));
-        for tree in shown {
+        if let Some(tree) = shown {
             judge.shown(tree);
         }
         answers.heard.into_inner().unwrap().into_iter().for_each(|tree| judge.heard(tree));
