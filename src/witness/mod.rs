@@ -5,7 +5,7 @@
 //! lock          held by the running witness
 //! keys/         witness-ed25519.key, witness-ml-dsa-44.key
 //! journal/      what was cosigned; the commit point
-//! state         the snapshot, from which the journal counts
+//! state         the snapshot, from which the journal counts; it names the keys
 //! ```
 //!
 //! The wire formats are `tlog`'s, statuses and routes `http::witness`'s; the other side, the log's, is `feeder`. Whether a
@@ -28,6 +28,7 @@ mod slot;
 
 // Files and directories of the operating system.
 mod directory;
+mod held_disk;
 mod log_files;
 
 // The other side: a log that has its checkpoints cosigned.

@@ -70,7 +70,7 @@ impl Witness {
         logs: LogList,
         options: WitnessOptions,
     ) -> Result<(Self, Recovery), OpenError> {
-        let (store, recovery) = Store::open(disk, keys.name(), options.snapshot_after)?;
+        let (store, recovery) = Store::open(disk, &keys, options.snapshot_after)?;
         let remembered = store.records().values();
         let slots = remembered.map(|record| (record.origin.hash(), Arc::new(Slot::remembered(record)))).collect();
         let shared = Shared {

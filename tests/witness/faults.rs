@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use soulchain::storage::{Disk, StorageError};
-use soulchain::tlog::KeyName;
+use soulchain::tlog::{Cosigner, KeyName};
 use soulchain::witness::{OpenError, Outcome, Witness, WitnessKeys, WitnessOptions, create_with_segments};
 
 use super::disk::{Fate, Plan, SimDisk, Survivors};
-use super::log::{TestLog, time};
-use super::server::{NAME, ed25519_key, list};
+use super::log::{TestLog, ml_dsa_key, time};
+use super::server::{NAME, both_keys, ed25519_key, list};
 
 const FATES: [Fate; 5] = [Fate::Lost, Fate::Half, Fate::Done, Fate::PowerCut, Fate::NoSpace];
 /// Rounds of one step of each log.
@@ -38,7 +38,8 @@ fn open(disk: &SimDisk, case: &Case) -> Result<Witness, OpenError> {
 fn new_disk(case: &Case) -> SimDisk {
     let disk = SimDisk::default();
     let dynamic: Arc<dyn Disk> = Arc::new(disk.clone());
-    create_with_segments(&dynamic, &KeyName::parse(NAME).unwrap(), [7; 32], case.segment_len).unwrap();
+    let keys = WitnessKeys::new(vec![ed25519_key()]).unwrap();
+    create_with_segments(&dynamic, &keys, [7; 32], case.segment_len).unwrap();
     disk
 }
 
@@ -284,7 +285,63 @@ fn another_name_is_refused() {
     let case = Case { segment_len: 64 << 10, snapshot_after: 1 << 20 };
     let disk: Arc<dyn Disk> = Arc::new(new_disk(&case));
     let name = KeyName::parse("witness.example/w2").unwrap();
-    let keys = WitnessKeys::new(vec![soulchain::tlog::Cosigner::from_seed(name, &[1; 32])]).unwrap();
+    let keys = WitnessKeys::new(vec![Cosigner::from_seed(name, &[1; 32])]).unwrap();
     let refused = Witness::open(&disk, keys, list(&[]), WitnessOptions::default()).map(|_| ());
     assert!(matches!(refused, Err(OpenError::OtherName { found }) if found.as_str() == NAME));
+}
+
+fn open_with(disk: &SimDisk, keys: Vec<Cosigner>) -> Result<(), OpenError> {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    let keys = WitnessKeys::new(keys).unwrap();
+    Witness::open(&disk, keys, list(&[]), WitnessOptions::default()).map(|_| ())
+}
+
+/// The first layout of the state had no keys in it.
+fn without_keys(state: &[u8]) -> Vec<u8> {
+    let name = 22 + NAME.len();
+    let (mut at, count) = (name + 1, state[name]);
+    for _ in 0..count {
+        at += 2 + usize::from(u16::from_be_bytes([state[at], state[at + 1]]));
+    }
+    let mut old = [b"soulchain/witness/1\n", &state[20..name], &state[at..state.len() - 32]].concat();
+    let checksum = blake3::hash(&old);
+    old.extend_from_slice(checksum.as_bytes());
+    old
+}
+
+#[test]
+fn a_state_is_opened_with_its_own_keys_alone() {
+    let case = Case { segment_len: 64 << 10, snapshot_after: 1 << 20 };
+    let stranger = || Cosigner::from_seed(KeyName::parse(NAME).unwrap(), &[1; 32]);
+    let disk = new_disk(&case);
+    drive(&open(&disk, &case).unwrap(), &mut Told::new(), 100);
+    let refused = open_with(&disk, vec![stranger()]).unwrap_err();
+    assert!(matches!(refused, OpenError::OtherKey { .. }), "{refused}");
+    assert!(refused.to_string().contains(&stranger().vkey().to_string()), "{refused}");
+    let added = open_with(&disk, vec![ed25519_key(), ml_dsa_key(NAME, "ml-dsa")]).unwrap_err();
+    assert!(matches!(added, OpenError::AddedKey { .. }), "{added}");
+    open_with(&disk, vec![ed25519_key()]).unwrap();
+    // One of two is not enough, whichever it is.
+    let disk = SimDisk::default();
+    let dynamic: Arc<dyn Disk> = Arc::new(disk.clone());
+    create_with_segments(&dynamic, &both_keys(), [7; 32], case.segment_len).unwrap();
+    for one in [ed25519_key(), ml_dsa_key(NAME, "ml-dsa")] {
+        let missing = open_with(&disk, vec![one]).unwrap_err();
+        assert!(matches!(missing, OpenError::MissingKey { .. }), "{missing}");
+    }
+    open_with(&disk, vec![ed25519_key(), ml_dsa_key(NAME, "ml-dsa")]).unwrap();
+}
+
+#[test]
+fn a_state_of_an_earlier_version_is_taken_over_and_bound() {
+    let case = Case { segment_len: 64 << 10, snapshot_after: 1 << 20 };
+    let disk = new_disk(&case);
+    let mut told = Told::new();
+    drive(&open(&disk, &case).unwrap(), &mut told, 100);
+    // With what stands in the journal behind it.
+    disk.poke("state", Some(without_keys(&disk.peek("state").unwrap())));
+    check(&open(&disk, &case).unwrap(), &told, "taken over");
+    assert!(disk.peek("state").unwrap().starts_with(b"soulchain/witness/2\n"));
+    let stranger = Cosigner::from_seed(KeyName::parse(NAME).unwrap(), &[1; 32]);
+    assert!(matches!(open_with(&disk, vec![stranger]), Err(OpenError::OtherKey { .. })));
 }

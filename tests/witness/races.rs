@@ -5,17 +5,16 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::time::Instant;
 
 use soulchain::storage::Disk;
-use soulchain::tlog::KeyName;
 use soulchain::witness::{Outcome, Submitted, Witness, WitnessKeys, WitnessOptions, create_with_segments};
 
 use super::disk::SimDisk;
 use super::log::{TestLog, time};
-use super::server::{Client, NAME, NOW, Server, ed25519_key, list};
+use super::server::{Client, NOW, Server, ed25519_key, list};
 
 fn on_sim_disk(logs: &[&TestLog]) -> Witness {
     let disk: Arc<dyn Disk> = Arc::new(SimDisk::default());
-    create_with_segments(&disk, &KeyName::parse(NAME).unwrap(), [7; 32], 1 << 20).unwrap();
     let keys = WitnessKeys::new(vec![ed25519_key()]).unwrap();
+    create_with_segments(&disk, &keys, [7; 32], 1 << 20).unwrap();
     Witness::open(&disk, keys, list(logs), WitnessOptions::default()).unwrap().0
 }
 
@@ -65,10 +64,10 @@ fn nothing_leaves_before_it_is_durable() {
 fn a_full_queue_says_no_and_changes_nothing() {
     let log = TestLog::new("log.example/one");
     let disk: Arc<dyn Disk> = Arc::new(SimDisk::default());
-    create_with_segments(&disk, &KeyName::parse(NAME).unwrap(), [7; 32], 1 << 20).unwrap();
+    let keys = WitnessKeys::new(vec![ed25519_key()]).unwrap();
+    create_with_segments(&disk, &keys, [7; 32], 1 << 20).unwrap();
     let mut options = WitnessOptions::default();
     options.queue.answers = 2;
-    let keys = WitnessKeys::new(vec![ed25519_key()]).unwrap();
     let (witness, _) = Witness::open(&disk, keys, list(&[&log]), options).unwrap();
     let _one = pending(witness.submit(&log.request(0, 1), time(NOW)));
     let _two = pending(witness.submit(&log.request(1, 2), time(NOW)));
@@ -142,8 +141,8 @@ fn many_logs_share_batches() {
     let logs: Vec<_> = (0..200).map(|number| TestLog::new(&format!("log.example/{number}"))).collect();
     let disk = SimDisk::default();
     let dynamic: Arc<dyn Disk> = Arc::new(disk.clone());
-    create_with_segments(&dynamic, &KeyName::parse(NAME).unwrap(), [7; 32], 1 << 20).unwrap();
     let keys = WitnessKeys::new(vec![ed25519_key()]).unwrap();
+    create_with_segments(&dynamic, &keys, [7; 32], 1 << 20).unwrap();
     let all: Vec<_> = logs.iter().collect();
     let (witness, _) = Witness::open(&dynamic, keys, list(&all), WitnessOptions::default()).unwrap();
     disk.plan(None);

@@ -60,9 +60,9 @@ pub(crate) fn list(logs: &[&TestLog]) -> LogList {
 }
 
 /// The state of a new witness, in a directory.
-pub(crate) fn new_disk(path: &Path) -> Arc<dyn Disk> {
+pub(crate) fn new_disk(path: &Path, keys: &WitnessKeys) -> Arc<dyn Disk> {
     let disk: Arc<dyn Disk> = Arc::new(OsDisk::open(path).unwrap());
-    create(&disk, &KeyName::parse(NAME).unwrap(), [7; 32]).unwrap();
+    create(&disk, keys, [7; 32]).unwrap();
     disk
 }
 
@@ -74,7 +74,7 @@ impl Server {
     pub(crate) fn with_keys(logs: LogList, keys: WitnessKeys) -> Self {
         static METRICS: OnceLock<MetricsHandle> = OnceLock::new();
         let directory = tempfile::tempdir().unwrap();
-        let disk = new_disk(directory.path());
+        let disk = new_disk(directory.path(), &keys);
         let (witness, _) = Witness::open(&disk, keys, logs, WitnessOptions::default()).unwrap();
         let committing = Some(std::thread::spawn({
             let witness = witness.clone();
