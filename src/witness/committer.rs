@@ -1,9 +1,11 @@
 //! Group commit: takes what waits, makes it durable with one sync, and then answers.
 //!
 //! Nothing that rests on a record leaves before the record is durable, refusals included. A write whose outcome is not
-//! known latches: from then on everything is refused, until a restart has read what is on disk. Where there is no room
-//! for a frame nothing has changed, and the same batch is tried again.
+//! known latches: from then on everything is refused, until a restart has read what is on disk. So does a panic, whose
+//! outcome nobody knows either. Where there is no room for a frame nothing has changed, and the same batch is tried again.
 
+use core::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -12,8 +14,9 @@ use super::outcome::Outcome;
 use super::queue::{Queue, Waiting};
 use super::record::Record;
 use super::store::Store;
-use crate::storage::StorageError;
 
+/// Why it latched where the code is at fault.
+const PANIC: &str = "what writes the state has panicked";
 /// How long a batch that found no room waits.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -49,6 +52,14 @@ impl Committer {
 
     /// Makes durable, and answers, what waits now. False where there was no room: it waits on.
     pub(super) fn commit(&self) -> bool {
+        catch_unwind(AssertUnwindSafe(|| self.commit_all())).unwrap_or_else(|_| {
+            self.latch(&PANIC);
+            // What is left is refused; there is nothing in this that could panic again.
+            self.commit_all()
+        })
+    }
+
+    fn commit_all(&self) -> bool {
         let mut work = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let batch = if work.held.is_empty() { self.queue.take() } else { std::mem::take(&mut work.held) };
@@ -63,6 +74,14 @@ impl Committer {
 
     /// Commits until the queue is closed and empty.
     pub(super) fn run(&self) {
+        if catch_unwind(AssertUnwindSafe(|| self.run_on())).is_err() {
+            self.latch(&PANIC);
+            self.queue.close();
+            self.commit_all();
+        }
+    }
+
+    fn run_on(&self) {
         // Batches are taken under the lock of the store alone, so that they are written in the order of the queue.
         while self.queue.wait() {
             while !self.commit() {
@@ -116,7 +135,7 @@ impl Committer {
         }
     }
 
-    fn latch(&self, error: &StorageError) {
+    fn latch(&self, error: &dyn Display) {
         tracing::error!(%error, "the state on disk is not known: nothing is cosigned until a restart");
         let _ = self.latched.set(error.to_string());
     }

@@ -1,15 +1,17 @@
 //! A disk that fails at each operation, and loses power: what was answered is remembered.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use soulchain::storage::{Disk, StorageError};
+use soulchain::storage::{Disk, DiskFile, StorageError};
 use soulchain::tlog::{Cosigner, KeyName};
 use soulchain::witness::{OpenError, Outcome, Witness, WitnessKeys, WitnessOptions, create_with_segments};
 
 use super::disk::{Fate, Plan, SimDisk, Survivors};
 use super::log::{TestLog, ml_dsa_key, time};
-use super::server::{NAME, both_keys, ed25519_key, list};
+use super::server::{NAME, Server, both_keys, ed25519_key, list};
 
 const FATES: [Fate; 5] = [Fate::Lost, Fate::Half, Fate::Done, Fate::PowerCut, Fate::NoSpace];
 /// Rounds of one step of each log.
@@ -344,4 +346,87 @@ fn a_state_of_an_earlier_version_is_taken_over_and_bound() {
     assert!(disk.peek("state").unwrap().starts_with(b"soulchain/witness/2\n"));
     let stranger = Cosigner::from_seed(KeyName::parse(NAME).unwrap(), &[1; 32]);
     assert!(matches!(open_with(&disk, vec![stranger]), Err(OpenError::OtherKey { .. })));
+}
+
+/// A disk under which the program breaks: its next operation panics, and later ones do as well until it is mended.
+struct Breaking(SimDisk, Arc<AtomicBool>);
+
+struct BreakingFile(Box<dyn DiskFile>, Arc<AtomicBool>);
+
+fn break_if(broken: &AtomicBool) {
+    assert!(!broken.load(Ordering::SeqCst), "a fault of the program, for a test");
+}
+
+impl Disk for Breaking {
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        self.0.read(name)
+    }
+    fn read_at(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        self.0.read_at(name, offset, len)
+    }
+    fn len(&self, name: &str) -> io::Result<u64> {
+        Disk::len(&self.0, name)
+    }
+    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        self.0.list(dir)
+    }
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        break_if(&self.1);
+        Ok(Box::new(BreakingFile(self.0.open(name)?, Arc::clone(&self.1))))
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.remove(name)
+    }
+    fn remove_dir(&self, dir: &str) -> io::Result<()> {
+        self.0.remove_dir(dir)
+    }
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        self.0.sync_dir(dir)
+    }
+    fn sync_fs(&self) -> io::Result<()> {
+        self.0.sync_fs()
+    }
+    fn free(&self) -> io::Result<u64> {
+        self.0.free()
+    }
+}
+
+impl DiskFile for BreakingFile {
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        break_if(&self.1);
+        self.0.write_at(offset, bytes)
+    }
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.0.truncate(len)
+    }
+    fn sync(&mut self) -> io::Result<()> {
+        self.0.sync()
+    }
+}
+
+#[test]
+fn a_panic_while_committing_latches() {
+    let [log, other] = logs();
+    let (sim, broken) = (SimDisk::default(), Arc::new(AtomicBool::new(false)));
+    let disk: Arc<dyn Disk> = Arc::new(Breaking(sim.clone(), Arc::clone(&broken)));
+    create_with_segments(&disk, &both_keys(), [7; 32], 64 << 10).unwrap();
+    let server = Server::on(&disk, list(&[&log, &other]), both_keys(), WitnessOptions::default());
+    server.grow(&log, 0, 2);
+    assert_eq!(server.client().get("/healthz").status, 200);
+    broken.store(true, Ordering::SeqCst);
+    assert_eq!(server.add(&log.request(2, 3)).status, 503);
+    broken.store(false, Ordering::SeqCst);
+    // The thread is there and well; what it knows of the disk is not.
+    assert!(server.witness.latched().unwrap().contains("panicked"));
+    assert_eq!(server.client().get("/healthz").status, 503);
+    for request in [log.request(2, 3), log.request(3, 4), other.request(0, 1)] {
+        assert_eq!(server.add(&request).status, 503);
+    }
+    assert_eq!(server.size(&log), 2);
+    drop(server);
+    let (witness, _) = Witness::open(&disk, both_keys(), list(&[&log]), WitnessOptions::default()).unwrap();
+    assert!(matches!(witness.add_checkpoint(&log.request(2, 3), time(9)), Outcome::Signed(_)));
 }

@@ -29,7 +29,8 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) witness: Witness,
     pub(crate) clock: Arc<ManualClock>,
-    _directory: TempDir,
+    /// Kept as long as the server.
+    _directory: Option<TempDir>,
     stop: watch::Sender<bool>,
     runtime: Runtime,
     committing: Option<JoinHandle<()>>,
@@ -72,10 +73,17 @@ impl Server {
     }
 
     pub(crate) fn with_keys(logs: LogList, keys: WitnessKeys) -> Self {
-        static METRICS: OnceLock<MetricsHandle> = OnceLock::new();
         let directory = tempfile::tempdir().unwrap();
         let disk = new_disk(directory.path(), &keys);
-        let (witness, _) = Witness::open(&disk, keys, logs, WitnessOptions::default()).unwrap();
+        let mut server = Self::on(&disk, logs, keys, WitnessOptions::default());
+        server._directory = Some(directory);
+        server
+    }
+
+    /// On a disk where there is a state.
+    pub(crate) fn on(disk: &Arc<dyn Disk>, logs: LogList, keys: WitnessKeys, options: WitnessOptions) -> Self {
+        static METRICS: OnceLock<MetricsHandle> = OnceLock::new();
+        let (witness, _) = Witness::open(disk, keys, logs, options).unwrap();
         let committing = Some(std::thread::spawn({
             let witness = witness.clone();
             move || witness.run()
@@ -89,7 +97,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (stop, stopping) = watch::channel(false);
         runtime.spawn(serve(listener, witness_router(Arc::new(app)), ServerLimits::default(), stopping));
-        Self { address, witness, clock, _directory: directory, stop, runtime, committing }
+        Self { address, witness, clock, _directory: None, stop, runtime, committing }
     }
 
     pub(crate) fn client(&self) -> Client {
