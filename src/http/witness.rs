@@ -139,6 +139,7 @@ fn answer(outcome: Outcome) -> Response {
             return (StatusCode::CONFLICT, SIZE, size_body(cosigned)).into_response();
         }
         Outcome::Overloaded => return busy("too much waits to be written: send the same again"),
+        Outcome::LogOverloaded => return busy("too much of this log waits to be written: send the same again"),
         Outcome::Latched => return busy("a write failed: nothing is cosigned until the witness is restarted"),
         Outcome::Malformed(error) => (StatusCode::BAD_REQUEST, format!("malformed request: {error}")),
         Outcome::OldSizeAbove { old, size } => {

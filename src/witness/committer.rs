@@ -100,8 +100,7 @@ impl Committer {
             }
             return true;
         }
-        let records: Vec<Arc<Record>> =
-            batch.iter().filter_map(|waiting| waiting.record.as_ref()).map(|(_, record)| Arc::clone(record)).collect();
+        let records: Vec<Arc<Record>> = batch.iter().filter_map(|waiting| waiting.record.clone()).collect();
         let written = if records.is_empty() { Ok(()) } else { work.store.append(&records) };
         match written {
             Ok(()) => self.answer(batch),
@@ -125,8 +124,10 @@ impl Committer {
 
     fn answer(&self, batch: Vec<Waiting>) {
         let last = batch.last().map_or(0, Waiting::number);
-        for (slot, record) in batch.iter().filter_map(|waiting| waiting.record.as_ref()) {
-            slot.lock().durable = Some(Arc::clone(record));
+        for waiting in &batch {
+            if let Some(record) = &waiting.record {
+                waiting.slot.lock().durable = Some(Arc::clone(record));
+            }
         }
         self.durable.fetch_max(last, Ordering::Release);
         for waiting in batch {

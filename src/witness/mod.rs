@@ -23,6 +23,7 @@ mod outcome;
 // The value: requests in, answers out.
 mod service;
 
+mod repeat;
 mod request;
 mod slot;
 

@@ -42,6 +42,8 @@ pub enum Outcome {
     NoSubtreeKey,
     /// Too much waits to be written; nothing has happened.
     Overloaded,
+    /// Too much of this log waits to be written; nothing has happened, and other logs are not concerned.
+    LogOverloaded,
     /// A write or sync failed, and what is on disk is not known: restarting finds out. The checkpoint may have been
     /// remembered, but no cosignature was given.
     Latched,

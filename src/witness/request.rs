@@ -87,6 +87,15 @@ impl Offered {
         &self.note.text()[self.claim_len..]
     }
 
+    /// Whether a line is a signature of this key on the checkpoint.
+    pub(super) fn is_signed(&self, key: &NoteVerifier, line: &NoteSignature) -> bool {
+        let signed = match key.vkey().kind() {
+            VkeyType::MlDsa44 => &self.note.text()[..self.claim_len],
+            _ => self.note.text(),
+        };
+        key.is_named_in(line) && key.verify(signed, line).is_some()
+    }
+
     /// The signatures of these keys, once each; like [`Note::verify`], where one that is wrong spoils all.
     pub(super) fn verify(&self, keys: &[NoteVerifier]) -> Result<Vec<NoteSignature>, VerifyError> {
         let mut verified: Vec<NoteSignature> = Vec::new();
@@ -94,15 +103,13 @@ impl Offered {
         let mut is_whole = self.extensions().is_empty();
         for signature in self.note.signatures() {
             for key in keys.iter().filter(|key| key.is_named_in(signature)) {
-                let wrong = || VerifyError::WrongSignature { name: signature.name().clone(), id: signature.key_id() };
-                let signed = match key.vkey().kind() {
-                    VkeyType::MlDsa44 => &self.note.text()[..self.claim_len],
-                    _ => self.note.text(),
-                };
                 if verified.contains(signature) {
                     continue;
                 }
-                key.verify(signed, signature).ok_or_else(wrong)?;
+                if !self.is_signed(key, signature) {
+                    let (name, id) = (signature.name().clone(), signature.key_id());
+                    return Err(VerifyError::WrongSignature { name, id });
+                }
                 is_whole |= key.vkey().kind() != VkeyType::MlDsa44;
                 verified.push(signature.clone());
             }

@@ -17,6 +17,7 @@ use super::logs::LogList;
 use super::outcome::Outcome;
 use super::queue::{Full, Queue, QueueLimits};
 use super::record::Record;
+use super::repeat::Repeated;
 use super::request::{AddCheckpoint, Offered, SignSubtree};
 use super::slot::{LogState, Slot};
 use super::store::{Recovery, Store};
@@ -159,7 +160,7 @@ impl Witness {
             AddCheckpoint::parse(request).map_err(Outcome::Malformed)?;
         let logs = self.0.logs.load();
         let keys = logs.keys(offered.origin.as_str()).ok_or_else(|| Outcome::UnknownLog(offered.origin.clone()))?;
-        let by_log = offered.verify(keys).map_err(Outcome::NotSigned)?;
+        let mut by_log = offered.verify(keys).map_err(Outcome::NotSigned)?;
         if old > offered.size {
             return Err(Outcome::OldSizeAbove { old, size: offered.size });
         }
@@ -167,27 +168,32 @@ impl Witness {
         let mut state = slot.lock();
         let checkpoint = match judge_growth(state.newest.as_deref(), old, &proof, &offered) {
             Ok(checkpoint) => checkpoint,
-            Err(refusal) => return self.after(&state, refusal),
+            Err(refusal) => return self.after(&slot, &state, refusal),
         };
+        if let Some(repeated) = state.newest.as_ref().and_then(|newest| Repeated::of(newest, &offered)) {
+            if let Some(lines) = repeated.given(now, &by_log, &self.0.keys) {
+                return self.after(&slot, &state, Outcome::Signed(lines));
+            }
+            repeated.complete(&mut by_log, &offered, keys);
+        }
         // The clock may have been set back; what was said before was said before.
         let time = now.max(state.newest.as_ref().map_or(FIRST, |newest| newest.time));
         let lines = signature_lines(&self.0.keys.cosign(&checkpoint, offered.extensions(), time));
         let note = format!("{}\n{}{lines}", offered.text(), signature_lines(&by_log));
         let Offered { origin, size, root, .. } = offered;
         let record = Arc::new(Record { time, size, root, origin, note });
-        let waiting = Some((Arc::clone(&slot), Arc::clone(&record)));
-        let pushed = self.0.committer.queue.push(waiting, Outcome::Signed(lines));
-        let (number, answer) = pushed.map_err(|Full| Outcome::Overloaded)?;
+        let pushed = self.0.committer.queue.push(&slot, Some(Arc::clone(&record)), Outcome::Signed(lines));
+        let (number, answer) = pushed.map_err(Full::outcome)?;
         (state.newest, state.number) = (Some(record), number);
         Ok(Submitted::Pending(Pending(answer)))
     }
 
-    /// A refusal by what is remembered of a log: it must not leave before that is durable.
-    fn after(&self, state: &LogState, refusal: Outcome) -> Result<Submitted, Outcome> {
+    /// An answer by what is remembered of a log: it must not leave before that is durable.
+    fn after(&self, slot: &Arc<Slot>, state: &LogState, outcome: Outcome) -> Result<Submitted, Outcome> {
         if self.0.committer.is_durable(state.number) {
-            return Err(refusal);
+            return Err(outcome);
         }
-        let (_, answer) = self.0.committer.queue.push(None, refusal).map_err(|Full| Outcome::Overloaded)?;
+        let (_, answer) = self.0.committer.queue.push(slot, None, outcome).map_err(Full::outcome)?;
         Ok(Submitted::Pending(Pending(answer)))
     }
 
