@@ -84,10 +84,16 @@ async fn checkpoint(State(app): Shared, Path(origin_hash): Path<String>) -> Resp
 }
 
 async fn healthz(State(app): Shared) -> Response {
-    match app.witness.latched() {
-        None => text(StatusCode::OK, "ok"),
-        Some(_) => answer(Outcome::Latched),
+    if app.witness.latched().is_some() {
+        return answer(Outcome::Latched);
     }
+    if let Err(trouble) = app.now() {
+        return busy(&format!("clock: {trouble}"));
+    }
+    if app.witness.is_out_of_room() {
+        return busy("disk: there is no room to write what was cosigned");
+    }
+    text(StatusCode::OK, "ok")
 }
 
 async fn metrics(State(app): Shared) -> Response {
@@ -104,12 +110,23 @@ async fn metrics(State(app): Shared) -> Response {
 }
 
 impl WitnessApp {
+    /// The time of a cosignature, or why there is none.
+    fn now(&self) -> Result<Timestamp, String> {
+        let Reading::Time(now) = self.clock.read(UnixMillis::ZERO) else {
+            return Err("the clock of the witness has jumped".into());
+        };
+        let now =
+            Timestamp::new(now.get() / 1000).ok_or("the clock of the witness shows no time that can be signed")?;
+        self.witness.check_clock(now).map_err(|doubt| doubt.to_string())?;
+        Ok(now)
+    }
+
     async fn add_checkpoint(&self, request: &[u8]) -> Response {
         let started = Instant::now();
-        let Reading::Time(now) = self.clock.read(UnixMillis::ZERO) else {
-            return busy("the clock of the witness has jumped: nothing is cosigned until its operator has looked");
+        let now = match self.now() {
+            Ok(now) => now,
+            Err(trouble) => return busy(&format!("{trouble}: nothing is cosigned until its operator has looked")),
         };
-        let now = Timestamp::new(now.get() / 1000).unwrap_or(Timestamp::MAX);
         let outcome = match self.witness.submit(request, now) {
             Submitted::Answered(outcome) => outcome,
             Submitted::Pending(pending) => match tokio::time::timeout(MAX_WAIT, pending.answered()).await {

@@ -6,7 +6,7 @@
 
 use core::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ pub(super) struct Committer {
     /// The greatest number of an answer whose records, and all before, are durable.
     durable: AtomicU64,
     latched: OnceLock<String>,
+    is_out_of_room: AtomicBool,
     store: Mutex<Work>,
 }
 
@@ -37,7 +38,13 @@ struct Work {
 impl Committer {
     pub(super) fn new(queue: Queue, store: Store) -> Self {
         let work = Work { store, held: Vec::new() };
-        Self { queue, durable: AtomicU64::new(0), latched: OnceLock::new(), store: Mutex::new(work) }
+        Self {
+            queue,
+            durable: AtomicU64::new(0),
+            latched: OnceLock::new(),
+            is_out_of_room: AtomicBool::new(false),
+            store: Mutex::new(work),
+        }
     }
 
     /// Whether the answer of this number is durable.
@@ -48,6 +55,11 @@ impl Committer {
     /// Why nothing is written any more.
     pub(super) fn latched(&self) -> Option<&str> {
         self.latched.get().map(String::as_str)
+    }
+
+    /// Whether a batch waits for room on disk.
+    pub(super) fn is_out_of_room(&self) -> bool {
+        self.is_out_of_room.load(Ordering::Relaxed)
     }
 
     /// Makes durable, and answers, what waits now. False where there was no room: it waits on.
@@ -103,9 +115,13 @@ impl Committer {
         let records: Vec<Arc<Record>> = batch.iter().filter_map(|waiting| waiting.record.clone()).collect();
         let written = if records.is_empty() { Ok(()) } else { work.store.append(&records) };
         match written {
-            Ok(()) => self.answer(batch),
+            Ok(()) => {
+                self.is_out_of_room.store(false, Ordering::Relaxed);
+                self.answer(batch);
+            }
             Err(error) if error.outcome_is_known() => {
                 tracing::warn!(%error, "nothing can be cosigned");
+                self.is_out_of_room.store(true, Ordering::Relaxed);
                 work.held = batch;
                 return false;
             }

@@ -23,6 +23,7 @@ mod outcome;
 // The value: requests in, answers out.
 mod service;
 
+mod clock_doubt;
 mod repeat;
 mod request;
 mod slot;
@@ -41,6 +42,7 @@ mod queue;
 mod record;
 mod store;
 
+pub use clock_doubt::{ClockDoubt, MAX_CLOCK_LEAD_SECONDS};
 pub use directory::Directory;
 pub use error::OpenError;
 pub use feeder::{

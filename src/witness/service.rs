@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
+use super::clock_doubt::{ClockDoubt, StartClock};
 use super::committer::Committer;
 use super::error::OpenError;
 use super::keys::WitnessKeys;
@@ -33,6 +34,8 @@ pub struct WitnessOptions {
     pub queue: QueueLimits,
     /// Bytes of records after which a snapshot is written; `None` is 32 MiB.
     pub snapshot_after: Option<usize>,
+    /// Whether the operator says that the clock is right, whatever [`Witness::check_clock`] thinks.
+    pub is_clock_right: bool,
 }
 
 /// A witness of any number of logs. Clones are the same witness.
@@ -45,6 +48,7 @@ struct Shared {
     /// By the hash of the origin. A log that was cosigned once stays, listed or not.
     slots: RwLock<HashMap<[u8; 32], Arc<Slot>>>,
     committer: Committer,
+    clock: StartClock,
 }
 
 /// An answer, at once or when what it rests on is durable.
@@ -73,12 +77,14 @@ impl Witness {
     ) -> Result<(Self, Recovery), OpenError> {
         let (store, recovery) = Store::open(disk, &keys, options.snapshot_after)?;
         let remembered = store.records().values();
+        let newest = remembered.clone().map(|record| record.time).max();
         let slots = remembered.map(|record| (record.origin.hash(), Arc::new(Slot::remembered(record)))).collect();
         let shared = Shared {
             keys,
             logs: ArcSwap::from_pointee(logs),
             slots: RwLock::new(slots),
             committer: Committer::new(Queue::new(options.queue), store),
+            clock: StartClock::new(newest, options.is_clock_right),
         };
         Ok((Self(Arc::new(shared)), recovery))
     }
@@ -150,6 +156,17 @@ impl Witness {
     /// Why nothing is cosigned any more, if that is so.
     pub fn latched(&self) -> Option<&str> {
         self.0.committer.latched()
+    }
+
+    /// Whether what was cosigned waits for room on disk.
+    pub fn is_out_of_room(&self) -> bool {
+        self.0.committer.is_out_of_room()
+    }
+
+    /// Whether the time of a clock can be that of cosignatures, by those that were remembered at the start. Whoever serves
+    /// requests asks before [`Witness::submit`]; after the first time that can be it always can.
+    pub fn check_clock(&self, now: Timestamp) -> Result<(), ClockDoubt> {
+        self.0.clock.check(now)
     }
 
     fn judge(&self, request: &[u8], now: Timestamp) -> Result<Submitted, Outcome> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use soulchain::clock::ManualClock;
+use soulchain::clock::{Clock, ManualClock};
 use soulchain::encoding::UnixMillis;
 use soulchain::http::{ServerLimits, WitnessApp, serve, witness_router};
 use soulchain::metrics::MetricsHandle;
@@ -82,22 +82,35 @@ impl Server {
 
     /// On a disk where there is a state.
     pub(crate) fn on(disk: &Arc<dyn Disk>, logs: LogList, keys: WitnessKeys, options: WitnessOptions) -> Self {
+        let clock = Arc::new(ManualClock::default());
+        clock.set(UnixMillis::new(NOW * 1000));
+        let mut server = Self::with_clock(disk, logs, keys, options, Arc::clone(&clock) as _);
+        server.clock = clock;
+        server
+    }
+
+    /// By another clock than its own.
+    pub(crate) fn with_clock(
+        disk: &Arc<dyn Disk>,
+        logs: LogList,
+        keys: WitnessKeys,
+        options: WitnessOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         static METRICS: OnceLock<MetricsHandle> = OnceLock::new();
         let (witness, _) = Witness::open(disk, keys, logs, options).unwrap();
         let committing = Some(std::thread::spawn({
             let witness = witness.clone();
             move || witness.run()
         }));
-        let clock = Arc::new(ManualClock::default());
-        clock.set(UnixMillis::new(NOW * 1000));
         let metrics = METRICS.get_or_init(MetricsHandle::install).clone();
-        let app = WitnessApp { witness: witness.clone(), clock: Arc::clone(&clock) as _, metrics };
+        let app = WitnessApp { witness: witness.clone(), clock, metrics };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopping) = watch::channel(false);
         runtime.spawn(serve(listener, witness_router(Arc::new(app)), ServerLimits::default(), stopping));
-        Self { address, witness, clock, _directory: None, stop, runtime, committing }
+        Self { address, witness, clock: Arc::default(), _directory: None, stop, runtime, committing }
     }
 
     pub(crate) fn client(&self) -> Client {
