@@ -169,11 +169,12 @@ fn announce(witness: &Witness, address: SocketAddr, out: &Output) {
 /// Takes a new list of logs when there is one; one that is wrong leaves the old one in use.
 async fn keep_reading(witness: Witness, mut files: LogFiles, mut hangups: tokio::signal::unix::Signal) {
     loop {
-        tokio::select! {
-            _ = hangups.recv() => {}
-            () = tokio::time::sleep(POLL) => {}
-        }
-        let looked = tokio::task::spawn_blocking(move || (files.read_if_changed(), files)).await;
+        let is_asked = tokio::select! {
+            _ = hangups.recv() => true,
+            () = tokio::time::sleep(POLL) => false,
+        };
+        let look = move || (if is_asked { files.read_again() } else { files.read_if_changed() }, files);
+        let looked = tokio::task::spawn_blocking(look).await;
         let Ok((read, same)) = looked else { return };
         files = same;
         match read {

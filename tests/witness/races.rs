@@ -40,7 +40,7 @@ fn of_two_requests_from_one_size_one_is_cosigned() {
         let second = pending(witness.submit(&log.request(3, b), time(NOW)));
         assert!(witness.commit());
         assert!(matches!(first.now(), Some(Outcome::Signed(_))));
-        assert_eq!(second.now(), Some(Outcome::Conflict { cosigned: soulchain::merkle::TreeSize::new(a) }));
+        assert_eq!(second.now(), Some(Outcome::Conflict { cosigned: TreeSize::new(a) }));
         assert!(witness.checkpoint(&log.hash()).unwrap().contains(&format!("\n{a}\n")));
     }
 }
