@@ -106,6 +106,8 @@ impl Committer {
     }
 
     fn commit_batch(&self, work: &mut Work, batch: Vec<Waiting>) -> bool {
+        // It goes before the batch does: who waits for an answer hears of no end before the witness has latched.
+        let _guard = LatchIfPanicking(self);
         if self.latched().is_some() {
             for waiting in batch {
                 drop(waiting.answer.send(Outcome::Latched));
@@ -153,7 +155,18 @@ impl Committer {
     }
 
     fn latch(&self, error: &dyn Display) {
-        tracing::error!(%error, "the state on disk is not known: nothing is cosigned until a restart");
-        let _ = self.latched.set(error.to_string());
+        if self.latched.set(error.to_string()).is_ok() {
+            tracing::error!(%error, "the state on disk is not known: nothing is cosigned until a restart");
+        }
+    }
+}
+
+struct LatchIfPanicking<'a>(&'a Committer);
+
+impl Drop for LatchIfPanicking<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.latch(&PANIC);
+        }
     }
 }
