@@ -42,6 +42,8 @@ type Shared = State<Arc<WitnessApp>>;
 
 /// How long an answer may wait for the disk.
 const MAX_WAIT: Duration = Duration::from_secs(20);
+/// Longest origin line that is shown to who sent it, in characters.
+const MAX_SHOWN_ORIGIN: usize = 255;
 /// So much of a request that is evidence goes into the program's log.
 const MAX_LOGGED_LEN: usize = 16 << 10;
 
@@ -163,7 +165,10 @@ fn answer(outcome: Outcome) -> Response {
             (StatusCode::BAD_REQUEST, format!("the old size {old} is greater than that of the checkpoint, {size}"))
         }
         Outcome::NotSigned(error) => (StatusCode::FORBIDDEN, error.to_string()),
-        Outcome::UnknownLog(origin) => (StatusCode::NOT_FOUND, format!("the log {origin} is not known here")),
+        Outcome::UnknownLog(origin) => {
+            let shown: String = origin.chars().take(MAX_SHOWN_ORIGIN).collect();
+            (StatusCode::NOT_FOUND, format!("the log {shown} is not known here"))
+        }
         Outcome::NoSubtreeKey => (StatusCode::NOT_FOUND, "this witness has no key that signs subtrees".into()),
         Outcome::EmptyRoot => (StatusCode::UNPROCESSABLE_ENTITY, "not the root of the empty tree".into()),
         Outcome::ProofFromNothing => {

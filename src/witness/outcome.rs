@@ -1,7 +1,7 @@
 //! How a witness answers (tlog-witness); the statuses and texts are `http::witness`'s.
 
 use crate::merkle::{ProofError, TreeSize};
-use crate::tlog::{Origin, TlogError, VerifyError};
+use crate::tlog::{TlogError, VerifyError};
 
 /// The answer to a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,8 +18,8 @@ pub enum Outcome {
         /// The checkpoint's.
         size: TreeSize,
     },
-    /// The log is not listed.
-    UnknownLog(Origin),
+    /// The log is not listed. Its origin line, which may be any text.
+    UnknownLog(String),
     /// No key of the log has signed, or a signature of one is wrong; of `sign-subtree`: of the witness's keys.
     NotSigned(VerifyError),
     /// The old size is not that of the newest cosigned checkpoint.

@@ -8,8 +8,7 @@ use crate::encoding::{MAX_SAFE_INTEGER, b64_decode, parse_decimal};
 use crate::hash::Hash;
 use crate::merkle::{Subtree, TreeSize};
 use crate::tlog::{
-    MAX_CONSISTENCY_LEN, MAX_WITNESS_REQUEST_LEN, Note, NoteSignature, NoteVerifier, Origin, TlogError, VerifyError,
-    VkeyType,
+    MAX_CONSISTENCY_LEN, MAX_WITNESS_REQUEST_LEN, Note, NoteSignature, NoteVerifier, TlogError, VerifyError, VkeyType,
 };
 
 /// A request to cosign a checkpoint.
@@ -32,7 +31,8 @@ pub(super) struct SignSubtree {
 /// A checkpoint that somebody sent; nobody has judged its signatures.
 #[derive(Debug)]
 pub(super) struct Offered {
-    pub(super) origin: Origin,
+    /// A line that is not empty; that it is the name of a log shows when it is listed.
+    pub(super) origin: String,
     pub(super) size: TreeSize,
     pub(super) root: Hash,
     note: Note,
@@ -74,7 +74,8 @@ impl Offered {
         let claim_len = origin.len() + size.len() + root.len() + 3;
         let size = tree_size(size).ok_or(TlogError::TreeSize)?;
         let root = hash(root).ok_or(TlogError::Root)?;
-        Ok(Self { origin: Origin::parse(origin)?, size, root, claim_len, note })
+        let origin = Some(origin.to_owned()).filter(|origin| !origin.is_empty()).ok_or(TlogError::CheckpointLines)?;
+        Ok(Self { origin, size, root, claim_len, note })
     }
 
     /// All of its lines.

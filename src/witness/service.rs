@@ -176,14 +176,15 @@ impl Witness {
         let AddCheckpoint { old, proof, checkpoint: offered } =
             AddCheckpoint::parse(request).map_err(Outcome::Malformed)?;
         let logs = self.0.logs.load();
-        let keys = logs.keys(offered.origin.as_str()).ok_or_else(|| Outcome::UnknownLog(offered.origin.clone()))?;
+        let keys = logs.keys(&offered.origin).ok_or_else(|| Outcome::UnknownLog(offered.origin.clone()))?;
+        let origin = Origin::parse(&offered.origin).map_err(Outcome::Malformed)?;
         let mut by_log = offered.verify(keys).map_err(Outcome::NotSigned)?;
         if old > offered.size {
             return Err(Outcome::OldSizeAbove { old, size: offered.size });
         }
-        let slot = self.slot(&offered.origin);
+        let slot = self.slot(&origin);
         let mut state = slot.lock();
-        let checkpoint = match judge_growth(state.newest.as_deref(), old, &proof, &offered) {
+        let checkpoint = match judge_growth(state.newest.as_deref(), old, &proof, &origin, &offered) {
             Ok(checkpoint) => checkpoint,
             Err(refusal) => return self.after(&slot, &state, refusal),
         };
@@ -197,7 +198,7 @@ impl Witness {
         let time = now.max(state.newest.as_ref().map_or(FIRST, |newest| newest.time));
         let lines = signature_lines(&self.0.keys.cosign(&checkpoint, offered.extensions(), time));
         let note = format!("{}\n{}{lines}", offered.text(), signature_lines(&by_log));
-        let Offered { origin, size, root, .. } = offered;
+        let Offered { size, root, .. } = offered;
         let record = Arc::new(Record { time, size, root, origin, note });
         let pushed = self.0.committer.queue.push(&slot, Some(Arc::clone(&record)), Outcome::Signed(lines));
         let (number, answer) = pushed.map_err(Full::outcome)?;
@@ -222,12 +223,13 @@ impl Witness {
             SignSubtree::parse(request).map_err(Outcome::Malformed)?;
         verify_subtree_consistency(subtree, checkpoint.size, &hash, &checkpoint.root, &proof)
             .map_err(Outcome::Inconsistent)?;
-        if self.0.logs.load().keys(checkpoint.origin.as_str()).is_none() {
+        if self.0.logs.load().keys(&checkpoint.origin).is_none() {
             return Err(Outcome::UnknownLog(checkpoint.origin));
         }
+        let origin = Origin::parse(&checkpoint.origin).map_err(Outcome::Malformed)?;
         // What bears our cosignature was held against all that came before it, and remembered, when it was made.
         checkpoint.verify(self.0.keys.verifiers()).map_err(Outcome::NotSigned)?;
-        Ok(signature_lines(&self.0.keys.cosign_subtree(&LogSubtree { origin: checkpoint.origin, subtree, hash })))
+        Ok(signature_lines(&self.0.keys.cosign_subtree(&LogSubtree { origin, subtree, hash })))
     }
 
     fn slot(&self, origin: &Origin) -> Arc<Slot> {
@@ -269,6 +271,7 @@ fn judge_growth(
     newest: Option<&Record>,
     old: TreeSize,
     proof: &[Hash],
+    origin: &Origin,
     offered: &Offered,
 ) -> Result<Checkpoint, Outcome> {
     let (cosigned, old_root) = newest.map_or((TreeSize::ZERO, EMPTY_ROOT), |newest| (newest.size, newest.root));
@@ -276,7 +279,7 @@ fn judge_growth(
     if old != cosigned {
         return Err(Outcome::Conflict { cosigned });
     }
-    let checkpoint = Checkpoint::new(offered.origin.clone(), size, root).map_err(|_| Outcome::EmptyRoot)?;
+    let checkpoint = Checkpoint::new(origin.clone(), size, root).map_err(|_| Outcome::EmptyRoot)?;
     if old == TreeSize::ZERO && !proof.is_empty() {
         return Err(Outcome::ProofFromNothing);
     }
