@@ -44,8 +44,6 @@ type Shared = State<Arc<WitnessApp>>;
 const MAX_WAIT: Duration = Duration::from_secs(20);
 /// Longest origin line that is shown to who sent it, in characters.
 const MAX_SHOWN_ORIGIN: usize = 255;
-/// So much of a request that is evidence goes into the program's log.
-const MAX_LOGGED_LEN: usize = 16 << 10;
 
 /// The router of a witness.
 pub fn witness_router(app: Arc<WitnessApp>) -> Router {
@@ -138,10 +136,6 @@ impl WitnessApp {
                 }
             },
         };
-        if outcome.is_evidence() {
-            let request = String::from_utf8_lossy(&request[..request.len().min(MAX_LOGGED_LEN)]);
-            tracing::warn!(%request, "a log has signed what contradicts what it had signed: keep this");
-        }
         if matches!(outcome, Outcome::Signed(_)) {
             metrics::counter!(WITNESS_COSIGNED).increment(1);
         }

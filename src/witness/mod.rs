@@ -6,6 +6,7 @@
 //! keys/         witness-ed25519.key, witness-ml-dsa-44.key
 //! journal/      what was cosigned; the commit point
 //! state         the snapshot, from which the journal counts; it names the keys
+//! evidence/     what convicts logs
 //! ```
 //!
 //! The wire formats are `tlog`'s, statuses and routes `http::witness`'s; the other side, the log's, is `feeder`. Whether a
@@ -38,6 +39,7 @@ mod feeder;
 
 // What must not be forgotten.
 mod committer;
+mod exhibits;
 mod queue;
 mod record;
 mod store;

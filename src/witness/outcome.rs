@@ -48,11 +48,3 @@ pub enum Outcome {
     /// remembered, but no cosignature was given.
     Latched,
 }
-
-impl Outcome {
-    /// Whether the request convicts its log, which signed it: no honest log signs two roots of one size, or another root
-    /// of the empty tree. A proof that does not hold may be anybody's.
-    pub const fn is_evidence(&self) -> bool {
-        matches!(self, Self::EmptyRoot | Self::OtherRoot { .. })
-    }
-}

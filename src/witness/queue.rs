@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::exhibits::Exhibit;
 use super::outcome::Outcome;
 use super::record::Record;
 use super::slot::Slot;
@@ -39,6 +40,8 @@ pub(super) struct Waiting {
     pub(super) slot: Arc<Slot>,
     /// What has to be durable first, and is the newest of the log then.
     pub(super) record: Option<Arc<Record>>,
+    /// What is to be kept before the answer is given.
+    pub(super) exhibit: Option<Exhibit>,
     pub(super) outcome: Outcome,
     pub(super) answer: oneshot::Sender<Outcome>,
     number: u64,
@@ -89,6 +92,7 @@ impl Queue {
         &self,
         slot: &Arc<Slot>,
         record: Option<Arc<Record>>,
+        exhibit: Option<Exhibit>,
         outcome: Outcome,
     ) -> Result<(u64, oneshot::Receiver<Outcome>), Full> {
         let bytes = record.as_ref().map_or(0, |record| record.encoded_len());
@@ -101,7 +105,7 @@ impl Queue {
         inner.count += 1;
         let number = inner.count;
         let (answer, receiver) = oneshot::channel();
-        inner.waiting.push_back(Waiting { slot: Arc::clone(slot), record, outcome, answer, number });
+        inner.waiting.push_back(Waiting { slot: Arc::clone(slot), record, exhibit, outcome, answer, number });
         if inner.waiting.len() == 1 {
             self.wake.notify_one();
         }

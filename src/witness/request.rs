@@ -83,6 +83,11 @@ impl Offered {
         self.note.text()
     }
 
+    /// As it was sent.
+    pub(super) fn note(&self) -> &str {
+        self.note.as_str()
+    }
+
     /// The lines below the first three, each with its newline.
     pub(super) fn extensions(&self) -> &str {
         &self.note.text()[self.claim_len..]

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::clock_doubt::{ClockDoubt, StartClock};
 use super::committer::Committer;
 use super::error::OpenError;
+use super::exhibits::{Exhibit, Shelf};
 use super::keys::WitnessKeys;
 use super::logs::LogList;
 use super::outcome::Outcome;
@@ -83,7 +84,7 @@ impl Witness {
             keys,
             logs: ArcSwap::from_pointee(logs),
             slots: RwLock::new(slots),
-            committer: Committer::new(Queue::new(options.queue), store),
+            committer: Committer::new(Queue::new(options.queue), Shelf::open(disk)?, store),
             clock: StartClock::new(newest, options.is_clock_right),
         };
         Ok((Self(Arc::new(shared)), recovery))
@@ -184,13 +185,14 @@ impl Witness {
         }
         let slot = self.slot(&origin);
         let mut state = slot.lock();
+        let exhibit = self.0.committer.shelf.exhibit(state.newest.as_deref(), &origin, &offered, keys);
         let checkpoint = match judge_growth(state.newest.as_deref(), old, &proof, &origin, &offered) {
             Ok(checkpoint) => checkpoint,
-            Err(refusal) => return self.after(&slot, &state, refusal),
+            Err(refusal) => return self.after(&slot, &state, exhibit, refusal),
         };
         if let Some(repeated) = state.newest.as_ref().and_then(|newest| Repeated::of(newest, &offered)) {
             if let Some(lines) = repeated.given(now, &by_log, &self.0.keys) {
-                return self.after(&slot, &state, Outcome::Signed(lines));
+                return self.after(&slot, &state, None, Outcome::Signed(lines));
             }
             repeated.complete(&mut by_log, &offered, keys);
         }
@@ -200,18 +202,24 @@ impl Witness {
         let note = format!("{}\n{}{lines}", offered.text(), signature_lines(&by_log));
         let Offered { size, root, .. } = offered;
         let record = Arc::new(Record { time, size, root, origin, note });
-        let pushed = self.0.committer.queue.push(&slot, Some(Arc::clone(&record)), Outcome::Signed(lines));
+        let pushed = self.0.committer.queue.push(&slot, Some(Arc::clone(&record)), None, Outcome::Signed(lines));
         let (number, answer) = pushed.map_err(Full::outcome)?;
         (state.newest, state.number) = (Some(record), number);
         Ok(Submitted::Pending(Pending(answer)))
     }
 
     /// An answer by what is remembered of a log: it must not leave before that is durable.
-    fn after(&self, slot: &Arc<Slot>, state: &LogState, outcome: Outcome) -> Result<Submitted, Outcome> {
-        if self.0.committer.is_durable(state.number) {
+    fn after(
+        &self,
+        slot: &Arc<Slot>,
+        state: &LogState,
+        exhibit: Option<Exhibit>,
+        outcome: Outcome,
+    ) -> Result<Submitted, Outcome> {
+        if exhibit.is_none() && self.0.committer.is_durable(state.number) {
             return Err(outcome);
         }
-        let (_, answer) = self.0.committer.queue.push(slot, None, outcome).map_err(Full::outcome)?;
+        let (_, answer) = self.0.committer.queue.push(slot, None, exhibit, outcome).map_err(Full::outcome)?;
         Ok(Submitted::Pending(Pending(answer)))
     }
 

@@ -49,7 +49,7 @@ fn a_log_that_is_listed_no_more_is_still_shown_and_not_forgotten() {
     server.witness.set_logs(soulchain::witness::LogList::default());
     server.refuses(&log, 404, &log.request(5, 6));
     assert!(server.witness.checkpoint(&log.hash()).is_some());
-    server.witness.set_logs(super::server::list(&[&log]));
+    server.witness.set_logs(list(&[&log]));
     server.refuses(&log, 409, &log.request(0, 6));
     server.grow(&log, 5, 6);
 }
