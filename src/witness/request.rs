@@ -75,7 +75,7 @@ impl Offered {
         let size = tree_size(size).ok_or(TlogError::TreeSize)?;
         let root = hash(root).ok_or(TlogError::Root)?;
         let origin = Some(origin.to_owned()).filter(|origin| !origin.is_empty()).ok_or(TlogError::CheckpointLines)?;
-        Ok(Self { origin, size, root, claim_len, note })
+        Ok(Self { origin, size, root, note, claim_len })
     }
 
     /// All of its lines.

@@ -29,8 +29,8 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) witness: Witness,
     pub(crate) clock: Arc<ManualClock>,
-    /// Kept as long as the server.
-    _directory: Option<TempDir>,
+    /// It is kept as long as the server.
+    directory: Option<TempDir>,
     stop: watch::Sender<bool>,
     runtime: Runtime,
     committing: Option<JoinHandle<()>>,
@@ -76,7 +76,7 @@ impl Server {
         let directory = tempfile::tempdir().unwrap();
         let disk = new_disk(directory.path(), &keys);
         let mut server = Self::on(&disk, logs, keys, WitnessOptions::default());
-        server._directory = Some(directory);
+        server.directory = Some(directory);
         server
     }
 
@@ -110,7 +110,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (stop, stopping) = watch::channel(false);
         runtime.spawn(serve(listener, witness_router(Arc::new(app)), ServerLimits::default(), stopping));
-        Self { address, witness, clock: Arc::default(), _directory: None, stop, runtime, committing }
+        Self { address, witness, clock: Arc::default(), directory: None, stop, runtime, committing }
     }
 
     pub(crate) fn client(&self) -> Client {
