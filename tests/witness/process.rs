@@ -139,6 +139,7 @@ fn what_was_answered_survives_being_killed() {
             told.lock().unwrap().0 = size;
         }
         let stop = AtomicBool::new(false);
+        let begun: Vec<u64> = told.iter().map(|told| told.lock().unwrap().0).collect();
         std::thread::scope(|scope| {
             for (log, told) in logs.iter().zip(&told) {
                 let (stop, mut client) = (&stop, program.client());
@@ -154,6 +155,12 @@ fn what_was_answered_survives_being_killed() {
                 });
             }
             std::thread::sleep(Duration::from_millis(120 + 90 * kill));
+            // On a machine with much else to do that is not long.
+            let started = Instant::now();
+            let has_grown = || told.iter().zip(&begun).all(|(told, begun)| told.lock().unwrap().0 > begun + 1);
+            while !has_grown() && started.elapsed() < Duration::from_secs(20) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
             program.kill();
             stop.store(true, Ordering::Relaxed);
         });
