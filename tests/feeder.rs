@@ -62,6 +62,8 @@ struct LogState {
     published: Vec<(Duration, SignedCheckpoint)>,
     admits: bool,
     stopped: Option<String>,
+    /// Publications do not end.
+    hangs: bool,
 }
 
 #[derive(Clone)]
@@ -141,6 +143,9 @@ impl Source for Log {
         Ok(signed(head.0, 0))
     }
     async fn publish(&self, _: &At, checkpoint: &SignedCheckpoint) -> Result<(), NoReply> {
+        if self.state().hangs {
+            return pending().await;
+        }
         let at = self.began.elapsed();
         self.state().published.push((at, checkpoint.clone()));
         Ok(())
@@ -515,4 +520,53 @@ async fn a_claim_to_be_ahead_without_a_checkpoint_of_this_log_stops_nobody() {
     scene.witnesses[0].state.lock().unwrap().cosigned = Some(sign_checkpoint(&checkpoint, &other).unwrap());
     sleep(Duration::from_secs(90)).await;
     assert!(scene.log.state().stopped.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publication_that_does_not_end_is_waited_for_no_longer_than_its_bound() {
+    let scene = scene(7, |_| {});
+    scene.log.state().hangs = true;
+    sleep(Duration::from_secs(29)).await;
+    scene.log.state().hangs = false;
+    assert!(scene.log.state().published.is_empty());
+    scene.log.grow(9);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(scene.log.published_sizes(), [9]);
+    // Who stops the log does not wait for one either.
+    scene.log.state().hangs = true;
+    scene.log.grow(11);
+    sleep(Duration::from_secs(2)).await;
+    scene.feeder.abort();
+    assert!(scene.feeder.await.unwrap_err().is_cancelled());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_contradiction_is_heard_while_a_publication_takes_its_time() {
+    let log = Log::of(7);
+    log.state().hangs = true;
+    let scene = scene_of(log, |witnesses| {
+        let mut state = witnesses[2].state.lock().unwrap();
+        (state.mood, state.size, state.cosigned) = (Mood::Slow(6_000), 12, Some(signed(12, 0)));
+    });
+    sleep(Duration::from_secs(7)).await;
+    assert!(scene.log.state().stopped.is_some());
+    assert_eq!(scene.feeder.await.unwrap().unwrap_err().witness.to_string(), "w3");
+}
+
+/// A log that was founded anew under the keys of one that is lost: two witnesses that never knew it suffice, and yet the
+/// third is heard before it takes a write.
+#[tokio::test(start_paused = true)]
+async fn a_log_that_was_founded_anew_is_stopped_by_a_witness_that_knew_it() {
+    for (mood, size, fork) in
+        [(Mood::Slow(3_000), 12, 1), (Mood::Slow(3_000), 12, 0), (Mood::Slow(3_000), 6, 1), (Mood::Status(404), 12, 1)]
+    {
+        let scene = scene(3, |witnesses| {
+            let mut state = witnesses[2].state.lock().unwrap();
+            (state.mood, state.size, state.fork, state.cosigned) = (mood, size, fork, Some(signed(size, fork)));
+        });
+        assert!(!scene.log.state().admits, "it starts without taking writes");
+        let log = scene.log.clone();
+        assert_eq!(scene.feeder.await.unwrap().unwrap_err().witness.to_string(), "w3", "{mood:?} {size} {fork}");
+        assert!(log.state().stopped.is_some() && !log.state().admits && log.state().published.is_empty());
+    }
 }

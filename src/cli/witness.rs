@@ -18,7 +18,7 @@ use crate::clock::SystemClock;
 use crate::http::{ServerLimits, WitnessApp, serve, witness_router};
 use crate::keyfile::KeyAlg;
 use crate::metrics::MetricsHandle;
-use crate::tlog::KeyName;
+use crate::tlog::{KeyName, Timestamp};
 use crate::witness::{Directory, LogFiles, OpenError, Witness, WitnessOptions};
 
 /// How often the lists of logs are looked at.
@@ -51,6 +51,9 @@ pub(super) struct WitnessArgs {
     /// File or directory of files with the logs to witness; may be given several times
     #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
     logs: Vec<PathBuf>,
+    /// Cosign though the clock is behind the newest cosignature, or more than a day ahead of it: you have looked at it
+    #[arg(long)]
+    clock_is_right: bool,
     /// Connections at once
     #[arg(long, value_name = "N", default_value_t = ServerLimits::default().connections)]
     connections: usize,
@@ -90,7 +93,11 @@ pub(super) fn run(args: &WitnessArgs, out: &Output) -> CliResult<()> {
     }
     let directory = Directory::open(&args.data)?;
     let keys = directory.keys(&name, passphrase().as_ref())?;
-    let (witness, recovery) = Witness::open(directory.disk(), keys, logs, WitnessOptions::default())?;
+    let (witness, recovery) = {
+        let options = WitnessOptions { is_clock_right: args.clock_is_right, ..WitnessOptions::default() };
+        Witness::open(directory.disk(), keys, logs, options)?
+    };
+    tell_clock_doubt(&witness);
     tracing::info!(
         logs = witness.logs(),
         remembered = recovery.logs,
@@ -113,6 +120,13 @@ pub(super) fn run(args: &WitnessArgs, out: &Output) -> CliResult<()> {
     drop(directory);
     tracing::info!("stopped");
     served
+}
+
+fn tell_clock_doubt(witness: &Witness) {
+    let doubt = Timestamp::new(crate::clock::now().get() / 1000).map(|now| witness.check_clock(now));
+    if let Some(Err(doubt)) = doubt {
+        tracing::error!(%doubt, "nothing is cosigned: set the clock, or start with --clock-is-right if it is right");
+    }
 }
 
 /// Longest name: what an ML-DSA-44 cosignature has room for.
@@ -155,11 +169,12 @@ fn announce(witness: &Witness, address: SocketAddr, out: &Output) {
 /// Takes a new list of logs when there is one; one that is wrong leaves the old one in use.
 async fn keep_reading(witness: Witness, mut files: LogFiles, mut hangups: tokio::signal::unix::Signal) {
     loop {
-        tokio::select! {
-            _ = hangups.recv() => {}
-            () = tokio::time::sleep(POLL) => {}
-        }
-        let looked = tokio::task::spawn_blocking(move || (files.read_if_changed(), files)).await;
+        let is_asked = tokio::select! {
+            _ = hangups.recv() => true,
+            () = tokio::time::sleep(POLL) => false,
+        };
+        let look = move || (if is_asked { files.read_again() } else { files.read_if_changed() }, files);
+        let looked = tokio::task::spawn_blocking(look).await;
         let Ok((read, same)) = looked else { return };
         files = same;
         match read {

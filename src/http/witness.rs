@@ -42,8 +42,8 @@ type Shared = State<Arc<WitnessApp>>;
 
 /// How long an answer may wait for the disk.
 const MAX_WAIT: Duration = Duration::from_secs(20);
-/// So much of a request that is evidence goes into the program's log.
-const MAX_LOGGED_LEN: usize = 16 << 10;
+/// Longest origin line that is shown to who sent it, in characters.
+const MAX_SHOWN_ORIGIN: usize = 255;
 
 /// The router of a witness.
 pub fn witness_router(app: Arc<WitnessApp>) -> Router {
@@ -84,10 +84,16 @@ async fn checkpoint(State(app): Shared, Path(origin_hash): Path<String>) -> Resp
 }
 
 async fn healthz(State(app): Shared) -> Response {
-    match app.witness.latched() {
-        None => text(StatusCode::OK, "ok"),
-        Some(_) => answer(Outcome::Latched),
+    if app.witness.latched().is_some() {
+        return answer(Outcome::Latched);
     }
+    if let Err(trouble) = app.now() {
+        return busy(&format!("clock: {trouble}"));
+    }
+    if app.witness.is_out_of_room() {
+        return busy("disk: there is no room to write what was cosigned");
+    }
+    text(StatusCode::OK, "ok")
 }
 
 async fn metrics(State(app): Shared) -> Response {
@@ -104,12 +110,23 @@ async fn metrics(State(app): Shared) -> Response {
 }
 
 impl WitnessApp {
+    /// The time of a cosignature, or why there is none.
+    fn now(&self) -> Result<Timestamp, String> {
+        let Reading::Time(now) = self.clock.read(UnixMillis::ZERO) else {
+            return Err("the clock of the witness has jumped".into());
+        };
+        let now =
+            Timestamp::new(now.get() / 1000).ok_or("the clock of the witness shows no time that can be signed")?;
+        self.witness.check_clock(now).map_err(|doubt| doubt.to_string())?;
+        Ok(now)
+    }
+
     async fn add_checkpoint(&self, request: &[u8]) -> Response {
         let started = Instant::now();
-        let Reading::Time(now) = self.clock.read(UnixMillis::ZERO) else {
-            return busy("the clock of the witness has jumped: nothing is cosigned until its operator has looked");
+        let now = match self.now() {
+            Ok(now) => now,
+            Err(trouble) => return busy(&format!("{trouble}: nothing is cosigned until its operator has looked")),
         };
-        let now = Timestamp::new(now.get() / 1000).unwrap_or(Timestamp::MAX);
         let outcome = match self.witness.submit(request, now) {
             Submitted::Answered(outcome) => outcome,
             Submitted::Pending(pending) => match tokio::time::timeout(MAX_WAIT, pending.answered()).await {
@@ -119,10 +136,6 @@ impl WitnessApp {
                 }
             },
         };
-        if outcome.is_evidence() {
-            let request = String::from_utf8_lossy(&request[..request.len().min(MAX_LOGGED_LEN)]);
-            tracing::warn!(%request, "a log has signed what contradicts what it had signed: keep this");
-        }
         if matches!(outcome, Outcome::Signed(_)) {
             metrics::counter!(WITNESS_COSIGNED).increment(1);
         }
@@ -139,13 +152,17 @@ fn answer(outcome: Outcome) -> Response {
             return (StatusCode::CONFLICT, SIZE, size_body(cosigned)).into_response();
         }
         Outcome::Overloaded => return busy("too much waits to be written: send the same again"),
+        Outcome::LogOverloaded => return busy("too much of this log waits to be written: send the same again"),
         Outcome::Latched => return busy("a write failed: nothing is cosigned until the witness is restarted"),
         Outcome::Malformed(error) => (StatusCode::BAD_REQUEST, format!("malformed request: {error}")),
         Outcome::OldSizeAbove { old, size } => {
             (StatusCode::BAD_REQUEST, format!("the old size {old} is greater than that of the checkpoint, {size}"))
         }
         Outcome::NotSigned(error) => (StatusCode::FORBIDDEN, error.to_string()),
-        Outcome::UnknownLog(origin) => (StatusCode::NOT_FOUND, format!("the log {origin} is not known here")),
+        Outcome::UnknownLog(origin) => {
+            let shown: String = origin.chars().take(MAX_SHOWN_ORIGIN).collect();
+            (StatusCode::NOT_FOUND, format!("the log {shown} is not known here"))
+        }
         Outcome::NoSubtreeKey => (StatusCode::NOT_FOUND, "this witness has no key that signs subtrees".into()),
         Outcome::EmptyRoot => (StatusCode::UNPROCESSABLE_ENTITY, "not the root of the empty tree".into()),
         Outcome::ProofFromNothing => {

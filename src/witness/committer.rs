@@ -1,27 +1,33 @@
 //! Group commit: takes what waits, makes it durable with one sync, and then answers.
 //!
 //! Nothing that rests on a record leaves before the record is durable, refusals included. A write whose outcome is not
-//! known latches: from then on everything is refused, until a restart has read what is on disk. Where there is no room
-//! for a frame nothing has changed, and the same batch is tried again.
+//! known latches: from then on everything is refused, until a restart has read what is on disk. So does a panic, whose
+//! outcome nobody knows either. Where there is no room for a frame nothing has changed, and the same batch is tried again.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use core::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use super::exhibits::Shelf;
 use super::outcome::Outcome;
 use super::queue::{Queue, Waiting};
 use super::record::Record;
 use super::store::Store;
-use crate::storage::StorageError;
 
+/// Why it latched where the code is at fault.
+const PANIC: &str = "what writes the state has panicked";
 /// How long a batch that found no room waits.
 const RETRY: Duration = Duration::from_millis(500);
 
 pub(super) struct Committer {
     pub(super) queue: Queue,
+    pub(super) shelf: Shelf,
     /// The greatest number of an answer whose records, and all before, are durable.
     durable: AtomicU64,
     latched: OnceLock<String>,
+    is_out_of_room: AtomicBool,
     store: Mutex<Work>,
 }
 
@@ -32,9 +38,16 @@ struct Work {
 }
 
 impl Committer {
-    pub(super) fn new(queue: Queue, store: Store) -> Self {
+    pub(super) fn new(queue: Queue, shelf: Shelf, store: Store) -> Self {
         let work = Work { store, held: Vec::new() };
-        Self { queue, durable: AtomicU64::new(0), latched: OnceLock::new(), store: Mutex::new(work) }
+        Self {
+            queue,
+            shelf,
+            durable: AtomicU64::new(0),
+            latched: OnceLock::new(),
+            is_out_of_room: AtomicBool::new(false),
+            store: Mutex::new(work),
+        }
     }
 
     /// Whether the answer of this number is durable.
@@ -47,8 +60,21 @@ impl Committer {
         self.latched.get().map(String::as_str)
     }
 
+    /// Whether a batch waits for room on disk.
+    pub(super) fn is_out_of_room(&self) -> bool {
+        self.is_out_of_room.load(Ordering::Relaxed)
+    }
+
     /// Makes durable, and answers, what waits now. False where there was no room: it waits on.
     pub(super) fn commit(&self) -> bool {
+        catch_unwind(AssertUnwindSafe(|| self.commit_all())).unwrap_or_else(|_| {
+            self.latch(&PANIC);
+            // What is left is refused; there is nothing in this that could panic again.
+            self.commit_all()
+        })
+    }
+
+    fn commit_all(&self) -> bool {
         let mut work = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let batch = if work.held.is_empty() { self.queue.take() } else { std::mem::take(&mut work.held) };
@@ -63,6 +89,14 @@ impl Committer {
 
     /// Commits until the queue is closed and empty.
     pub(super) fn run(&self) {
+        if catch_unwind(AssertUnwindSafe(|| self.run_on())).is_err() {
+            self.latch(&PANIC);
+            self.queue.close();
+            self.commit_all();
+        }
+    }
+
+    fn run_on(&self) {
         // Batches are taken under the lock of the store alone, so that they are written in the order of the queue.
         while self.queue.wait() {
             while !self.commit() {
@@ -75,19 +109,28 @@ impl Committer {
     }
 
     fn commit_batch(&self, work: &mut Work, batch: Vec<Waiting>) -> bool {
+        // It goes before the batch does: who waits for an answer hears of no end before the witness has latched.
+        let _guard = LatchIfPanicking(self);
         if self.latched().is_some() {
             for waiting in batch {
                 drop(waiting.answer.send(Outcome::Latched));
             }
             return true;
         }
-        let records: Vec<Arc<Record>> =
-            batch.iter().filter_map(|waiting| waiting.record.as_ref()).map(|(_, record)| Arc::clone(record)).collect();
+        let records: Vec<Arc<Record>> = batch.iter().filter_map(|waiting| waiting.record.clone()).collect();
         let written = if records.is_empty() { Ok(()) } else { work.store.append(&records) };
         match written {
-            Ok(()) => self.answer(batch),
+            Ok(()) => {
+                batch
+                    .iter()
+                    .filter_map(|waiting| waiting.exhibit.as_ref())
+                    .for_each(|exhibit| self.shelf.keep(exhibit));
+                self.is_out_of_room.store(false, Ordering::Relaxed);
+                self.answer(batch);
+            }
             Err(error) if error.outcome_is_known() => {
                 tracing::warn!(%error, "nothing can be cosigned");
+                self.is_out_of_room.store(true, Ordering::Relaxed);
                 work.held = batch;
                 return false;
             }
@@ -106,8 +149,10 @@ impl Committer {
 
     fn answer(&self, batch: Vec<Waiting>) {
         let last = batch.last().map_or(0, Waiting::number);
-        for (slot, record) in batch.iter().filter_map(|waiting| waiting.record.as_ref()) {
-            slot.lock().durable = Some(Arc::clone(record));
+        for waiting in &batch {
+            if let Some(record) = &waiting.record {
+                waiting.slot.lock().durable = Some(Arc::clone(record));
+            }
         }
         self.durable.fetch_max(last, Ordering::Release);
         for waiting in batch {
@@ -116,8 +161,19 @@ impl Committer {
         }
     }
 
-    fn latch(&self, error: &StorageError) {
-        tracing::error!(%error, "the state on disk is not known: nothing is cosigned until a restart");
-        let _ = self.latched.set(error.to_string());
+    fn latch(&self, error: &dyn Display) {
+        if self.latched.set(error.to_string()).is_ok() {
+            tracing::error!(%error, "the state on disk is not known: nothing is cosigned until a restart");
+        }
+    }
+}
+
+struct LatchIfPanicking<'a>(&'a Committer);
+
+impl Drop for LatchIfPanicking<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.latch(&PANIC);
+        }
     }
 }

@@ -9,21 +9,20 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use super::error::OpenError;
+use super::held_disk::{HeldDisk, Hold};
 use super::keys::WitnessKeys;
 use super::store::create;
 use crate::keyfile::{AnyKeyFile, KeyAlg, KeyFileError};
 use crate::storage::{Disk, OsDisk};
 use crate::tlog::KeyName;
 
-const LOCK: &str = "lock";
 const KEYS: &str = "keys";
 
 /// A data directory that this process holds.
 pub struct Directory {
     path: PathBuf,
+    /// It holds the lock.
     disk: Arc<dyn Disk>,
-    /// The lock goes when this is closed.
-    _lock: File,
 }
 
 impl Directory {
@@ -50,13 +49,17 @@ impl Directory {
         let keys = temporary.join(KEYS);
         DirBuilder::new().recursive(true).create(&temporary).map_err(at)?;
         DirBuilder::new().mode(0o700).create(&keys).map_err(at)?;
+        let mut cosigners = Vec::new();
         for alg in algs {
-            AnyKeyFile::generate(*alg)?.write(&keys.join(key_name(*alg)), passphrase)?;
+            let key = AnyKeyFile::generate(*alg)?;
+            key.write(&keys.join(key_name(*alg)), passphrase)?;
+            cosigners.push(key.cosigner(name.clone()).map_err(OpenError::Name)?);
         }
+        let new_keys = WitnessKeys::new(cosigners).ok_or_else(|| OpenError::NoKeys(keys.clone()))?;
         let disk: Arc<dyn Disk> = Arc::new(OsDisk::open(&temporary).map_err(at)?);
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| at(io::Error::other(error)))?;
-        create(&disk, name, key)?;
+        create(&disk, &new_keys, key)?;
         disk.sync_fs().map_err(at)?;
         fs::rename(&temporary, path).map_err(|error| OpenError::Io(path.to_owned(), error))?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -66,16 +69,8 @@ impl Directory {
 
     /// Takes hold of a directory.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let at = |error| OpenError::Io(path.to_owned(), error);
-        let lock = File::options().create(true).write(true).truncate(false).open(path.join(LOCK)).map_err(at)?;
-        match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {
-                let disk = Arc::new(OsDisk::open(path).map_err(at)?);
-                Ok(Self { path: path.to_owned(), disk, _lock: lock })
-            }
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse(path.to_owned())),
-            Err(error) => Err(at(error.into())),
-        }
+        let disk = Arc::new(HeldDisk::open(Hold::take(path)?)?);
+        Ok(Self { path: path.to_owned(), disk })
     }
 
     /// Where its files are.

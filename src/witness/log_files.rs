@@ -1,7 +1,8 @@
 //! The files that list the logs, read again when they change.
 //!
 //! A path is a file, or a directory of files whose names do not begin with a dot. A change is seen by length, times and
-//! file number, so put a new list in place by renaming: a file that is written where it lies may be read half-written.
+//! file number, so put a new list in place by renaming: a file that is written where it lies may be read half-written. What
+//! could not be read is read again by the next call, changed or not.
 
 use core::fmt;
 use std::fs;
@@ -21,7 +22,8 @@ pub struct LogFiles {
 #[derive(PartialEq, Eq, Debug)]
 enum Seen {
     Nothing,
-    Trouble,
+    /// It failed, and this is what was told of it.
+    Trouble(String),
     Files(Vec<Stamp>),
 }
 
@@ -52,25 +54,48 @@ impl LogFiles {
         Self { paths, seen: Seen::Nothing }
     }
 
-    /// Reads the list, if it may have changed since the last call; an error is told once a change.
+    /// Reads the list, if it may have changed since the last call, or that failed; the same error is told once.
     pub fn read_if_changed(&mut self) -> Result<Option<LogList>, LogFilesError> {
-        let before = core::mem::replace(&mut self.seen, Seen::Trouble);
-        let stamps = match self.stamps() {
-            Ok(stamps) => Seen::Files(stamps),
-            Err(_) if before == Seen::Trouble => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        // Stamped before it is read: what changes meanwhile is seen by the next call.
-        let is_new = stamps != before;
-        self.seen = stamps;
-        if is_new { self.read().map(Some) } else { Ok(None) }
+        self.look(|path| fs::read(path))
     }
 
-    /// Reads the list.
-    pub fn read(&self) -> Result<LogList, LogFilesError> {
+    /// Reads the list, changed or not.
+    pub fn read_again(&mut self) -> Result<Option<LogList>, LogFilesError> {
+        self.seen = Seen::Nothing;
+        self.read_if_changed()
+    }
+
+    fn look(&mut self, read: impl Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Option<LogList>, LogFilesError> {
+        match self.read_new(read) {
+            Ok((stamps, list)) => {
+                self.seen = Seen::Files(stamps);
+                Ok(list)
+            }
+            Err(error) => {
+                let told = Seen::Trouble(error.to_string());
+                let is_news = self.seen != told;
+                self.seen = told;
+                if is_news { Err(error) } else { Ok(None) }
+            }
+        }
+    }
+
+    /// The list, where it is another than that of before.
+    fn read_new(
+        &self,
+        read: impl Fn(&Path) -> io::Result<Vec<u8>>,
+    ) -> Result<(Vec<Stamp>, Option<LogList>), LogFilesError> {
+        // Stamped before it is read: what changes meanwhile is seen by the next call.
+        let stamps = self.stamps()?;
+        let is_same = matches!(&self.seen, Seen::Files(before) if *before == stamps);
+        let list = if is_same { None } else { Some(self.read(read)?) };
+        Ok((stamps, list))
+    }
+
+    fn read(&self, read: impl Fn(&Path) -> io::Result<Vec<u8>>) -> Result<LogList, LogFilesError> {
         let (mut list, mut len) = (LogList::default(), 0);
         for path in self.files()? {
-            let text = fs::read(&path).map_err(|error| LogFilesError::Io(path.clone(), error))?;
+            let text = read(&path).map_err(|error| LogFilesError::Io(path.clone(), error))?;
             len += text.len();
             if len > MAX_LIST_LEN {
                 return Err(LogFilesError::TooLong);
@@ -131,3 +156,39 @@ impl fmt::Display for LogFilesError {
 }
 
 impl std::error::Error for LogFilesError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_read_is_read_again_though_nothing_has_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("logs.txt");
+        fs::write(&path, "# none\n").unwrap();
+        let mut files = LogFiles::new(vec![path]);
+        let fails = |_: &Path| Err(io::Error::other("the medium is away"));
+        assert!(matches!(files.look(fails), Err(LogFilesError::Io(..))));
+        // It is told once, and tried again each time.
+        assert!(files.look(fails).unwrap().is_none());
+        assert!(files.read_if_changed().unwrap().is_some());
+        assert!(files.read_if_changed().unwrap().is_none());
+    }
+
+    #[test]
+    fn it_is_read_at_once_when_it_is_asked_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("logs.txt");
+        fs::write(&path, "# none\n").unwrap();
+        let mut files = LogFiles::new(vec![path.clone()]);
+        assert!(files.read_if_changed().unwrap().is_some());
+        assert!(files.read_again().unwrap().is_some());
+        assert!(files.read_if_changed().unwrap().is_none());
+        // An error is told each time that somebody asks.
+        fs::write(&path, "nonsense, and longer").unwrap();
+        for _ in 0..2 {
+            assert!(files.read_again().is_err());
+            assert!(files.read_if_changed().unwrap().is_none());
+        }
+    }
+}

@@ -5,7 +5,8 @@
 //! lock          held by the running witness
 //! keys/         witness-ed25519.key, witness-ml-dsa-44.key
 //! journal/      what was cosigned; the commit point
-//! state         the snapshot, from which the journal counts
+//! state         the snapshot, from which the journal counts; it names the keys
+//! evidence/     what convicts logs
 //! ```
 //!
 //! The wire formats are `tlog`'s, statuses and routes `http::witness`'s; the other side, the log's, is `feeder`. Whether a
@@ -23,11 +24,14 @@ mod outcome;
 // The value: requests in, answers out.
 mod service;
 
+mod clock_doubt;
+mod repeat;
 mod request;
 mod slot;
 
 // Files and directories of the operating system.
 mod directory;
+mod held_disk;
 mod log_files;
 
 // The other side: a log that has its checkpoints cosigned.
@@ -35,10 +39,12 @@ mod feeder;
 
 // What must not be forgotten.
 mod committer;
+mod exhibits;
 mod queue;
 mod record;
 mod store;
 
+pub use clock_doubt::{ClockDoubt, MAX_CLOCK_LEAD_SECONDS};
 pub use directory::Directory;
 pub use error::OpenError;
 pub use feeder::{

@@ -1,7 +1,7 @@
 //! How a witness answers (tlog-witness); the statuses and texts are `http::witness`'s.
 
 use crate::merkle::{ProofError, TreeSize};
-use crate::tlog::{Origin, TlogError, VerifyError};
+use crate::tlog::{TlogError, VerifyError};
 
 /// The answer to a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,8 +18,8 @@ pub enum Outcome {
         /// The checkpoint's.
         size: TreeSize,
     },
-    /// The log is not listed.
-    UnknownLog(Origin),
+    /// The log is not listed. Its origin line, which may be any text.
+    UnknownLog(String),
     /// No key of the log has signed, or a signature of one is wrong; of `sign-subtree`: of the witness's keys.
     NotSigned(VerifyError),
     /// The old size is not that of the newest cosigned checkpoint.
@@ -42,15 +42,9 @@ pub enum Outcome {
     NoSubtreeKey,
     /// Too much waits to be written; nothing has happened.
     Overloaded,
+    /// Too much of this log waits to be written; nothing has happened, and other logs are not concerned.
+    LogOverloaded,
     /// A write or sync failed, and what is on disk is not known: restarting finds out. The checkpoint may have been
     /// remembered, but no cosignature was given.
     Latched,
-}
-
-impl Outcome {
-    /// Whether the request convicts its log, which signed it: no honest log signs two roots of one size, or another root
-    /// of the empty tree. A proof that does not hold may be anybody's.
-    pub const fn is_evidence(&self) -> bool {
-        matches!(self, Self::EmptyRoot | Self::OtherRoot { .. })
-    }
 }

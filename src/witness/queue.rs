@@ -1,13 +1,15 @@
 //! What waits to be durable: answers, in their order, with the records that they rest on.
 //!
-//! Bounded in answers and bytes: full means no, at once. Every answer is numbered; one is durable when all up to its
+//! Bounded in answers and bytes, in all and of one log: full means no, at once. Every answer is numbered; one is durable when all up to its
 //! number have been taken and written. An answer without a record waits only for those before it.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::exhibits::Exhibit;
 use super::outcome::Outcome;
 use super::record::Record;
 use super::slot::Slot;
@@ -20,18 +22,26 @@ pub struct QueueLimits {
     pub answers: usize,
     /// Bytes of their records.
     pub bytes: usize,
+    /// Answers of one log.
+    pub answers_of_a_log: usize,
+    /// Bytes of the records of one log, where it has more than one.
+    pub bytes_of_a_log: usize,
 }
 
 impl Default for QueueLimits {
     fn default() -> Self {
-        Self { answers: 65_536, bytes: 64 << 20 }
+        Self { answers: 65_536, bytes: 64 << 20, answers_of_a_log: 256, bytes_of_a_log: 4 << 20 }
     }
 }
 
 /// An answer that is not given yet.
 pub(super) struct Waiting {
-    /// What has to be durable first, and whose newest it is.
-    pub(super) record: Option<(Arc<Slot>, Arc<Record>)>,
+    /// The log that it is about.
+    pub(super) slot: Arc<Slot>,
+    /// What has to be durable first, and is the newest of the log then.
+    pub(super) record: Option<Arc<Record>>,
+    /// What is to be kept before the answer is given.
+    pub(super) exhibit: Option<Exhibit>,
     pub(super) outcome: Outcome,
     pub(super) answer: oneshot::Sender<Outcome>,
     number: u64,
@@ -52,8 +62,20 @@ struct Inner {
     closed: bool,
 }
 
+/// What waits of one log; changed under the lock of the queue alone.
+#[derive(Default)]
+pub(super) struct Share {
+    answers: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
 /// The queue has no room.
-pub(super) struct Full;
+pub(super) enum Full {
+    /// For anybody.
+    All,
+    /// For this log.
+    Log,
+}
 
 impl Queue {
     pub(super) fn new(limits: QueueLimits) -> Self {
@@ -68,19 +90,22 @@ impl Queue {
     /// Queues an answer, and says its number.
     pub(super) fn push(
         &self,
-        record: Option<(Arc<Slot>, Arc<Record>)>,
+        slot: &Arc<Slot>,
+        record: Option<Arc<Record>>,
+        exhibit: Option<Exhibit>,
         outcome: Outcome,
     ) -> Result<(u64, oneshot::Receiver<Outcome>), Full> {
-        let bytes = record.as_ref().map_or(0, |(_, record)| record.encoded_len());
+        let bytes = record.as_ref().map_or(0, |record| record.encoded_len());
         let mut inner = self.lock();
         if inner.waiting.len() >= self.limits.answers || inner.bytes + bytes > self.limits.bytes || inner.closed {
-            return Err(Full);
+            return Err(Full::All);
         }
+        slot.share.take(bytes, &self.limits)?;
         inner.bytes += bytes;
         inner.count += 1;
         let number = inner.count;
         let (answer, receiver) = oneshot::channel();
-        inner.waiting.push_back(Waiting { record, outcome, answer, number });
+        inner.waiting.push_back(Waiting { slot: Arc::clone(slot), record, exhibit, outcome, answer, number });
         if inner.waiting.len() == 1 {
             self.wake.notify_one();
         }
@@ -118,6 +143,7 @@ impl Inner {
             && let Some(next) = self.waiting.pop_front()
         {
             len += next.len();
+            next.slot.share.give_back(next.len());
             batch.push(next);
         }
         self.bytes -= len;
@@ -131,6 +157,32 @@ impl Waiting {
     }
 
     fn len(&self) -> usize {
-        self.record.as_ref().map_or(0, |(_, record)| record.encoded_len())
+        self.record.as_ref().map_or(0, |record| record.encoded_len())
+    }
+}
+
+impl Share {
+    fn take(&self, bytes: usize, limits: &QueueLimits) -> Result<(), Full> {
+        let (answers, held) = (self.answers.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
+        if answers >= limits.answers_of_a_log || (held > 0 && held + bytes > limits.bytes_of_a_log) {
+            return Err(Full::Log);
+        }
+        self.answers.store(answers + 1, Ordering::Relaxed);
+        self.bytes.store(held + bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.answers.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Full {
+    pub(super) const fn outcome(self) -> Outcome {
+        match self {
+            Self::All => Outcome::Overloaded,
+            Self::Log => Outcome::LogOverloaded,
+        }
     }
 }

@@ -11,11 +11,15 @@
 //! |---|---|
 //! | 20 | magic |
 //! | 2, n | name of the witness |
+//! | 1 | number of its keys |
+//! | 2, n | each of them, as a vkey |
 //! | 8 | bytes of a segment of the journal |
 //! | 8, 8, 8, 32 | mark: segment, offset, number and checksum of the last frame that it covers |
 //! | 4 | number of records, one for each log |
 //! | … | the records |
 //! | 32 | BLAKE3 of the bytes above |
+//!
+//! A snapshot of the first layout, which has another magic, says nothing of keys; it is read and never written.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,9 +28,13 @@ use crate::encoding::{Reader, Writer};
 use crate::hash::Hash;
 use crate::merkle::TreeSize;
 use crate::storage::Mark;
-use crate::tlog::{KeyName, Origin, Timestamp};
+use crate::tlog::{KeyName, Origin, Timestamp, Vkey};
 
-const MAGIC: &[u8; 20] = b"soulchain/witness/1\n";
+const MAGIC: &[u8; 20] = b"soulchain/witness/2\n";
+/// Of the layout without keys.
+const MAGIC_WITHOUT_KEYS: &[u8; 20] = b"soulchain/witness/1\n";
+/// Most keys of a witness: one of each type.
+const MAX_KEYS: usize = 2;
 /// Longest note of a record: that of a request and the witness's own signatures.
 const MAX_RECORD_NOTE_LEN: usize = 1 << 20;
 
@@ -47,6 +55,8 @@ pub(super) type Records = BTreeMap<Origin, Arc<Record>>;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Snapshot {
     pub(super) name: KeyName,
+    /// The keys that it cosigned with; `None` where an earlier version has not said.
+    pub(super) keys: Option<Vec<Vkey>>,
     pub(super) segment_len: u64,
     pub(super) mark: Mark,
     pub(super) records: Records,
@@ -87,8 +97,14 @@ impl Snapshot {
     pub(super) fn encode(&self) -> Vec<u8> {
         let len = self.records.values().map(|record| record.encoded_len()).sum::<usize>();
         let mut writer = Writer::with_capacity(256 + len);
-        writer.raw(MAGIC);
+        writer.raw(if self.keys.is_some() { MAGIC } else { MAGIC_WITHOUT_KEYS });
         write_name(&mut writer, &self.name);
+        if let Some(keys) = &self.keys {
+            writer.raw(&[u8::try_from(keys.len()).expect("a witness has one key of each type")]);
+            for key in keys {
+                write_text(&mut writer, &key.to_string());
+            }
+        }
         let mark = &self.mark;
         writer.u64(self.segment_len);
         writer.u64(mark.segment).u64(mark.offset).u64(mark.number).raw(&mark.checksum);
@@ -107,8 +123,10 @@ impl Snapshot {
         let (checked, checksum) = bytes.split_last_chunk::<32>()?;
         (blake3::hash(checked).as_bytes() == checksum).then_some(())?;
         let mut reader = Reader::new(checked);
-        (reader.take(MAGIC.len())? == MAGIC).then_some(())?;
+        let magic = reader.array::<20>()?;
+        (magic == *MAGIC || magic == *MAGIC_WITHOUT_KEYS).then_some(())?;
         let name = read_name(&mut reader)?;
+        let keys = if magic == *MAGIC { Some(read_keys(&mut reader)?) } else { None };
         let segment_len = reader.u64()?;
         let mark =
             Mark { segment: reader.u64()?, offset: reader.u64()?, number: reader.u64()?, checksum: reader.array()? };
@@ -118,7 +136,7 @@ impl Snapshot {
             let is_new = records.insert(record.origin.clone(), Arc::new(record)).is_none();
             is_new.then_some(())?;
         }
-        reader.is_empty().then_some(Self { name, segment_len, mark, records })
+        reader.is_empty().then_some(Self { name, keys, segment_len, mark, records })
     }
 }
 
@@ -133,20 +151,33 @@ pub(super) fn read_records(payload: &[u8]) -> Option<Vec<Record>> {
 }
 
 fn write_name(writer: &mut Writer, name: &KeyName) {
-    let name = name.as_str().as_bytes();
-    writer
-        .u16(u16::try_from(name.len()).expect("names of logs and witnesses are bounded when they are read"))
-        .raw(name);
+    write_text(writer, name.as_str());
 }
 
 fn read_name(reader: &mut Reader<'_>) -> Option<KeyName> {
+    KeyName::parse(read_text(reader)?).ok()
+}
+
+fn read_keys(reader: &mut Reader<'_>) -> Option<Vec<Vkey>> {
+    let [count] = reader.array()?;
+    (1..=MAX_KEYS).contains(&usize::from(count)).then_some(())?;
+    (0..count).map(|_| Vkey::parse(read_text(reader)?).ok()).collect()
+}
+
+fn write_text(writer: &mut Writer, text: &str) {
+    let len = u16::try_from(text.len()).expect("names of logs and witnesses are bounded when they are read");
+    writer.u16(len).raw(text.as_bytes());
+}
+
+fn read_text<'a>(reader: &mut Reader<'a>) -> Option<&'a str> {
     let len = reader.u16()?;
-    KeyName::parse(core::str::from_utf8(reader.take(usize::from(len))?).ok()?).ok()
+    core::str::from_utf8(reader.take(usize::from(len))?).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tlog::Cosigner;
 
     fn record(origin: &str, size: u64, root: u8, time: u64) -> Record {
         Record {
@@ -161,19 +192,27 @@ mod tests {
     #[test]
     fn a_snapshot_is_read_back_and_no_bit_of_it_is_free() {
         let records = [record("a", 5, 1, 7), record("b/log", 9, 2, 8)];
-        let snapshot = Snapshot {
-            name: KeyName::parse("witness.example").unwrap(),
+        let name = KeyName::parse("witness.example").unwrap();
+        let key = Cosigner::from_seed(name.clone(), &[3; 32]);
+        let mut snapshot = Snapshot {
+            name,
+            keys: Some(vec![key.vkey().clone()]),
             segment_len: 1 << 20,
             mark: Mark { segment: 1, offset: 4096, number: 3, checksum: [2; 32] },
             records: records.into_iter().map(|record| (record.origin.clone(), Arc::new(record))).collect(),
         };
         let bytes = snapshot.encode();
-        assert_eq!(Snapshot::decode(&bytes), Some(snapshot));
+        assert_eq!(Snapshot::decode(&bytes).as_ref(), Some(&snapshot));
         for bit in 0..bytes.len() * 8 {
             let mut bad = bytes.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(Snapshot::decode(&bad), None, "bit {bit}");
         }
+        // As the first version wrote it.
+        snapshot.keys = None;
+        let bytes = snapshot.encode();
+        assert!(bytes.starts_with(b"soulchain/witness/1\n"));
+        assert_eq!(Snapshot::decode(&bytes), Some(snapshot));
     }
 
     #[test]

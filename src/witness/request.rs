@@ -8,8 +8,7 @@ use crate::encoding::{MAX_SAFE_INTEGER, b64_decode, parse_decimal};
 use crate::hash::Hash;
 use crate::merkle::{Subtree, TreeSize};
 use crate::tlog::{
-    MAX_CONSISTENCY_LEN, MAX_WITNESS_REQUEST_LEN, Note, NoteSignature, NoteVerifier, Origin, TlogError, VerifyError,
-    VkeyType,
+    MAX_CONSISTENCY_LEN, MAX_WITNESS_REQUEST_LEN, Note, NoteSignature, NoteVerifier, TlogError, VerifyError, VkeyType,
 };
 
 /// A request to cosign a checkpoint.
@@ -32,7 +31,8 @@ pub(super) struct SignSubtree {
 /// A checkpoint that somebody sent; nobody has judged its signatures.
 #[derive(Debug)]
 pub(super) struct Offered {
-    pub(super) origin: Origin,
+    /// A line that is not empty; that it is the name of a log shows when it is listed.
+    pub(super) origin: String,
     pub(super) size: TreeSize,
     pub(super) root: Hash,
     note: Note,
@@ -74,7 +74,8 @@ impl Offered {
         let claim_len = origin.len() + size.len() + root.len() + 3;
         let size = tree_size(size).ok_or(TlogError::TreeSize)?;
         let root = hash(root).ok_or(TlogError::Root)?;
-        Ok(Self { origin: Origin::parse(origin)?, size, root, claim_len, note })
+        let origin = Some(origin.to_owned()).filter(|origin| !origin.is_empty()).ok_or(TlogError::CheckpointLines)?;
+        Ok(Self { origin, size, root, note, claim_len })
     }
 
     /// All of its lines.
@@ -82,9 +83,23 @@ impl Offered {
         self.note.text()
     }
 
+    /// As it was sent.
+    pub(super) fn note(&self) -> &str {
+        self.note.as_str()
+    }
+
     /// The lines below the first three, each with its newline.
     pub(super) fn extensions(&self) -> &str {
         &self.note.text()[self.claim_len..]
+    }
+
+    /// Whether a line is a signature of this key on the checkpoint.
+    pub(super) fn is_signed(&self, key: &NoteVerifier, line: &NoteSignature) -> bool {
+        let signed = match key.vkey().kind() {
+            VkeyType::MlDsa44 => &self.note.text()[..self.claim_len],
+            _ => self.note.text(),
+        };
+        key.is_named_in(line) && key.verify(signed, line).is_some()
     }
 
     /// The signatures of these keys, once each; like [`Note::verify`], where one that is wrong spoils all.
@@ -94,15 +109,13 @@ impl Offered {
         let mut is_whole = self.extensions().is_empty();
         for signature in self.note.signatures() {
             for key in keys.iter().filter(|key| key.is_named_in(signature)) {
-                let wrong = || VerifyError::WrongSignature { name: signature.name().clone(), id: signature.key_id() };
-                let signed = match key.vkey().kind() {
-                    VkeyType::MlDsa44 => &self.note.text()[..self.claim_len],
-                    _ => self.note.text(),
-                };
                 if verified.contains(signature) {
                     continue;
                 }
-                key.verify(signed, signature).ok_or_else(wrong)?;
+                if !self.is_signed(key, signature) {
+                    let (name, id) = (signature.name().clone(), signature.key_id());
+                    return Err(VerifyError::WrongSignature { name, id });
+                }
                 is_whole |= key.vkey().kind() != VkeyType::MlDsa44;
                 verified.push(signature.clone());
             }

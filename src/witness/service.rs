@@ -10,13 +10,16 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
+use super::clock_doubt::{ClockDoubt, StartClock};
 use super::committer::Committer;
 use super::error::OpenError;
+use super::exhibits::{Exhibit, Shelf};
 use super::keys::WitnessKeys;
 use super::logs::LogList;
 use super::outcome::Outcome;
 use super::queue::{Full, Queue, QueueLimits};
 use super::record::Record;
+use super::repeat::Repeated;
 use super::request::{AddCheckpoint, Offered, SignSubtree};
 use super::slot::{LogState, Slot};
 use super::store::{Recovery, Store};
@@ -32,6 +35,8 @@ pub struct WitnessOptions {
     pub queue: QueueLimits,
     /// Bytes of records after which a snapshot is written; `None` is 32 MiB.
     pub snapshot_after: Option<usize>,
+    /// Whether the operator says that the clock is right, whatever [`Witness::check_clock`] thinks.
+    pub is_clock_right: bool,
 }
 
 /// A witness of any number of logs. Clones are the same witness.
@@ -44,6 +49,7 @@ struct Shared {
     /// By the hash of the origin. A log that was cosigned once stays, listed or not.
     slots: RwLock<HashMap<[u8; 32], Arc<Slot>>>,
     committer: Committer,
+    clock: StartClock,
 }
 
 /// An answer, at once or when what it rests on is durable.
@@ -70,14 +76,16 @@ impl Witness {
         logs: LogList,
         options: WitnessOptions,
     ) -> Result<(Self, Recovery), OpenError> {
-        let (store, recovery) = Store::open(disk, keys.name(), options.snapshot_after)?;
+        let (store, recovery) = Store::open(disk, &keys, options.snapshot_after)?;
         let remembered = store.records().values();
+        let newest = remembered.clone().map(|record| record.time).max();
         let slots = remembered.map(|record| (record.origin.hash(), Arc::new(Slot::remembered(record)))).collect();
         let shared = Shared {
             keys,
             logs: ArcSwap::from_pointee(logs),
             slots: RwLock::new(slots),
-            committer: Committer::new(Queue::new(options.queue), store),
+            committer: Committer::new(Queue::new(options.queue), Shelf::open(disk)?, store),
+            clock: StartClock::new(newest, options.is_clock_right),
         };
         Ok((Self(Arc::new(shared)), recovery))
     }
@@ -151,6 +159,17 @@ impl Witness {
         self.0.committer.latched()
     }
 
+    /// Whether what was cosigned waits for room on disk.
+    pub fn is_out_of_room(&self) -> bool {
+        self.0.committer.is_out_of_room()
+    }
+
+    /// Whether the time of a clock can be that of cosignatures, by those that were remembered at the start. Whoever serves
+    /// requests asks before [`Witness::submit`]; after the first time that can be it always can.
+    pub fn check_clock(&self, now: Timestamp) -> Result<(), ClockDoubt> {
+        self.0.clock.check(now)
+    }
+
     fn judge(&self, request: &[u8], now: Timestamp) -> Result<Submitted, Outcome> {
         if self.latched().is_some() {
             return Err(Outcome::Latched);
@@ -158,36 +177,49 @@ impl Witness {
         let AddCheckpoint { old, proof, checkpoint: offered } =
             AddCheckpoint::parse(request).map_err(Outcome::Malformed)?;
         let logs = self.0.logs.load();
-        let keys = logs.keys(offered.origin.as_str()).ok_or_else(|| Outcome::UnknownLog(offered.origin.clone()))?;
-        let by_log = offered.verify(keys).map_err(Outcome::NotSigned)?;
+        let keys = logs.keys(&offered.origin).ok_or_else(|| Outcome::UnknownLog(offered.origin.clone()))?;
+        let origin = Origin::parse(&offered.origin).map_err(Outcome::Malformed)?;
+        let mut by_log = offered.verify(keys).map_err(Outcome::NotSigned)?;
         if old > offered.size {
             return Err(Outcome::OldSizeAbove { old, size: offered.size });
         }
-        let slot = self.slot(&offered.origin);
+        let slot = self.slot(&origin);
         let mut state = slot.lock();
-        let checkpoint = match judge_growth(state.newest.as_deref(), old, &proof, &offered) {
+        let exhibit = self.0.committer.shelf.exhibit(state.newest.as_deref(), &origin, &offered, keys);
+        let checkpoint = match judge_growth(state.newest.as_deref(), old, &proof, &origin, &offered) {
             Ok(checkpoint) => checkpoint,
-            Err(refusal) => return self.after(&state, refusal),
+            Err(refusal) => return self.after(&slot, &state, exhibit, refusal),
         };
+        if let Some(repeated) = state.newest.as_ref().and_then(|newest| Repeated::of(newest, &offered)) {
+            if let Some(lines) = repeated.given(now, &by_log, &self.0.keys) {
+                return self.after(&slot, &state, None, Outcome::Signed(lines));
+            }
+            repeated.complete(&mut by_log, &offered, keys);
+        }
         // The clock may have been set back; what was said before was said before.
         let time = now.max(state.newest.as_ref().map_or(FIRST, |newest| newest.time));
         let lines = signature_lines(&self.0.keys.cosign(&checkpoint, offered.extensions(), time));
         let note = format!("{}\n{}{lines}", offered.text(), signature_lines(&by_log));
-        let Offered { origin, size, root, .. } = offered;
+        let Offered { size, root, .. } = offered;
         let record = Arc::new(Record { time, size, root, origin, note });
-        let waiting = Some((Arc::clone(&slot), Arc::clone(&record)));
-        let pushed = self.0.committer.queue.push(waiting, Outcome::Signed(lines));
-        let (number, answer) = pushed.map_err(|Full| Outcome::Overloaded)?;
+        let pushed = self.0.committer.queue.push(&slot, Some(Arc::clone(&record)), None, Outcome::Signed(lines));
+        let (number, answer) = pushed.map_err(Full::outcome)?;
         (state.newest, state.number) = (Some(record), number);
         Ok(Submitted::Pending(Pending(answer)))
     }
 
-    /// A refusal by what is remembered of a log: it must not leave before that is durable.
-    fn after(&self, state: &LogState, refusal: Outcome) -> Result<Submitted, Outcome> {
-        if self.0.committer.is_durable(state.number) {
-            return Err(refusal);
+    /// An answer by what is remembered of a log: it must not leave before that is durable.
+    fn after(
+        &self,
+        slot: &Arc<Slot>,
+        state: &LogState,
+        exhibit: Option<Exhibit>,
+        outcome: Outcome,
+    ) -> Result<Submitted, Outcome> {
+        if exhibit.is_none() && self.0.committer.is_durable(state.number) {
+            return Err(outcome);
         }
-        let (_, answer) = self.0.committer.queue.push(None, refusal).map_err(|Full| Outcome::Overloaded)?;
+        let (_, answer) = self.0.committer.queue.push(slot, None, exhibit, outcome).map_err(Full::outcome)?;
         Ok(Submitted::Pending(Pending(answer)))
     }
 
@@ -199,12 +231,13 @@ impl Witness {
             SignSubtree::parse(request).map_err(Outcome::Malformed)?;
         verify_subtree_consistency(subtree, checkpoint.size, &hash, &checkpoint.root, &proof)
             .map_err(Outcome::Inconsistent)?;
-        if self.0.logs.load().keys(checkpoint.origin.as_str()).is_none() {
+        if self.0.logs.load().keys(&checkpoint.origin).is_none() {
             return Err(Outcome::UnknownLog(checkpoint.origin));
         }
+        let origin = Origin::parse(&checkpoint.origin).map_err(Outcome::Malformed)?;
         // What bears our cosignature was held against all that came before it, and remembered, when it was made.
         checkpoint.verify(self.0.keys.verifiers()).map_err(Outcome::NotSigned)?;
-        Ok(signature_lines(&self.0.keys.cosign_subtree(&LogSubtree { origin: checkpoint.origin, subtree, hash })))
+        Ok(signature_lines(&self.0.keys.cosign_subtree(&LogSubtree { origin, subtree, hash })))
     }
 
     fn slot(&self, origin: &Origin) -> Arc<Slot> {
@@ -246,6 +279,7 @@ fn judge_growth(
     newest: Option<&Record>,
     old: TreeSize,
     proof: &[Hash],
+    origin: &Origin,
     offered: &Offered,
 ) -> Result<Checkpoint, Outcome> {
     let (cosigned, old_root) = newest.map_or((TreeSize::ZERO, EMPTY_ROOT), |newest| (newest.size, newest.root));
@@ -253,7 +287,7 @@ fn judge_growth(
     if old != cosigned {
         return Err(Outcome::Conflict { cosigned });
     }
-    let checkpoint = Checkpoint::new(offered.origin.clone(), size, root).map_err(|_| Outcome::EmptyRoot)?;
+    let checkpoint = Checkpoint::new(origin.clone(), size, root).map_err(|_| Outcome::EmptyRoot)?;
     if old == TreeSize::ZERO && !proof.is_empty() {
         return Err(Outcome::ProofFromNothing);
     }

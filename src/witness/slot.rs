@@ -2,11 +2,16 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::queue::Share;
 use super::record::Record;
 
 /// A log that the witness has been asked about with a valid signature, or remembers.
 #[derive(Default)]
-pub(super) struct Slot(Mutex<LogState>);
+pub(super) struct Slot {
+    state: Mutex<LogState>,
+    /// What of the queue is its own.
+    pub(super) share: Share,
+}
 
 #[derive(Default)]
 pub(super) struct LogState {
@@ -22,12 +27,15 @@ impl Slot {
     /// A log as it was remembered.
     pub(super) fn remembered(record: &Arc<Record>) -> Self {
         let record = Some(Arc::clone(record));
-        Self(Mutex::new(LogState { newest: record.clone(), number: 0, durable: record }))
+        Self {
+            state: Mutex::new(LogState { newest: record.clone(), number: 0, durable: record }),
+            share: Share::default(),
+        }
     }
 
     /// Comparing and deciding is one step: nobody else sees or changes the log in between.
     pub(super) fn lock(&self) -> MutexGuard<'_, LogState> {
         // The last thing that is done under the lock is the change.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -15,12 +15,13 @@
 use std::sync::Arc;
 
 use super::error::OpenError;
+use super::keys::WitnessKeys;
 use super::record::{Record, Records, Snapshot, read_records};
 use crate::encoding::Writer;
 use crate::storage::{
     Blobs, ChecksumKey, Commits, Disk, FileBlobs, FileJournal, FrameBuffer, FrameKind, Journal as _, StorageError,
 };
-use crate::tlog::KeyName;
+use crate::tlog::{KeyName, Vkey};
 
 /// The snapshot.
 pub(super) const STATE: &str = "state";
@@ -37,6 +38,7 @@ pub(super) struct Store {
     blobs: FileBlobs,
     commits: Box<dyn Commits>,
     name: KeyName,
+    keys: Vec<Vkey>,
     segment_len: u64,
     records: Records,
     since_snapshot: usize,
@@ -55,31 +57,32 @@ pub struct Recovery {
     pub torn_frame: bool,
 }
 
-/// Makes the state of a witness that has cosigned nothing, on a disk without files.
+/// Makes the state of a witness with these keys that has cosigned nothing, on a disk without files.
 ///
 /// Never where there was one: whoever calls this has seen that the directory is new. `key` is random.
-pub fn create(disk: &Arc<dyn Disk>, name: &KeyName, key: [u8; 32]) -> Result<(), StorageError> {
-    create_with_segments(disk, name, key, SEGMENT_LEN)
+pub fn create(disk: &Arc<dyn Disk>, keys: &WitnessKeys, key: [u8; 32]) -> Result<(), StorageError> {
+    create_with_segments(disk, keys, key, SEGMENT_LEN)
 }
 
 /// The same with segments of another length. A batch has to fit into one, so this is for tests that send little.
 pub fn create_with_segments(
     disk: &Arc<dyn Disk>,
-    name: &KeyName,
+    keys: &WitnessKeys,
     key: [u8; 32],
     segment_len: u64,
 ) -> Result<(), StorageError> {
     let blobs = FileBlobs::new(Arc::clone(disk));
     blobs.commit(JOURNAL_KEY, &key)?;
     let mark = journal(disk, key, segment_len).create()?;
-    blobs.commit(STATE, &Snapshot { name: name.clone(), segment_len, mark, records: Records::new() }.encode())
+    let (name, keys) = (keys.name().clone(), Some(keys.vkeys().cloned().collect()));
+    blobs.commit(STATE, &Snapshot { name, keys, segment_len, mark, records: Records::new() }.encode())
 }
 
 impl Store {
-    /// Opens the state of the witness of this name. What it found is durable when it returns.
+    /// Opens the state of the witness of this name and these keys. What it found is durable when it returns.
     pub(super) fn open(
         disk: &Arc<dyn Disk>,
-        name: &KeyName,
+        keys: &WitnessKeys,
         snapshot_after: Option<usize>,
     ) -> Result<(Self, Recovery), OpenError> {
         let blobs = FileBlobs::new(Arc::clone(disk));
@@ -87,9 +90,12 @@ impl Store {
         let bytes = blobs.read(STATE)?.ok_or_else(|| missing(STATE))?;
         let damaged = || StorageError::Damaged { name: STATE.into(), offset: 0, what: "not the state of a witness" };
         let mut snapshot = Snapshot::decode(&bytes).ok_or_else(damaged)?;
-        if snapshot.name != *name {
+        if snapshot.name != *keys.name() {
             return Err(OpenError::OtherName { found: snapshot.name });
         }
+        let given: Vec<Vkey> = keys.vkeys().cloned().collect();
+        // An earlier version wrote no keys: the state is taken to be that of the keys that lie beside it.
+        let is_bound = snapshot.keys.as_ref().map(|known| same_keys(known, &given)).transpose()?.is_some();
         let key = blobs.read(JOURNAL_KEY)?.ok_or_else(|| missing(JOURNAL_KEY))?;
         let key = key.try_into().map_err(|_| StorageError::Damaged {
             name: JOURNAL_KEY.into(),
@@ -108,14 +114,19 @@ impl Store {
         let mut store = Self {
             blobs,
             commits: journal.resume(&scan)?,
-            name: name.clone(),
+            name: snapshot.name,
+            keys: given,
             segment_len: snapshot.segment_len,
             records: snapshot.records,
             since_snapshot: 0,
             snapshot_after: least,
             least_snapshot_after: least,
         };
-        store.snapshot()?;
+        if is_bound {
+            store.snapshot()?;
+        } else {
+            store.write_snapshot()?;
+        }
         let recovery = Recovery { logs: store.records.len(), replayed, torn_frame: scan.torn };
         Ok((store, recovery))
     }
@@ -152,17 +163,34 @@ impl Store {
 
     /// Writes a snapshot and forgets the segments before it. Where there is no room for one the journal goes on.
     pub(super) fn snapshot(&mut self) -> Result<(), StorageError> {
-        let mark = self.commits.last();
-        let (name, segment_len, records) = (self.name.clone(), self.segment_len, self.records.clone());
-        let snapshot = Snapshot { name, segment_len, mark, records }.encode();
-        self.since_snapshot = 0;
-        self.snapshot_after = self.least_snapshot_after.max(snapshot.len());
-        match self.blobs.commit(STATE, &snapshot) {
-            Ok(()) => self.commits.drop_before(&mark),
+        match self.write_snapshot() {
             Err(error) if error.outcome_is_known() => Ok(()),
-            Err(error) => Err(error),
+            written => written,
         }
     }
+
+    fn write_snapshot(&mut self) -> Result<(), StorageError> {
+        let mark = self.commits.last();
+        let (name, keys, segment_len) = (self.name.clone(), Some(self.keys.clone()), self.segment_len);
+        let snapshot = Snapshot { name, keys, segment_len, mark, records: self.records.clone() }.encode();
+        self.since_snapshot = 0;
+        self.snapshot_after = self.least_snapshot_after.max(snapshot.len());
+        self.blobs.commit(STATE, &snapshot)?;
+        self.commits.drop_before(&mark)
+    }
+}
+
+/// Whether these are the keys that a state was made with, all of them and no other.
+fn same_keys(known: &[Vkey], given: &[Vkey]) -> Result<(), OpenError> {
+    if let Some(missing) = known.iter().find(|key| !given.contains(key)) {
+        let other = given.iter().find(|key| key.kind() == missing.kind());
+        return Err(match other {
+            Some(given) => OpenError::OtherKey { known: Box::new(missing.clone()), given: Box::new(given.clone()) },
+            None => OpenError::MissingKey { known: Box::new(missing.clone()) },
+        });
+    }
+    let added = given.iter().find(|key| !known.contains(key));
+    added.map_or(Ok(()), |given| Err(OpenError::AddedKey { given: Box::new(given.clone()) }))
 }
 
 fn journal(disk: &Arc<dyn Disk>, key: [u8; 32], segment_len: u64) -> FileJournal {

@@ -66,7 +66,8 @@ impl Host {
     pub(crate) fn new(ctx: &Ctx, number: usize, careless: Careless) -> Self {
         let disk = SimDisk::default();
         let dynamic: Arc<dyn Disk> = Arc::new(disk.clone());
-        create_with_segments(&dynamic, cosigner(number).vkey().name(), [number as u8; 32], SEGMENT_LEN).unwrap();
+        let keys = WitnessKeys::new(vec![cosigner(number)]).unwrap();
+        create_with_segments(&dynamic, &keys, [number as u8; 32], SEGMENT_LEN).unwrap();
         let mut random = ctx.random(&format!("witness {number}"));
         let skew = random.within(0, 120) as i64 - 60;
         let old_disk = disk.copy();

@@ -145,6 +145,20 @@ fn an_unknown_log_is_404() {
     assert_eq!(server.witness.remembered(), 0);
 }
 
+/// An origin line may be any text: that it is no name of a key makes it unknown, and not malformed.
+#[test]
+fn an_origin_that_no_key_could_have_is_404() {
+    let (server, log) = started();
+    let signed_as = |origin: &str| Note::sign(&text(origin, 3, &log.tree.root(3)), &log.key).unwrap().to_string();
+    let long = "x".repeat(2_000);
+    for origin in ["a log with spaces", "more+plus", " ", "log.example/one ", "\u{fc}mlaut", "cosignature/v1", &long] {
+        let answer = server.refuses(&log, 404, &request(0, &[], &signed_as(origin)));
+        assert!(answer.text().len() < 500, "{answer:?}");
+    }
+    server.refuses(&log, 400, &request(0, &[], &signed_as("")));
+    assert_eq!(server.witness.remembered(), 0);
+}
+
 #[test]
 fn an_old_size_above_the_new_is_400() {
     let (server, log) = started();

@@ -1,15 +1,19 @@
 //! A disk that fails at each operation, and loses power: what was answered is remembered.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use soulchain::storage::{Disk, StorageError};
-use soulchain::tlog::KeyName;
+use soulchain::merkle::TreeSize;
+use soulchain::storage::{Disk, DiskFile, StorageError};
+use soulchain::tlog::{Cosigner, KeyName, Note, Policy};
+use soulchain::verify::{Charge, Evidence, convict};
 use soulchain::witness::{OpenError, Outcome, Witness, WitnessKeys, WitnessOptions, create_with_segments};
 
 use super::disk::{Fate, Plan, SimDisk, Survivors};
-use super::log::{TestLog, time};
-use super::server::{NAME, ed25519_key, list};
+use super::log::{TestLog, key, ml_dsa_key, request, text, time};
+use super::server::{NAME, Server, both_keys, ed25519_key, list};
 
 const FATES: [Fate; 5] = [Fate::Lost, Fate::Half, Fate::Done, Fate::PowerCut, Fate::NoSpace];
 /// Rounds of one step of each log.
@@ -38,7 +42,8 @@ fn open(disk: &SimDisk, case: &Case) -> Result<Witness, OpenError> {
 fn new_disk(case: &Case) -> SimDisk {
     let disk = SimDisk::default();
     let dynamic: Arc<dyn Disk> = Arc::new(disk.clone());
-    create_with_segments(&dynamic, &KeyName::parse(NAME).unwrap(), [7; 32], case.segment_len).unwrap();
+    let keys = WitnessKeys::new(vec![ed25519_key()]).unwrap();
+    create_with_segments(&dynamic, &keys, [7; 32], case.segment_len).unwrap();
     disk
 }
 
@@ -180,7 +185,7 @@ fn a_full_disk_is_no_end() {
     assert!(witness.commit());
     assert_eq!(
         witness.add_checkpoint(&log.request(size, size + 2), time(9)),
-        Outcome::Conflict { cosigned: soulchain::merkle::TreeSize::new(size + 1) }
+        Outcome::Conflict { cosigned: TreeSize::new(size + 1) }
     );
     assert!(matches!(witness.add_checkpoint(&log.request(size + 1, size + 2), time(9)), Outcome::Signed(_)));
 }
@@ -284,7 +289,233 @@ fn another_name_is_refused() {
     let case = Case { segment_len: 64 << 10, snapshot_after: 1 << 20 };
     let disk: Arc<dyn Disk> = Arc::new(new_disk(&case));
     let name = KeyName::parse("witness.example/w2").unwrap();
-    let keys = WitnessKeys::new(vec![soulchain::tlog::Cosigner::from_seed(name, &[1; 32])]).unwrap();
+    let keys = WitnessKeys::new(vec![Cosigner::from_seed(name, &[1; 32])]).unwrap();
     let refused = Witness::open(&disk, keys, list(&[]), WitnessOptions::default()).map(|_| ());
     assert!(matches!(refused, Err(OpenError::OtherName { found }) if found.as_str() == NAME));
+}
+
+fn open_with(disk: &SimDisk, keys: Vec<Cosigner>) -> Result<(), OpenError> {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    let keys = WitnessKeys::new(keys).unwrap();
+    Witness::open(&disk, keys, list(&[]), WitnessOptions::default()).map(|_| ())
+}
+
+/// The first layout of the state had no keys in it.
+fn without_keys(state: &[u8]) -> Vec<u8> {
+    let name = 22 + NAME.len();
+    let (mut at, count) = (name + 1, state[name]);
+    for _ in 0..count {
+        at += 2 + usize::from(u16::from_be_bytes([state[at], state[at + 1]]));
+    }
+    let mut old = [b"soulchain/witness/1\n", &state[20..name], &state[at..state.len() - 32]].concat();
+    let checksum = blake3::hash(&old);
+    old.extend_from_slice(checksum.as_bytes());
+    old
+}
+
+#[test]
+fn a_state_is_opened_with_its_own_keys_alone() {
+    let case = Case { segment_len: 64 << 10, snapshot_after: 1 << 20 };
+    let stranger = || Cosigner::from_seed(KeyName::parse(NAME).unwrap(), &[1; 32]);
+    let disk = new_disk(&case);
+    drive(&open(&disk, &case).unwrap(), &mut Told::new(), 100);
+    let refused = open_with(&disk, vec![stranger()]).unwrap_err();
+    assert!(matches!(refused, OpenError::OtherKey { .. }), "{refused}");
+    assert!(refused.to_string().contains(&stranger().vkey().to_string()), "{refused}");
+    let added = open_with(&disk, vec![ed25519_key(), ml_dsa_key(NAME, "ml-dsa")]).unwrap_err();
+    assert!(matches!(added, OpenError::AddedKey { .. }), "{added}");
+    open_with(&disk, vec![ed25519_key()]).unwrap();
+    // One of two is not enough, whichever it is.
+    let disk = SimDisk::default();
+    let dynamic: Arc<dyn Disk> = Arc::new(disk.clone());
+    create_with_segments(&dynamic, &both_keys(), [7; 32], case.segment_len).unwrap();
+    for one in [ed25519_key(), ml_dsa_key(NAME, "ml-dsa")] {
+        let missing = open_with(&disk, vec![one]).unwrap_err();
+        assert!(matches!(missing, OpenError::MissingKey { .. }), "{missing}");
+    }
+    open_with(&disk, vec![ed25519_key(), ml_dsa_key(NAME, "ml-dsa")]).unwrap();
+}
+
+#[test]
+fn a_state_of_an_earlier_version_is_taken_over_and_bound() {
+    let case = Case { segment_len: 64 << 10, snapshot_after: 1 << 20 };
+    let disk = new_disk(&case);
+    let mut told = Told::new();
+    drive(&open(&disk, &case).unwrap(), &mut told, 100);
+    // With what stands in the journal behind it.
+    disk.poke("state", Some(without_keys(&disk.peek("state").unwrap())));
+    check(&open(&disk, &case).unwrap(), &told, "taken over");
+    assert!(disk.peek("state").unwrap().starts_with(b"soulchain/witness/2\n"));
+    let stranger = Cosigner::from_seed(KeyName::parse(NAME).unwrap(), &[1; 32]);
+    assert!(matches!(open_with(&disk, vec![stranger]), Err(OpenError::OtherKey { .. })));
+}
+
+/// A disk under which the program breaks: its next operation panics, and later ones do as well until it is mended.
+struct Breaking(SimDisk, Arc<AtomicBool>);
+
+struct BreakingFile(Box<dyn DiskFile>, Arc<AtomicBool>);
+
+fn break_if(broken: &AtomicBool) {
+    assert!(!broken.load(Ordering::SeqCst), "a fault of the program, for a test");
+}
+
+impl Disk for Breaking {
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        self.0.read(name)
+    }
+    fn read_at(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        self.0.read_at(name, offset, len)
+    }
+    fn len(&self, name: &str) -> io::Result<u64> {
+        Disk::len(&self.0, name)
+    }
+    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        self.0.list(dir)
+    }
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        break_if(&self.1);
+        Ok(Box::new(BreakingFile(self.0.open(name)?, Arc::clone(&self.1))))
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.remove(name)
+    }
+    fn remove_dir(&self, dir: &str) -> io::Result<()> {
+        self.0.remove_dir(dir)
+    }
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        self.0.sync_dir(dir)
+    }
+    fn sync_fs(&self) -> io::Result<()> {
+        self.0.sync_fs()
+    }
+    fn free(&self) -> io::Result<u64> {
+        self.0.free()
+    }
+}
+
+impl DiskFile for BreakingFile {
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        break_if(&self.1);
+        self.0.write_at(offset, bytes)
+    }
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.0.truncate(len)
+    }
+    fn sync(&mut self) -> io::Result<()> {
+        self.0.sync()
+    }
+}
+
+#[test]
+fn a_panic_while_committing_latches() {
+    let [log, other] = logs();
+    let (sim, broken) = (SimDisk::default(), Arc::new(AtomicBool::new(false)));
+    let disk: Arc<dyn Disk> = Arc::new(Breaking(sim.clone(), Arc::clone(&broken)));
+    create_with_segments(&disk, &both_keys(), [7; 32], 64 << 10).unwrap();
+    let server = Server::on(&disk, list(&[&log, &other]), both_keys(), WitnessOptions::default());
+    server.grow(&log, 0, 2);
+    assert_eq!(server.client().get("/healthz").status, 200);
+    broken.store(true, Ordering::SeqCst);
+    assert_eq!(server.add(&log.request(2, 3)).status, 503);
+    broken.store(false, Ordering::SeqCst);
+    // The thread is there and well; what it knows of the disk is not.
+    assert!(server.witness.latched().unwrap().contains("panicked"));
+    assert_eq!(server.client().get("/healthz").status, 503);
+    for request in [log.request(2, 3), log.request(3, 4), other.request(0, 1)] {
+        assert_eq!(server.add(&request).status, 503);
+    }
+    assert_eq!(server.size(&log), 2);
+    drop(server);
+    let (witness, _) = Witness::open(&disk, both_keys(), list(&[&log]), WitnessOptions::default()).unwrap();
+    assert!(matches!(witness.add_checkpoint(&log.request(2, 3), time(9)), Outcome::Signed(_)));
+}
+
+fn evidence(disk: &SimDisk) -> Vec<String> {
+    disk.names().into_iter().filter(|name| name.starts_with("evidence/")).collect()
+}
+
+#[test]
+fn two_roots_of_one_size_are_kept_as_evidence_once() {
+    let case = Case { segment_len: 64 << 10, snapshot_after: 1 << 20 };
+    let [log, other] = logs();
+    let disk = new_disk(&case);
+    let witness = open(&disk, &case).unwrap();
+    for (old, size) in [(0, 4), (4, 6)] {
+        assert!(matches!(witness.add_checkpoint(&log.request(old, size), time(9)), Outcome::Signed(_)));
+    }
+    // What anybody could have sent, and what the log has not signed, is no evidence.
+    let wrong_proof = request(6, &[log.tree.root(2)], &log.checkpoint(9));
+    assert!(matches!(witness.add_checkpoint(&wrong_proof, time(9)), Outcome::Inconsistent(_)));
+    let unsigned = Note::sign(&log.forked(4).text(6), &key(&log.origin, "somebody else")).unwrap().to_string();
+    assert!(matches!(witness.add_checkpoint(&request(6, &[], &unsigned), time(9)), Outcome::NotSigned(_)));
+    assert_eq!(evidence(&disk), Vec::<String>::new());
+    // Whatever old size came with it, and however often.
+    let fork = log.forked(4);
+    assert!(matches!(witness.add_checkpoint(&fork.request(4, 6), time(9)), Outcome::Conflict { .. }));
+    for _ in 0..3 {
+        assert_eq!(witness.add_checkpoint(&fork.request(6, 6), time(9)), Outcome::OtherRoot { size: TreeSize::new(6) });
+    }
+    let names = evidence(&disk);
+    assert!(names.len() == 1 && names[0].ends_with(".evidence"), "{names:?}");
+    let kept = Evidence::parse(&disk.peek(&names[0]).unwrap()).unwrap();
+    let policy = |log: &TestLog| Policy::parse(format!("{}quorum none\n", log.line()).as_bytes()).unwrap();
+    let conviction = convict(&kept, &policy(&log)).unwrap();
+    assert!(matches!(conviction.charge(), Charge::Fork { old, new, .. } if old.0 == new.0 && old.1 != new.1));
+    assert!(convict(&kept, &policy(&other)).is_err());
+    // Nor again after a restart.
+    drop(witness);
+    let witness = open(&disk, &case).unwrap();
+    disk.plan(None);
+    assert!(matches!(witness.add_checkpoint(&fork.request(6, 6), time(9)), Outcome::OtherRoot { .. }));
+    assert!(disk.ops().is_empty(), "{:?}", disk.ops());
+    check(&witness, &Told::from([(log.origin.clone(), (6, witness.checkpoint(&log.hash()).unwrap()))]), "evidence");
+}
+
+#[test]
+fn evidence_is_bounded_for_each_log() {
+    let case = Case { segment_len: 64 << 10, snapshot_after: 1 << 20 };
+    let [log, other] = logs();
+    let disk = new_disk(&case);
+    let witness = open(&disk, &case).unwrap();
+    for log in [&log, &other] {
+        assert!(matches!(witness.add_checkpoint(&log.request(0, 40), time(9)), Outcome::Signed(_)));
+    }
+    for from in 0..20 {
+        let refused = witness.add_checkpoint(&log.forked(from).request(40, 40), time(9));
+        assert!(matches!(refused, Outcome::OtherRoot { .. }));
+    }
+    assert_eq!(evidence(&disk).len(), 8);
+    // What does not fit the format of evidence is kept as it was sent.
+    let fork = other.forked(3);
+    let extended = Note::sign(&format!("{}more\n", fork.text(40)), &other.key).unwrap().to_string();
+    let empty = Note::sign(&text(&other.origin, 0, &other.tree.root(3)), &other.key).unwrap().to_string();
+    for note in [&extended, &empty] {
+        let size = if note == &empty { 0 } else { 40 };
+        assert!(!matches!(witness.add_checkpoint(&request(size, &[], note), time(9)), Outcome::Signed(_)));
+        let names = evidence(&disk).into_iter().filter(|name| name.split('.').nth(1) == Some("txt"));
+        assert!(names.map(|name| disk.peek(&name).unwrap()).any(|file| file.ends_with(note.as_bytes())), "{size}");
+    }
+    assert_eq!(evidence(&disk).len(), 10);
+}
+
+#[test]
+fn evidence_that_cannot_be_written_changes_no_answer() {
+    let case = Case { segment_len: 64 << 10, snapshot_after: 1 << 20 };
+    let [log, _] = logs();
+    let disk = new_disk(&case);
+    let witness = open(&disk, &case).unwrap();
+    assert!(matches!(witness.add_checkpoint(&log.request(0, 6), time(9)), Outcome::Signed(_)));
+    let fork = log.forked(2).request(6, 6);
+    for fate in [Fate::Lost, Fate::Half, Fate::NoSpace] {
+        disk.plan(Some(Plan { at: 1, fate, dead_after: false }));
+        assert!(matches!(witness.add_checkpoint(&fork, time(9)), Outcome::OtherRoot { .. }));
+        assert!(witness.latched().is_none());
+    }
+    disk.plan(None);
+    assert!(matches!(witness.add_checkpoint(&fork, time(9)), Outcome::OtherRoot { .. }));
+    assert_eq!(evidence(&disk).iter().filter(|name| name.ends_with(".evidence")).count(), 1);
+    assert!(matches!(witness.add_checkpoint(&log.request(6, 7), time(9)), Outcome::Signed(_)));
 }

@@ -7,7 +7,7 @@
 //! | requests are POSTs of this form, each line ends with a newline, at most 63 hashes | `add_checkpoint::malformed_requests_are_400` |
 //! | signatures of unknown keys are ignored; a trusted key's must be there and right (403) | `add_checkpoint::only_the_logs_own_keys_count` |
 //! | a key that is not listed, such as an instant key, signs nothing (403) | `add_checkpoint::an_instant_key_changes_nothing` |
-//! | an unknown origin is 404 | `add_checkpoint::an_unknown_log_is_404` |
+//! | an unknown origin is 404, whatever text it is | `add_checkpoint::an_unknown_log_is_404`, `add_checkpoint::an_origin_that_no_key_could_have_is_404` |
 //! | an old size above the checkpoint's is 400 | `add_checkpoint::an_old_size_above_the_new_is_400` |
 //! | an old size that is not the newest is 409, with the size as `text/x.tlog.size` | `add_checkpoint::a_stale_old_size_is_409_with_the_size` |
 //! | the empty tree has its root (422) | `add_checkpoint::the_empty_tree_has_one_root` |

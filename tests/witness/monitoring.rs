@@ -1,10 +1,17 @@
 //! What monitors and operators read.
 
-use soulchain::encoding::hex_encode;
-use soulchain::tlog::{Note, NoteVerifier};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use soulchain::clock::{Clock, ManualClock, Reading};
+use soulchain::encoding::{UnixMillis, hex_encode};
+use soulchain::storage::Disk;
+use soulchain::tlog::{Note, NoteVerifier};
+use soulchain::witness::{WitnessOptions, create_with_segments};
+
+use super::disk::SimDisk;
 use super::log::{TestLog, key, request};
-use super::server::{Server, both_keys};
+use super::server::{NOW, Server, both_keys, list};
 
 #[test]
 fn the_newest_checkpoint_is_served() {
@@ -42,7 +49,7 @@ fn a_log_that_is_listed_no_more_is_still_shown_and_not_forgotten() {
     server.witness.set_logs(soulchain::witness::LogList::default());
     server.refuses(&log, 404, &log.request(5, 6));
     assert!(server.witness.checkpoint(&log.hash()).is_some());
-    server.witness.set_logs(super::server::list(&[&log]));
+    server.witness.set_logs(list(&[&log]));
     server.refuses(&log, 409, &log.request(0, 6));
     server.grow(&log, 5, 6);
 }
@@ -66,4 +73,83 @@ fn health_and_metrics() {
     ] {
         assert!(metrics.text().contains(line), "{line}\n{}", metrics.text());
     }
+}
+
+#[test]
+fn a_clock_that_does_not_follow_what_was_cosigned_is_not_signed_with() {
+    let log = TestLog::new("log.example/one");
+    let disk: Arc<dyn Disk> = Arc::new(SimDisk::default());
+    create_with_segments(&disk, &both_keys(), [7; 32], 64 << 10).unwrap();
+    let start = |is_clock_right, now: u64| {
+        let options = WitnessOptions { is_clock_right, ..WitnessOptions::default() };
+        let server = Server::on(&disk, list(&[&log]), both_keys(), options);
+        server.clock.set(UnixMillis::new(now * 1000));
+        server
+    };
+    start(false, NOW).grow(&log, 0, 3);
+    for (now, is_clock_right) in [(NOW - 1, false), (NOW + 86_401, false), (NOW + 86_401, true)] {
+        let server = start(is_clock_right, now);
+        let (answer, health) = (server.add(&log.request(3, 3)), server.client().get("/healthz"));
+        let expected = if is_clock_right { 200 } else { 503 };
+        assert_eq!((answer.status, health.status), (expected, expected), "{now} {answer:?}");
+        if !is_clock_right {
+            assert!(health.text().starts_with("clock: ") && health.text().contains(&NOW.to_string()), "{health:?}");
+            // Once it is set right the witness goes on by itself.
+            server.clock.set(UnixMillis::new(NOW * 1000));
+            assert_eq!(server.client().get("/healthz").status, 200);
+        }
+    }
+    // The time that was confirmed is the newest now.
+    assert_eq!(start(false, NOW).add(&log.request(3, 4)).status, 503);
+}
+
+/// A clock that jumps when it is told to.
+struct Jumping(ManualClock, AtomicBool);
+
+impl Clock for Jumping {
+    fn read(&self, least: UnixMillis) -> Reading {
+        if self.1.load(Ordering::SeqCst) { Reading::Jumped } else { self.0.read(least) }
+    }
+}
+
+#[test]
+fn health_tells_of_the_clock_and_of_a_full_disk() {
+    let log = TestLog::new("log.example/one");
+    let sim = SimDisk::default();
+    let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+    create_with_segments(&disk, &both_keys(), [7; 32], 64 << 10).unwrap();
+    let clock = Arc::new(Jumping(ManualClock::default(), AtomicBool::new(false)));
+    clock.0.set(UnixMillis::new(NOW * 1000));
+    let options = WitnessOptions::default();
+    let server = Server::with_clock(&disk, list(&[&log]), both_keys(), options, Arc::clone(&clock) as _);
+    server.grow(&log, 0, 1);
+    clock.1.store(true, Ordering::SeqCst);
+    let health = server.client().get("/healthz");
+    assert!(health.status == 503 && health.text().starts_with("clock: "), "{health:?}");
+    assert_eq!(server.add(&log.request(1, 2)).status, 503);
+    clock.1.store(false, Ordering::SeqCst);
+    assert_eq!(server.client().get("/healthz").status, 200);
+    // Until a frame finds no room.
+    sim.set_full(Some("spare.tmp"));
+    let met = AtomicBool::new(false);
+    let waits = std::thread::scope(|scope| {
+        let waits = scope.spawn(|| {
+            let mut size = 1;
+            while !met.load(Ordering::SeqCst) && size < 60 {
+                server.grow(&log, size, size + 1);
+                size += 1;
+            }
+            size
+        });
+        while server.client().get("/healthz").status == 200 {
+            assert!(!waits.is_finished(), "it must find no room sometime");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let health = server.client().get("/healthz");
+        assert!(health.text().starts_with("disk: "), "{health:?}");
+        met.store(true, Ordering::SeqCst);
+        sim.set_full(None);
+        waits.join().unwrap()
+    });
+    assert!(waits > 1);
 }

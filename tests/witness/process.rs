@@ -139,6 +139,7 @@ fn what_was_answered_survives_being_killed() {
             told.lock().unwrap().0 = size;
         }
         let stop = AtomicBool::new(false);
+        let begun: Vec<u64> = told.iter().map(|told| told.lock().unwrap().0).collect();
         std::thread::scope(|scope| {
             for (log, told) in logs.iter().zip(&told) {
                 let (stop, mut client) = (&stop, program.client());
@@ -154,6 +155,12 @@ fn what_was_answered_survives_being_killed() {
                 });
             }
             std::thread::sleep(Duration::from_millis(120 + 90 * kill));
+            // On a machine with much else to do that is not long.
+            let started = Instant::now();
+            let has_grown = || told.iter().zip(&begun).all(|(told, begun)| told.lock().unwrap().0 > begun + 1);
+            while !has_grown() && started.elapsed() < Duration::from_secs(20) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
             program.kill();
             stop.store(true, Ordering::Relaxed);
         });
@@ -172,6 +179,57 @@ fn one_process_holds_a_state() {
     assert_eq!(program.status(&log.request(0, 4)), 200);
     program.terminate();
     place.start().terminate();
+}
+
+#[test]
+fn a_second_process_stays_out_where_the_lock_was_removed() {
+    let log = TestLog::new("log.example/one");
+    let place = Place::new(&[&log]);
+    let program = place.start();
+    fs::remove_file(place.data().join("lock")).unwrap();
+    let (code, why) = place.fails(NAME);
+    assert_eq!(code, 1, "{why}");
+    assert!(why.contains("in use by another process"), "{why}");
+    // The first one signs nothing more: it cannot tell who holds what will lie there.
+    assert_eq!(program.status(&log.request(0, 4)), 503);
+    program.terminate();
+    let again = place.start();
+    again.comes_to(&log.request(0, 4), 409);
+    assert_eq!(again.status(&log.request(4, 5)), 200);
+    again.terminate();
+}
+
+#[test]
+fn a_directory_that_was_moved_away_is_signed_from_no_more() {
+    let log = TestLog::new("log.example/one");
+    let place = Place::new(&[&log]);
+    let program = place.start();
+    assert_eq!(program.status(&log.request(0, 4)), 200);
+    let elsewhere = place.directory.path().join("elsewhere");
+    fs::rename(place.data(), &elsewhere).unwrap();
+    fs::create_dir(place.data()).unwrap();
+    assert_eq!(program.status(&log.request(4, 5)), 503);
+    assert!(fs::read_dir(place.data()).unwrap().next().is_none(), "nothing is written to what lies there now");
+    program.terminate();
+}
+
+#[test]
+fn a_witness_does_not_start_with_the_keys_of_another() {
+    let place = Place::new(&[]);
+    let other = Place::new(&[]);
+    place.start().terminate();
+    other.start().terminate();
+    let key = |place: &Place, name: &str| place.data().join("keys").join(name);
+    fs::copy(key(&other, "witness-ed25519.key"), key(&place, "witness-ed25519.key")).unwrap();
+    let (code, why) = place.fails(NAME);
+    assert_eq!(code, 1, "{why}");
+    assert!(
+        why.contains("the state is that of a witness with the key") && why.contains("restore the key files"),
+        "{why}"
+    );
+    fs::remove_file(key(&place, "witness-ed25519.key")).unwrap();
+    let (_, why) = place.fails(NAME);
+    assert!(why.contains("whose file is missing"), "{why}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use soulchain::clock::ManualClock;
+use soulchain::clock::{Clock, ManualClock};
 use soulchain::encoding::UnixMillis;
 use soulchain::http::{ServerLimits, WitnessApp, serve, witness_router};
 use soulchain::metrics::MetricsHandle;
@@ -29,7 +29,8 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) witness: Witness,
     pub(crate) clock: Arc<ManualClock>,
-    _directory: TempDir,
+    /// It is kept as long as the server.
+    directory: Option<TempDir>,
     stop: watch::Sender<bool>,
     runtime: Runtime,
     committing: Option<JoinHandle<()>>,
@@ -60,9 +61,9 @@ pub(crate) fn list(logs: &[&TestLog]) -> LogList {
 }
 
 /// The state of a new witness, in a directory.
-pub(crate) fn new_disk(path: &Path) -> Arc<dyn Disk> {
+pub(crate) fn new_disk(path: &Path, keys: &WitnessKeys) -> Arc<dyn Disk> {
     let disk: Arc<dyn Disk> = Arc::new(OsDisk::open(path).unwrap());
-    create(&disk, &KeyName::parse(NAME).unwrap(), [7; 32]).unwrap();
+    create(&disk, keys, [7; 32]).unwrap();
     disk
 }
 
@@ -72,24 +73,44 @@ impl Server {
     }
 
     pub(crate) fn with_keys(logs: LogList, keys: WitnessKeys) -> Self {
-        static METRICS: OnceLock<MetricsHandle> = OnceLock::new();
         let directory = tempfile::tempdir().unwrap();
-        let disk = new_disk(directory.path());
-        let (witness, _) = Witness::open(&disk, keys, logs, WitnessOptions::default()).unwrap();
+        let disk = new_disk(directory.path(), &keys);
+        let mut server = Self::on(&disk, logs, keys, WitnessOptions::default());
+        server.directory = Some(directory);
+        server
+    }
+
+    /// On a disk where there is a state.
+    pub(crate) fn on(disk: &Arc<dyn Disk>, logs: LogList, keys: WitnessKeys, options: WitnessOptions) -> Self {
+        let clock = Arc::new(ManualClock::default());
+        clock.set(UnixMillis::new(NOW * 1000));
+        let mut server = Self::with_clock(disk, logs, keys, options, Arc::clone(&clock) as _);
+        server.clock = clock;
+        server
+    }
+
+    /// By another clock than its own.
+    pub(crate) fn with_clock(
+        disk: &Arc<dyn Disk>,
+        logs: LogList,
+        keys: WitnessKeys,
+        options: WitnessOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        static METRICS: OnceLock<MetricsHandle> = OnceLock::new();
+        let (witness, _) = Witness::open(disk, keys, logs, options).unwrap();
         let committing = Some(std::thread::spawn({
             let witness = witness.clone();
             move || witness.run()
         }));
-        let clock = Arc::new(ManualClock::default());
-        clock.set(UnixMillis::new(NOW * 1000));
         let metrics = METRICS.get_or_init(MetricsHandle::install).clone();
-        let app = WitnessApp { witness: witness.clone(), clock: Arc::clone(&clock) as _, metrics };
+        let app = WitnessApp { witness: witness.clone(), clock, metrics };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopping) = watch::channel(false);
         runtime.spawn(serve(listener, witness_router(Arc::new(app)), ServerLimits::default(), stopping));
-        Self { address, witness, clock, _directory: directory, stop, runtime, committing }
+        Self { address, witness, clock: Arc::default(), directory: None, stop, runtime, committing }
     }
 
     pub(crate) fn client(&self) -> Client {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::member::{Heard, Member, Outcome, Round};
 use super::source::{Head, Source};
@@ -13,6 +13,9 @@ use super::status::{Feeding, WitnessStatus};
 use super::transport::Transport;
 use crate::merkle::TreeSize;
 use crate::tlog::{NoteSignature, NoteVerifier, PolicyName, Quorum, SignedCheckpoint};
+
+/// Longest wait for a publication to be durable. It may still become so later; a newer one comes after it.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How a log is fed to its witnesses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -194,15 +197,38 @@ impl<S: Source> Feeder<S> {
             tracing::warn!(size, "too few witnesses have cosigned: /checkpoint stays as it is");
             return Ok(false);
         }
-        match self.source.publish(&round.head, &cosigned).await {
-            Ok(()) => {
-                self.witnessed = Some(round.head.size());
-                self.tell();
-                Ok(true)
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a checkpoint could not be published");
-                Ok(false)
+        let is_published = self.publish(&round.head, &cosigned).await?;
+        if is_published {
+            self.witnessed = Some(round.head.size());
+            self.tell();
+        }
+        Ok(is_published)
+    }
+
+    /// Whether a checkpoint was published in time. Meanwhile it is heard what slow witnesses say: one that shows another log
+    /// of this name does not wait for the disk.
+    async fn publish(&mut self, head: &S::Head, cosigned: &SignedCheckpoint) -> Result<bool, Contradiction> {
+        let source = self.source.clone();
+        let mut publishing = std::pin::pin!(timeout(PUBLISH_TIMEOUT, source.publish(head, cosigned)));
+        loop {
+            tokio::select! {
+                biased;
+                published = &mut publishing => {
+                    return Ok(match published {
+                        Ok(Ok(())) => true,
+                        Ok(Err(error)) => {
+                            tracing::warn!(%error, "a checkpoint could not be published");
+                            false
+                        }
+                        Err(_) => {
+                            tracing::error!(size = head.size().get(), "a checkpoint is not yet published: the disk takes too long");
+                            false
+                        }
+                    });
+                }
+                Some(heard) = self.heard.recv() => {
+                    self.hear(heard)?;
+                }
             }
         }
     }
