@@ -176,6 +176,8 @@ enum Mood {
     Old,
     WrongSignature,
     OthersSignature,
+    /// Its own beside one of a key that nobody knows.
+    AlsoOthersSignature,
     Junk,
 }
 
@@ -252,10 +254,15 @@ impl Double {
         }
         state.size = checkpoint.claim().size().get();
         let line = self.cosigner.cosign(checkpoint.claim(), now);
+        let more = if matches!(state.mood, Mood::AlsoOthersSignature) {
+            format!("{}\n", other.cosign(checkpoint.claim(), now))
+        } else {
+            String::new()
+        };
         let mut cosigned = checkpoint.clone();
         cosigned.add_signature(line.clone()).unwrap();
         state.cosigned = Some(cosigned);
-        reply(200, "text/plain", format!("{line}\n"))
+        reply(200, "text/plain", format!("{more}{line}\n"))
     }
 }
 
@@ -429,6 +436,16 @@ async fn a_wrong_answer_counts_for_nothing() {
         assert!(Note::parse(published[0].1.note().as_str().as_bytes()).is_ok());
         scene.feeder.abort();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_of_an_unknown_key_takes_nothing_from_the_one_beside_it() {
+    let scene = scene(7, |witnesses| witnesses[0].set(Mood::AlsoOthersSignature));
+    sleep(Duration::from_millis(900)).await;
+    let published = scene.log.state().published.clone();
+    assert_eq!(cosigners(&published[0].1, &scene.policy), ["w1", "w2", "w3"]);
+    assert_eq!(published[0].1.note().signatures().len(), 4, "those of the policy, and the log's own");
+    scene.feeder.abort();
 }
 
 #[tokio::test(start_paused = true)]

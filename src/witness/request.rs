@@ -102,11 +102,22 @@ impl Offered {
         key.is_named_in(line) && key.verify(signed, line).is_some()
     }
 
-    /// The signatures of these keys, once each; like [`Note::verify`], where one that is wrong spoils all.
+    /// The signatures of these keys on the whole text, once each; like [`Note::verify`], where one that is wrong spoils all.
+    ///
+    /// An ML-DSA-44 key signs the first three lines only: by it alone anybody could put others below them.
     pub(super) fn verify(&self, keys: &[NoteVerifier]) -> Result<Vec<NoteSignature>, VerifyError> {
+        let verified = self.verify_tree(keys)?;
+        let covers_all = |line: &NoteSignature| {
+            let mut of = keys.iter().filter(|key| key.is_named_in(line));
+            of.any(|key| key.vkey().kind() != VkeyType::MlDsa44)
+        };
+        let is_whole = self.extensions().is_empty() || verified.iter().any(covers_all);
+        if is_whole { Ok(verified) } else { Err(VerifyError::NotSigned) }
+    }
+
+    /// The same, of the tree alone: what is below the first three lines need not be signed.
+    pub(super) fn verify_tree(&self, keys: &[NoteVerifier]) -> Result<Vec<NoteSignature>, VerifyError> {
         let mut verified: Vec<NoteSignature> = Vec::new();
-        // An ML-DSA-44 key signs the first three lines only: by it alone anybody could put others below them.
-        let mut is_whole = self.extensions().is_empty();
         for signature in self.note.signatures() {
             for key in keys.iter().filter(|key| key.is_named_in(signature)) {
                 if verified.contains(signature) {
@@ -116,11 +127,10 @@ impl Offered {
                     let (name, id) = (signature.name().clone(), signature.key_id());
                     return Err(VerifyError::WrongSignature { name, id });
                 }
-                is_whole |= key.vkey().kind() != VkeyType::MlDsa44;
                 verified.push(signature.clone());
             }
         }
-        if verified.is_empty() || !is_whole { Err(VerifyError::NotSigned) } else { Ok(verified) }
+        if verified.is_empty() { Err(VerifyError::NotSigned) } else { Ok(verified) }
     }
 }
 

@@ -236,7 +236,8 @@ impl Witness {
         }
         let origin = Origin::parse(&checkpoint.origin).map_err(Outcome::Malformed)?;
         // What bears our cosignature was held against all that came before it, and remembered, when it was made.
-        checkpoint.verify(self.0.keys.verifiers()).map_err(Outcome::NotSigned)?;
+        // What is signed then is a part of the tree, and no other line.
+        checkpoint.verify_tree(self.0.keys.verifiers()).map_err(Outcome::NotSigned)?;
         Ok(signature_lines(&self.0.keys.cosign_subtree(&LogSubtree { origin, subtree, hash })))
     }
 

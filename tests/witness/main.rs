@@ -13,13 +13,18 @@
 //! | the empty tree has its root (422) | `add_checkpoint::the_empty_tree_has_one_root` |
 //! | from 0 no proof; else one that holds (422) | `add_checkpoint::proofs_must_hold` |
 //! | the same size has the same root (422) | `add_checkpoint::a_size_has_one_root` |
-//! | 200 has cosignatures of the whole tree, with a time that is not 0 | `add_checkpoint::a_checkpoint_is_cosigned_by_each_key` |
+//! | 200 has cosignatures of the whole tree, with a time that is not 0 | `add_checkpoint::a_checkpoint_is_cosigned_by_each_key`, `add_checkpoint::times_are_not_zero_and_do_not_go_back` |
+//! | extension lines are in what is cosigned | `add_checkpoint::extension_lines_are_accepted_and_covered` |
 //! | the checkpoint is persisted before the answer; compare and persist are one | `races`, `faults`, `process` |
 //! | which fault is answered when there are several | `add_checkpoint::faults_are_answered_in_order` |
 //! | subtree requests have their form, a valid range within the checkpoint (400) | `sign_subtree::malformed_requests_are_400` |
 //! | a proof from the subtree (422), a known origin (404), a cosignature of its own (403) | `sign_subtree::refusals` |
 //! | 200 has signatures of a format for subtrees, without a time | `sign_subtree::subtrees_are_signed` |
-//! | `GET /<origin hash>/checkpoint` has the log's signature and the answered ones, else 404 | `monitoring::the_newest_checkpoint_is_served` |
+//! | `GET /<origin hash>/checkpoint` has the log's signature and the answered ones, else 404; the hash is in lowercase | `monitoring::the_newest_checkpoint_is_served` |
+//! | a client ignores cosignatures of unknown keys | `tests/feeder.rs`, `a_line_of_an_unknown_key_takes_nothing_from_the_one_beside_it` |
+//!
+//! In one case a request that the document calls valid is refused (403): one with extension lines that no key but one of
+//! ML-DSA-44 has signed. Such keys sign the first three lines alone, so anybody could have put the others there.
 
 #![cfg(feature = "node")]
 #![allow(

@@ -36,9 +36,15 @@ fn the_newest_checkpoint_is_served() {
             own.into_iter().chain([log.key.vkey().clone()]).map(|k| NoteVerifier::new(k).unwrap()).collect();
         assert_eq!(Note::parse(&served.body).unwrap().verify(&keys).unwrap().len(), 3);
     }
-    for path in [path(&silent), path(&log).to_uppercase(), "/00/checkpoint".into(), "/nothing".into()] {
+    for path in [
+        path(&silent),
+        format!("/{}/checkpoint", hex_encode(&log.hash()).to_uppercase()),
+        "/00/checkpoint".into(),
+        "/nothing".into(),
+    ] {
         assert_eq!(server.client().get(&path).status, 404, "{path}");
     }
+    assert_eq!(server.client().post(&path(&log), b"").status, 405);
 }
 
 #[test]

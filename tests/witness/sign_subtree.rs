@@ -3,10 +3,10 @@
 use soulchain::encoding::b64_encode;
 use soulchain::hash::Hash;
 use soulchain::merkle::{Subtree, TreeSize};
-use soulchain::tlog::{LogSubtree, NoteVerifier, Origin, VkeyType, parse_signature_lines};
+use soulchain::tlog::{LogSubtree, Note, NoteVerifier, Origin, VkeyType, parse_signature_lines};
 use soulchain::witness::WitnessKeys;
 
-use super::log::TestLog;
+use super::log::{TestLog, request};
 use super::server::{Answer, Server, both_keys, ed25519_key, list};
 
 const SIZE: u64 = 14;
@@ -16,8 +16,12 @@ fn body(range: (u64, u64), hash: &Hash, proof: &[Hash], checkpoint: &str) -> Str
     format!("subtree {} {}\n{}\n{proof}\n{checkpoint}", range.0, range.1, b64_encode(hash.as_bytes()))
 }
 
-fn honest(log: &TestLog, (start, end): (u64, u64), checkpoint: &str) -> String {
-    let proof = log.tree.subtree_proof(start, end, SIZE);
+fn honest(log: &TestLog, range: (u64, u64), checkpoint: &str) -> String {
+    honest_at(log, range, SIZE, checkpoint)
+}
+
+fn honest_at(log: &TestLog, (start, end): (u64, u64), size: u64, checkpoint: &str) -> String {
+    let proof = log.tree.subtree_proof(start, end, size);
     body((start, end), &log.tree.subtree(start, end), &proof, checkpoint)
 }
 
@@ -76,6 +80,9 @@ fn malformed_requests_are_400() {
         ("one number", good.replacen("subtree 8 13", "subtree 8", 1)),
         ("three numbers", good.replacen("subtree 8 13", "subtree 8 13 14", 1)),
         ("a leading zero", good.replacen("subtree 8 13", "subtree 08 13", 1)),
+        ("a leading zero of the end", good.replacen("subtree 8 13", "subtree 8 013", 1)),
+        ("two zeros", honest(&log, (0, 8), &checkpoint).replacen("subtree 0 8", "subtree 00 8", 1)),
+        ("an unfinished last line", good.trim_end().to_owned()),
         ("an empty range", good.replacen("subtree 8 13", "subtree 8 8", 1)),
         ("a range that goes back", good.replacen("subtree 8 13", "subtree 8 7", 1)),
         ("no subtree", good.replacen("subtree 8 13", "subtree 9 13", 1)),
@@ -92,6 +99,21 @@ fn malformed_requests_are_400() {
     }
     assert_eq!(server.client().get("/sign-subtree").status, 405);
     assert_eq!(ask(&server, &good).status, 200);
+}
+
+/// A subtree is one of the tree: what an ML-DSA-44 key does not cover takes nothing from it.
+#[test]
+fn a_checkpoint_with_extension_lines_counts_by_either_key() {
+    let (server, log, _) = started();
+    let text = format!("{}one more line\n", log.text(SIZE + 1));
+    let signed = Note::sign(&text, &log.key).unwrap().to_string();
+    let cosigned = server.add(&request(SIZE, &log.tree.proof(SIZE, SIZE + 1), &signed));
+    let lines: Vec<_> = cosigned.text().lines().collect();
+    assert_eq!(lines.len(), 2);
+    for line in lines {
+        let one = format!("{text}\n{line}\n");
+        assert_eq!(ask(&server, &honest_at(&log, (8, 13), SIZE + 1, &one)).status, 200);
+    }
 }
 
 #[test]
