@@ -51,7 +51,7 @@ pub(super) struct WitnessArgs {
     /// File or directory of files with the logs to witness; may be given several times
     #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
     logs: Vec<PathBuf>,
-    /// Cosign though the clock is behind the newest cosignature, or more than a day ahead of it: you have looked at it
+    /// Cosign though the clock is behind the newest cosignature, or more than a week ahead of it: you have looked at it
     #[arg(long)]
     clock_is_right: bool,
     /// Connections at once

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::tlog::Timestamp;
 
 /// How far the clock of a start may be ahead of the newest cosignature.
-pub const MAX_CLOCK_LEAD_SECONDS: u64 = 24 * 60 * 60;
+pub const MAX_CLOCK_LEAD_SECONDS: u64 = 7 * 24 * 60 * 60;
 
 /// Why the clock is not believed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

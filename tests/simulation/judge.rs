@@ -244,14 +244,13 @@ impl Judge {
         self.shown.push(tree);
     }
 
-    /// A tree that the log has shown to the monitor and that contradicts what it shows now, of a branch of which no tree is
-    /// in evidence. What a larger tree contradicts nobody can show for as long as its tiles are withheld.
+    /// A tree that the log has shown to the monitor, that contradicts what it shows now, and that goes with all trees in
+    /// evidence. (One that a tree in evidence contradicts shows nothing new: the monitor tells each place of a fork once.)
     pub(crate) fn forgotten(&self) -> Option<Tree> {
         let last = *self.shown.last()?;
-        let of_its_branch = |tree: Tree| {
-            self.charged.iter().any(|charged| self.go_together(*charged, tree) && !self.go_together(*charged, last))
-        };
-        let is_forgotten = |tree: &&Tree| tree.0 <= last.0 && !self.go_together(**tree, last) && !of_its_branch(**tree);
+        let is_told = |tree: Tree| self.charged.iter().any(|charged| !self.go_together(*charged, tree));
+        // What a larger tree contradicts nobody can show for as long as its tiles are withheld.
+        let is_forgotten = |tree: &&Tree| tree.0 <= last.0 && !self.go_together(**tree, last) && !is_told(**tree);
         self.shown.iter().find(is_forgotten).copied()
     }
 
