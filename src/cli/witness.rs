@@ -125,7 +125,7 @@ pub(super) fn run(args: &WitnessArgs, out: &Output) -> CliResult<()> {
 fn tell_clock_doubt(witness: &Witness) {
     let doubt = Timestamp::new(crate::clock::now().get() / 1000).map(|now| witness.check_clock(now));
     if let Some(Err(doubt)) = doubt {
-        tracing::error!(%doubt, "nothing is cosigned: set the clock, or start with --clock-is-right if it is right");
+        tracing::error!(%doubt, "nothing is cosigned: set the clock and start again, or start with --clock-is-right if it is right");
     }
 }
 

@@ -6,8 +6,10 @@
 //!
 //! A long answer is copied piece by piece: what is not taken of the last one does not keep the whole of it in memory.
 
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -18,11 +20,15 @@ use super::connections::HeldBytes;
 /// Most bytes that are given away at once.
 const PIECE_LEN: usize = 16 << 10;
 
+/// How long a long answer may hold its memory, however fast it is taken. One of 16 MB takes 28 KB/s then.
+pub(super) const MAX_ANSWER_TIME: Duration = Duration::from_mins(10);
+
 /// A body that gives what it has in pieces.
 pub(super) struct Pieces {
     body: Body,
     /// The memory of the whole body.
     held: HeldBytes,
+    until: Instant,
     /// What is left of the data that it gave last.
     rest: Bytes,
 }
@@ -35,8 +41,8 @@ impl Pieces {
     }
 
     /// A body of a few bytes.
-    pub(super) const fn small(body: Body, held: HeldBytes) -> Self {
-        Self { body, held, rest: Bytes::new() }
+    pub(super) fn small(body: Body, held: HeldBytes) -> Self {
+        Self { body, held, until: Instant::now() + MAX_ANSWER_TIME, rest: Bytes::new() }
     }
 
     fn piece(&mut self) -> Frame<Bytes> {
@@ -51,6 +57,10 @@ impl HttpBody for Pieces {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
+        if this.held.is_counted() && Instant::now() > this.until {
+            let late = io::Error::new(io::ErrorKind::TimedOut, "the answer is not taken in time");
+            return Poll::Ready(Some(Err(axum::Error::new(late))));
+        }
         if !this.rest.is_empty() {
             return Poll::Ready(Some(Ok(this.piece())));
         }

@@ -66,8 +66,7 @@ impl StallBounded {
         again: impl Fn(&TcpStream) -> rustix::io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         if let Poll::Ready(written) = written {
-            self.go_on(&written);
-            return Poll::Ready(written);
+            return Poll::Ready(self.go_on(written));
         }
         loop {
             ready!(self.ticks().poll_tick(cx));
@@ -75,11 +74,7 @@ impl StallBounded {
             // longer for that than the bound, and is no dead one: whether anything was taken only a write tells.
             match again(&self.stream) {
                 Err(Errno::AGAIN) => {}
-                other => {
-                    let written = other.map_err(io::Error::from);
-                    self.go_on(&written);
-                    return Poll::Ready(written);
-                }
+                other => return Poll::Ready(self.go_on(other.map_err(io::Error::from))),
             }
             if !self.takes_enough() {
                 return Poll::Ready(Err(self.give_up()));
@@ -106,24 +101,27 @@ impl StallBounded {
     fn takes_enough(&mut self) -> bool {
         let now = Instant::now();
         let window = self.window.get_or_insert_with(|| Window::from(now));
-        if now - window.since < self.bound {
+        let passed = now - window.since;
+        if passed < self.bound {
             return true;
         }
-        let least = self.bound.as_millis() * LEAST_RATE / 1000;
-        let enough = window.taken as u128 >= least;
+        let enough = window.taken as u128 >= passed.as_millis() * LEAST_RATE / 1000;
         *window = Window::from(now);
         enough
     }
 
-    fn go_on(&mut self, written: &io::Result<usize>) {
-        self.stalled = None;
-        if let (Some(window), Ok(written)) = (&mut self.window, written) {
-            window.taken += written;
-            window.last_taken = Instant::now();
-        }
+    /// Something was taken, or the connection has failed. Who takes a little at each attempt takes too little all the same.
+    fn go_on(&mut self, written: io::Result<usize>) -> io::Result<usize> {
+        let has_waited = self.stalled.take().is_some();
         if let Some(reader) = self.reader.take() {
             reader.wake();
         }
+        let written = written?;
+        if let Some(window) = &mut self.window {
+            window.taken += written;
+            window.last_taken = Instant::now();
+        }
+        if has_waited && !self.takes_enough() { Err(self.give_up()) } else { Ok(written) }
     }
 
     fn give_up(&self) -> io::Error {

@@ -108,7 +108,12 @@ impl Files<'_> {
             taken.push(entry);
             taken.len() < fault.size as usize && len <= MAX_EVIDENCE_ENTRIES_LEN
         })?;
-        let are_all = taken.len() as u64 == fault.size && len <= MAX_EVIDENCE_ENTRIES_LEN;
+        let is_short = len <= MAX_EVIDENCE_ENTRIES_LEN;
+        let are_all = taken.len() as u64 == fault.size && is_short;
+        if is_short && !are_all {
+            // Not all of them are served now. Without them nobody could verify it.
+            return Ok(None);
+        }
         Ok(Some(Evidence::Replay(BadReplay {
             code: fault.code.clone(),
             index: LeafIndex::new(fault.index),

@@ -145,8 +145,12 @@ impl LogMonitor {
         (prefix_root, path): (Hash, Vec<Hash>),
     ) -> io::Result<bool> {
         let (size, root) = old.tree();
-        let fact =
-            if kind == Kind::Fork { format!("{size} {root} {prefix_root}") } else { format!("{name} {size} {root}") };
+        let fact = match kind {
+            Kind::Fork => format!("{size} {root} {prefix_root}"),
+            // The same proof under many names is one promise.
+            Kind::PromiseBroken => format!("{size} {root}"),
+            _ => format!("{name} {size} {root}"),
+        };
         self.ledger.memory.is_guilty = true;
         if self.ledger.is_told(kind, &fact) {
             return Ok(true);

@@ -16,7 +16,7 @@ use crate::audit::{
 use crate::encoding::UnixMillis;
 use crate::merkle::{LeafIndex, TreeSize};
 use crate::registry::{CLOCK_LEEWAY_MS, FaultReason, Replay};
-use crate::verify::OneSigned;
+use crate::verify::{Evidence, OneSigned};
 
 const REPLAY: &str = "replay";
 /// Most faults that one replay hands on: those that are known from before, and more than are told one by one.
@@ -37,7 +37,10 @@ impl LogMonitor {
     pub(super) fn replay(&mut self, world: &World<'_>) -> io::Result<()> {
         let Some(seen) = self.seen.clone() else { return Ok(()) };
         self.restore()?;
-        if self.state.as_ref().is_some_and(|state| state.judged() == seen.tree().0) {
+        let was_at_end = self.state.as_ref().is_some_and(|state| state.judged() == seen.tree().0);
+        // A state that is kept while this monitor remembers no replay is that of a first one whose end was cut off: what it
+        // found is told again by the replay of no entries at all.
+        if was_at_end && self.ledger.memory.judged.is_some() {
             self.is_replayed = true;
             return self.tell_faults(world, &seen);
         }
@@ -86,7 +89,10 @@ impl LogMonitor {
         self.replayed = state.judged();
         self.state = Some(state);
         self.is_replayed = true;
-        self.sealed = found.unsealed.is_none().then(|| seen.tree());
+        // A replay of no entries does not see the last one.
+        self.sealed = (found.unsealed.is_none() && !was_at_end).then(|| seen.tree());
+        // It has come past the place from which a monitor before this one could not judge.
+        self.ledger.memory.rules_from = None;
         // Evidence of it is made where trees are judged of which this is one (`claims`).
         self.ledger.memory.is_guilty |= found.unsealed.is_some();
         // What was found in entries that were not shown to be the log's is found in those that are, or was not there.
@@ -155,11 +161,9 @@ impl LogMonitor {
         let is_proven = found.missing.is_none() && !is_missing(report);
         if let Some(Blind::Rules(stop)) = report.blind
             && found.wrong.is_none()
+            && is_proven
         {
-            self.ledger.memory.is_guilty = true;
-            if is_proven {
-                self.ledger.memory.rules_from = Some(stop.index.get());
-            }
+            self.ledger.memory.rules_from = Some(stop.index.get());
             let text = format!("{}: from there on this monitor cannot judge", Blind::Rules(stop));
             self.ledger.tell(Kind::LaterRules, &stop.index.to_string(), text, None)?;
         }
@@ -199,7 +203,11 @@ impl LogMonitor {
 
     fn evidence(&self, world: &World<'_>, seen: &OneSigned, fault: &KnownFault) -> Made {
         let replay: Option<&Replay> = self.state.as_ref().map(State::replay);
-        Made::of(self.files(world, seen).fault(fault, replay), &self.own_policy)
+        match Made::of(self.files(world, seen).fault(fault, replay), &self.own_policy) {
+            // Entries that were not shown to be the log's are no word against it unless they come with the evidence.
+            Made::Evidence(made) if fault.is_open && is_without_entries(&made) => Made::NotNow,
+            made => made,
+        }
     }
 
     /// Makes evidence of the faults that wait for it, and tells them.
@@ -236,6 +244,10 @@ impl LogMonitor {
         }
         Ok(())
     }
+}
+
+fn is_without_entries(evidence: &Evidence) -> bool {
+    matches!(evidence, Evidence::Replay(replay) if replay.entries.is_none())
 }
 
 fn is_missing(report: &Report) -> bool {

@@ -2,7 +2,7 @@
 
 use soulchain::encoding::UnixMillis;
 use soulchain::merkle::LeafIndex;
-use soulchain::monitor::{Kind, Report};
+use soulchain::monitor::{Kind, Report, Store as _};
 use soulchain::soul::{Body, LinkType, Seqno};
 use soulchain::verify::{Charge, Evidence};
 
@@ -378,5 +378,28 @@ fn many_faults() {
     assert_eq!(reports.len() as u64, soulchain::monitor::MAX_FAULTS + 1);
     assert_eq!(reports.last().unwrap().kind, Kind::MoreFaults);
     sim.restart();
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+}
+
+/// Killed in its first round, after the replay was kept and before what it found was: the faults are told, and nothing is
+/// cosigned.
+#[test]
+fn a_first_round_that_was_cut_off() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    log.act(&mut alpha);
+    let link = log.genesis(5, Some("alpha"), &[(5, BOTH)]);
+    log.push_raw(link.entry().to_vec());
+    log.seal();
+    let mut sim = Sim::new();
+    let mut nothing = log.files();
+    nothing.0.insert("checkpoint".into(), b"nothing".to_vec());
+    sim.round(&nothing);
+    let before = sim.store.read("memory").unwrap().unwrap();
+    assert!(kinds(&sim.round(&log.files())).contains(&Kind::BadEntry));
+    sim.store.write("memory", &[&before]).unwrap();
+    sim.restart();
+    let reports = sim.round(&log.files());
+    let told = reports.into_iter().filter(|report| report.kind == Kind::BadEntry).collect();
+    check_under_log_key(&sim.evidence(&only(told, Kind::BadEntry)));
     assert_eq!(kinds(&sim.round(&log.files())), []);
 }
