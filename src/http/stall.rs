@@ -172,3 +172,32 @@ impl AsyncWrite for StallBounded {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+    use tokio::time::advance;
+
+    use super::*;
+
+    /// Whether the connection lives through attempts that all take so many bytes, for twice the time of a window.
+    async fn lives(each: usize) -> bool {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut bounded = StallBounded::new(stream, WRITE_STALL);
+        for _ in 0..2 * ATTEMPTS {
+            bounded.ticks();
+            advance(WRITE_STALL / ATTEMPTS).await;
+            if bounded.go_on(Ok(each)).is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_a_little_at_each_attempt_takes_too_little() {
+        assert!(!lives(7_000).await, "1,866 bytes a second");
+        assert!(lives(8_000).await, "2,133 bytes a second");
+    }
+}

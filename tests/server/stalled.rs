@@ -155,14 +155,6 @@ fn a_client_that_takes_next_to_nothing_is_closed() {
     });
 }
 
-/// One that takes a little at each attempt of the server is none the better for it.
-#[test]
-fn a_client_that_takes_a_little_all_the_time_is_closed() {
-    let server = stalling_after(Duration::from_secs(16));
-    let (path, _) = long_answer(&server);
-    assert!(closed_after(&server, &path, 1_500, 60).is_some(), "it may go on like that");
-}
-
 /// Room for one long answer, and for three bodies.
 fn with_little_memory() -> Server {
     let times = Duration::from_secs(30);
