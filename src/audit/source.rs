@@ -7,6 +7,7 @@ use core::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -62,6 +63,8 @@ pub struct HttpSource {
     /// For all others.
     client: Client,
     runtime: Runtime,
+    /// For a request with all its repeats.
+    time: Option<Duration>,
 }
 
 /// Requests of an audit under way at once.
@@ -116,21 +119,33 @@ impl HttpSource {
         let first = Client::new(url)?;
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|error| SourceError::Io(PathBuf::from(url), error))?;
-        Ok(Self { first, client, runtime })
+        Ok(Self { first, client, runtime, time: None })
+    }
+
+    /// The same, where a request with all its repeats has this time.
+    pub fn within(url: &str, time: Duration) -> Result<Self, SourceError> {
+        Ok(Self { time: Some(time), ..Self::new(url)? })
+    }
+
+    fn wait<T>(&self, request: impl Future<Output = Result<T, ClientError>>) -> Result<T, SourceError> {
+        let Some(time) = self.time else { return Ok(self.runtime.block_on(request)?) };
+        let done = self.runtime.block_on(async { tokio::time::timeout(time, request).await });
+        let url = || PathBuf::from(self.client.address());
+        Ok(done.map_err(|_| SourceError::Io(url(), io::ErrorKind::TimedOut.into()))??)
     }
 }
 
 impl Source for HttpSource {
     fn checkpoint(&self) -> Result<Vec<u8>, SourceError> {
-        Ok(self.runtime.block_on(self.first.checkpoint())?.into_bytes())
+        Ok(self.wait(self.first.checkpoint())?.into_bytes())
     }
 
     fn tile(&self, tile: TileId) -> Result<TileBytes, SourceError> {
-        match self.runtime.block_on(self.client.tile_file(tile, max_len(tile))) {
+        match self.wait(self.client.tile_file(tile, max_len(tile))) {
             Ok(Some(bytes)) => Ok(TileBytes::Bytes(bytes)),
             Ok(None) => Ok(TileBytes::Missing),
-            Err(ClientError::False(FalseAnswer::TooLong)) => Ok(TileBytes::TooLong),
-            Err(error) => Err(error.into()),
+            Err(SourceError::Client(ClientError::False(FalseAnswer::TooLong))) => Ok(TileBytes::TooLong),
+            Err(error) => Err(error),
         }
     }
 

@@ -21,10 +21,13 @@ use crate::client::now;
 use crate::encoding::hex_encode;
 use crate::keyfile::KeyFile;
 use crate::monitor::{
-    Board, Desk, DirStore, Followed, HttpWitnesses, LogKind, LogMonitor, LogSettings, Report, Severity, Spool, Stop,
-    StoreError, WatchList, Webhook, run as follow,
+    Board, Desk, DirStore, Followed, HttpWitnesses, Limits, LogKind, LogMonitor, LogSettings, Report, Severity, Spool,
+    Stop, StoreError, WatchList, Webhook, run as follow,
 };
 use crate::tlog::{Cosigner, KeyName, NoteVerifier, Vkey};
+
+/// What a request to a log has, with all its repeats. What is under way at the end is waited for.
+const REQUEST_TIME: Duration = Duration::from_secs(30);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -224,11 +227,12 @@ fn followed(table: &LogTable, settings: &MonitorSettings, store: &DirStore, desk
     let monitor = LogMonitor::open(log, Arc::new(store), desk.clone());
     Ok(Followed {
         monitor: monitor.map_err(|error| CliError::usage(format!("{}: {error}", table.url)))?,
-        source: Box::new(HttpSource::new(&table.url).map_err(|error| CliError::usage(error.to_string()))?),
+        source: Box::new(HttpSource::within(&table.url, REQUEST_TIME).map_err(|error| CliError::usage(error.to_string()))?),
         witnesses: Box::new(HttpWitnesses::new().map_err(CliError::unavailable)?),
         spool: Spool { files: table.check.clone(), dir: table.spool.clone() },
         interval: Duration::from_secs(settings.interval_seconds),
         desk: desk.clone(),
+        limits: Limits::default(),
     })
 }
 
@@ -250,7 +254,7 @@ fn read_key(path: &Path) -> CliResult<KeyFile> {
     Ok(KeyFile::read(path, passphrase().as_ref())?.key)
 }
 
-/// SIGTERM and SIGINT end the rounds; one that is under way comes to its end.
+/// SIGTERM and SIGINT end the rounds; of one that is under way, what was asked for is waited for, and nothing more asked.
 fn stop_on_signal(stop: &Stop) -> CliResult<()> {
     let stop = stop.clone();
     let (ready, is_ready) = std::sync::mpsc::channel();

@@ -8,37 +8,54 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use super::bounds::Unasked;
 use super::charges::{Files, Made, Unserved};
 use super::copies::Grown;
 use super::log::{LogMonitor, World};
 use super::memory::{By, Claim, Ledger};
 use super::report::Kind;
 use super::settings::LogKind;
+use crate::encoding::UnixMillis;
 use crate::hash::Hash;
 use crate::merkle::TreeSize;
 use crate::tlog::NoteVerifier;
 use crate::verify::{Evidence, Fork, NamedKey, OneSigned, policy_of_keys};
 
 impl LogMonitor {
-    /// Trees that wait, now that the newest is known.
-    pub(super) fn settle(&mut self, world: &World<'_>) -> io::Result<()> {
+    /// Trees that wait, now that the newest is known. Once nothing more is asked of the log those that are left are held against
+    /// copies alone, and are the first in the next round.
+    pub(super) fn settle(&mut self, world: &World<'_>, is_over: &dyn Fn() -> bool) -> io::Result<()> {
         let Some(seen) = self.seen.clone() else { return Ok(()) };
-        let (mut larger, mut ahead) = (Vec::new(), BTreeMap::new());
-        for claim in core::mem::take(&mut self.ledger.memory.claims) {
-            let Ok(shown) = OneSigned::parse(&claim.note) else { continue };
-            let is_over = if shown.tree().0 > seen.tree().0 {
-                if let Some(text) = self.wait_for(&claim, &shown, &seen)? {
-                    ahead.entry(claim.name.clone()).or_insert(text);
+        let (mut larger, mut ahead, mut due) = (Vec::new(), BTreeMap::new(), Vec::new());
+        let claims = core::mem::take(&mut self.ledger.memory.claims);
+        let mut is_kept = vec![true; claims.len()];
+        for (at, claim) in claims.iter().enumerate() {
+            match OneSigned::parse(&claim.note) {
+                Err(_) => is_kept[at] = false,
+                Ok(shown) if shown.tree().0 > seen.tree().0 => {
+                    if let Some(text) = self.wait_for(claim, &shown, &seen)? {
+                        ahead.entry(claim.name.clone()).or_insert(text);
+                    }
+                    larger.push((claim.clone(), shown));
                 }
-                larger.push((claim.clone(), shown));
-                false
-            } else {
-                self.hold(world, &claim, &shown, &seen)?
-            };
-            if !is_over {
-                self.ledger.memory.claims.push(claim);
+                Ok(shown) => due.push((at, shown)),
             }
         }
+        let first = self.turn.checked_rem(due.len()).unwrap_or(0);
+        due.rotate_left(first);
+        let mut next = None;
+        for (at, shown) in &due {
+            if self.limits.stop.is_set() {
+                break;
+            }
+            if next.is_none() && is_over() {
+                next = Some(*at);
+            }
+            is_kept[*at] = !self.hold(world, &claims[*at], shown, &seen)?;
+        }
+        self.turn = next.map_or(0, |next| due.iter().filter(|(at, _)| *at < next && is_kept[*at]).count());
+        let kept = claims.into_iter().zip(is_kept).filter(|(_, is_kept)| *is_kept);
+        self.ledger.memory.claims = kept.map(|(claim, _)| claim).collect();
         self.contradict(world, &larger)?;
         let witnesses: Vec<_> = self.settings.policy.witnesses().iter().map(|of| of.name().to_string()).collect();
         for name in witnesses {
@@ -48,6 +65,32 @@ impl LogMonitor {
         if !larger.iter().any(|(claim, _)| claim.by == By::Log) {
             self.ledger.condition(Kind::Withheld, "tree", None);
         }
+        Ok(())
+    }
+
+    /// Compares what a witness shows with all that is known here, without a request to the log. By this it is convicted, or
+    /// nothing is decided: the rest comes in its turn.
+    pub(super) fn compare_at_once(&mut self, now: UnixMillis, name: &str, tree: &OneSigned) -> io::Result<()> {
+        let Some(seen) = self.seen.clone() else { return Ok(()) };
+        let world = World { source: &Unasked, witnesses: &Unasked, promises: Vec::new(), now };
+        // That nothing was served says nothing here.
+        let unread = self.unread.take();
+        if tree.tree().0 > seen.tree().0 {
+            // What the log signed at once may need a proof from it that the key is its own.
+            let others = self.ledger.memory.claims.iter().filter(|claim| claim.by != By::Promise);
+            let read = |claim: &Claim| Some((claim.clone(), OneSigned::parse(&claim.note).ok()?));
+            let same: Vec<_> = others.filter_map(read).filter(|(_, shown)| shown.tree().0 == tree.tree().0).collect();
+            self.contradict(&world, &same)?;
+        } else {
+            let note = tree.to_string();
+            let is_it = |claim: &&Claim| {
+                claim.by == By::Witness && claim.name == name && tree_lines(&claim.note).eq(tree_lines(&note))
+            };
+            if let Some(claim) = self.ledger.memory.claims.iter().find(is_it).cloned() {
+                self.hold(&world, &claim, tree, &seen)?;
+            }
+        }
+        self.unread = unread;
         Ok(())
     }
 
@@ -175,8 +218,10 @@ impl LogMonitor {
             self.ledger.tell(kind, &fact, text, Some(&evidence))?;
             return Ok(true);
         }
-        let text = format!("{text}; what shows that the log named the key which signed it is not served now");
-        self.ledger.tell(Kind::Suspicion, &fact, text, None)?;
+        if !self.limits.stop.is_set() {
+            let text = format!("{text}; what shows that the log named the key which signed it is not served now");
+            self.ledger.tell(Kind::Suspicion, &fact, text, None)?;
+        }
         Ok(false)
     }
 

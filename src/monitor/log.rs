@@ -8,13 +8,15 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
+use super::bounds::Limits;
 use super::charges::Files;
 use super::cosign::Desk;
 use super::memory::{By, KnownFault, Ledger, MAX_FAULTS};
 use super::report::{Kind, Report};
-use super::settings::{LogKind, LogSettings};
+use super::round::Allowances;
+use super::settings::LogSettings;
 use super::store::Store;
-use super::witnesses::{Witnesses, ask};
+use super::witnesses::{Asked, Witnesses};
 use crate::audit::{Source, SourceError, State};
 use crate::encoding::UnixMillis;
 use crate::hash::Hash;
@@ -63,12 +65,16 @@ pub struct LogMonitor {
     /// Whether this round has seen the log sign the newest tree.
     is_fresh: bool,
     /// What could not be read in this round.
-    unread: Option<String>,
+    pub(super) unread: Option<String>,
     /// The tree that the last replay came to, if it ends with a trailer.
     pub(super) sealed: Option<(TreeSize, Hash)>,
     /// Trees of witnesses that were found to go with the log's.
     pub(super) agreed: BTreeMap<String, (TreeSize, Hash)>,
     pub(super) desk: Arc<Desk>,
+    pub(super) limits: Limits,
+    pub(super) allowances: Allowances,
+    /// Which of the trees that wait is asked for first.
+    pub(super) turn: usize,
 }
 
 impl LogMonitor {
@@ -105,32 +111,29 @@ impl LogMonitor {
             sealed: None,
             agreed: BTreeMap::new(),
             desk,
+            allowances: Allowances::new(&Limits::default()),
+            limits: Limits::default(),
+            turn: 0,
         })
     }
 
-    /// One round. An error says that what was seen could not be kept; then nothing rests on it.
-    pub fn round(&mut self, world: &World<'_>) -> io::Result<()> {
-        self.ledger.now = world.now;
+    /// A round begins.
+    pub(super) const fn begin(&mut self, now: UnixMillis) {
+        self.ledger.now = now;
         self.is_fresh = false;
-        self.take_promises(world)?;
-        let is_read = self.take_served(world)?;
-        self.take_offers(world)?;
-        self.ledger.save()?;
-        if self.seen.is_some() {
-            match self.settings.kind {
-                LogKind::Soulchain => self.replay(world)?,
-                LogKind::Plain => self.is_replayed = false,
+    }
+
+    /// All was asked for: what could not be read is told, and all that was noted made durable.
+    pub(super) fn end(&mut self, is_read: bool) -> io::Result<()> {
+        // A round that was told to end has not asked for all.
+        if !self.limits.stop.is_set() {
+            self.tell_unreadable(is_read);
+            if is_read {
+                self.ledger.memory.read_ms = self.ledger.now.get();
             }
         }
-        self.ask_witnesses(world)?;
-        self.settle(world)?;
-        self.tell_unreadable(is_read);
-        if is_read {
-            self.ledger.memory.read_ms = world.now.get();
-        }
-        self.ledger.save()?;
-        self.cosign()?;
-        self.keep_replay(false)
+        self.unread = None;
+        self.ledger.save()
     }
 
     /// What is to be told; again after a restart, until [`told`](Self::told).
@@ -168,9 +171,13 @@ impl LogMonitor {
         self.ledger.memory.read_ms
     }
 
-    /// Reads the checkpoint that the log shows. Says whether the log answered.
-    fn take_served(&mut self, world: &World<'_>) -> io::Result<bool> {
-        let note = match world.source.checkpoint() {
+    /// Takes the checkpoint that the log shows. Says whether the log answered.
+    pub(super) fn take_served(
+        &mut self,
+        world: &World<'_>,
+        note: Result<Vec<u8>, SourceError>,
+    ) -> io::Result<bool> {
+        let note = match note {
             Ok(note) => note,
             Err(error) => {
                 self.unreadable(&error);
@@ -298,7 +305,7 @@ impl LogMonitor {
     }
 
     /// Proofs that somebody was given at once.
-    fn take_promises(&mut self, world: &World<'_>) -> io::Result<()> {
+    pub(super) fn take_promises(&mut self, world: &World<'_>) -> io::Result<()> {
         for (name, bytes) in &world.promises {
             let proof = TlogProof::parse(bytes).map_err(|error| error.to_string());
             let signed = proof.and_then(|proof| {
@@ -316,32 +323,25 @@ impl LogMonitor {
         Ok(())
     }
 
-    /// What the witnesses of the policy show.
-    fn ask_witnesses(&mut self, world: &World<'_>) -> io::Result<()> {
-        let with_url =
-            |witness: &PolicyWitness| Some((witness.clone(), str::from_utf8(witness.url()?).ok()?.to_owned()));
-        let asked: Vec<_> = self.settings.policy.witnesses().iter().filter_map(with_url).collect();
-        let urls: Vec<_> = asked.iter().map(|(_, url)| url.as_str()).collect();
-        let answers = ask(world.witnesses, &urls, &self.settings.origin);
-        for ((witness, _), answer) in asked.iter().zip(answers) {
-            let name = witness.name().to_string();
-            let (mut down, mut bad) = (None, None);
-            match answer {
-                Ok(Some(note)) => match self.judge_witness(witness.verifier(), &note) {
-                    Ok((shown, is_cosigned)) => {
-                        self.take_witnessed(&name, &shown)?;
-                        let why = "its cosignature is not on the checkpoint that it shows";
-                        bad = (!is_cosigned).then(|| format!("witness {name}: {why}"));
-                    }
-                    Err(why) => bad = Some(format!("witness {name}: {why}")),
-                },
-                Ok(None) => down = Some(format!("witness {name} has no checkpoint of this log")),
-                Err(why) => down = Some(format!("witness {name} does not answer: {why}")),
-            }
-            self.ledger.condition(Kind::WitnessDown, &name, down);
-            self.ledger.condition(Kind::WitnessBad, &name, bad);
+    /// What a witness of the policy shows. Hands back a tree that is to be compared.
+    pub(super) fn take_answer(&mut self, witness: &PolicyWitness, answer: Asked) -> io::Result<Option<OneSigned>> {
+        let name = witness.name().to_string();
+        let (mut down, mut bad, mut other) = (None, None, None);
+        match answer {
+            Ok(Some(note)) => match self.judge_witness(witness.verifier(), &note) {
+                Ok((shown, is_cosigned)) => {
+                    other = self.take_witnessed(&name, &shown)?.then_some(shown);
+                    let why = "its cosignature is not on the checkpoint that it shows";
+                    bad = (!is_cosigned).then(|| format!("witness {name}: {why}"));
+                }
+                Err(why) => bad = Some(format!("witness {name}: {why}")),
+            },
+            Ok(None) => down = Some(format!("witness {name} has no checkpoint of this log")),
+            Err(why) => down = Some(format!("witness {name} does not answer: {why}")),
         }
-        Ok(())
+        self.ledger.condition(Kind::WitnessDown, &name, down);
+        self.ledger.condition(Kind::WitnessBad, &name, bad);
+        Ok(other)
     }
 
     /// What the log signed, and whether the witness did.
@@ -353,12 +353,13 @@ impl LogMonitor {
         Ok((signed, is_cosigned))
     }
 
-    fn take_witnessed(&mut self, name: &str, shown: &OneSigned) -> io::Result<()> {
+    fn take_witnessed(&mut self, name: &str, shown: &OneSigned) -> io::Result<bool> {
         let is_known = self.agreed.get(name) == Some(&shown.tree());
         if is_known || self.seen.as_ref().is_some_and(|seen| seen.tree() == shown.tree()) {
-            return Ok(());
+            return Ok(false);
         }
-        self.ledger.claim(By::Witness, name, shown)
+        self.ledger.claim(By::Witness, name, shown)?;
+        Ok(true)
     }
 
     /// Notes faults; they are told once their evidence was made.
@@ -391,6 +392,9 @@ impl LogMonitor {
     }
 
     pub(super) fn unreadable(&mut self, error: &SourceError) {
+        if self.limits.stop.is_set() {
+            return;
+        }
         self.unread.get_or_insert_with(|| format!("the log cannot be read: {error}"));
     }
 

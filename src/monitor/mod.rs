@@ -15,6 +15,7 @@ mod report;
 mod settings;
 mod store;
 
+mod bounds;
 mod charges;
 mod claims;
 mod copies;
@@ -27,11 +28,13 @@ mod confirm;
 mod cosign;
 mod log;
 mod replay;
+mod round;
 mod witnesses;
 
 mod run;
 mod webhook;
 
+pub use bounds::{Limits, MAX_PART_TIME, MAX_REPLAY_TIME, PART_TIME, TIME_PER_ANSWER};
 pub use claims::MAX_CLAIMS;
 pub use confirm::{Unconfirmed, confirm};
 pub use cosign::{Answer, Desk};

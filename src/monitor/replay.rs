@@ -225,8 +225,11 @@ impl LogMonitor {
                 }
                 Made::Refuted if fault.is_open => {}
                 Made::Refuted | Made::NotNow => {
-                    let text = format!("{}; what shows it is not served now", fault.text());
-                    self.ledger.tell(Kind::Suspicion, &fault.fact(), text, None)?;
+                    // What was not asked for since the monitor ends may well be served.
+                    if !self.limits.stop.is_set() {
+                        let text = format!("{}; what shows it is not served now", fault.text());
+                        self.ledger.tell(Kind::Suspicion, &fault.fact(), text, None)?;
+                    }
                     if in_vain.is_none() {
                         in_vain = Some(fault);
                     } else {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::bounds::Limits;
 use super::cosign::Desk;
 use super::log::{LogMonitor, World};
 use super::report::{Kind, Report, Severity};
@@ -39,6 +40,8 @@ pub struct Followed {
     pub interval: Duration,
     /// Where its cosignatures are asked for.
     pub desk: Arc<Desk>,
+    /// Bounds of its rounds; whose stop it is, [`run`] is told.
+    pub limits: Limits,
 }
 
 /// Where proofs that clients were given at once are handed in.
@@ -87,12 +90,31 @@ pub fn run(
     is_once: bool,
     clock: &dyn Fn() -> UnixMillis,
 ) -> io::Result<()> {
-    deliver(&mut log.monitor, sink, board)?;
+    let mut untold = None;
+    let mut tell = |monitor: &mut LogMonitor| {
+        deliver(monitor, sink, board).map_err(|error| {
+            let kind = error.kind();
+            untold = Some(error);
+            kind.into()
+        })
+    };
+    let done = rounds(&mut log, &mut tell, stop, is_once, clock);
+    done.map_err(|error| untold.unwrap_or_else(|| not_kept(&error)))
+}
+
+fn rounds(
+    log: &mut Followed,
+    tell: &mut dyn FnMut(&mut LogMonitor) -> io::Result<()>,
+    stop: &Stop,
+    is_once: bool,
+    clock: &dyn Fn() -> UnixMillis,
+) -> io::Result<()> {
+    log.monitor.limit(Limits { stop: stop.clone(), ..log.limits.clone() });
+    tell(&mut log.monitor)?;
     loop {
         let (promises, taken) = log.spool.read();
         let world = World { source: &*log.source, witnesses: &*log.witnesses, promises, now: clock() };
-        log.monitor.round(&world).map_err(|error| not_kept(&error))?;
-        deliver(&mut log.monitor, sink, board)?;
+        log.monitor.round_telling(&world, tell)?;
         for path in taken {
             // One that stays is taken again, and known then.
             let _ = fs::rename(&path, path.with_extension("taken"));
@@ -108,13 +130,14 @@ pub fn run(
             break;
         }
     }
-    log.monitor.close().map_err(|error| not_kept(&error))
+    log.monitor.close()
 }
 
+/// Tells what there is to tell. It is kept before, by who calls this.
 fn deliver(monitor: &mut LogMonitor, sink: &dyn Fn(&Report) -> io::Result<()>, board: &Board) -> io::Result<()> {
     monitor.reports().iter().try_for_each(sink)?;
     board.update(monitor);
-    monitor.told().map_err(|error| not_kept(&error))
+    if monitor.reports().is_empty() { Ok(()) } else { monitor.told().map_err(|error| not_kept(&error)) }
 }
 
 fn not_kept(error: &io::Error) -> io::Error {
@@ -162,7 +185,7 @@ fn proofs_in(dir: &Path) -> Vec<PathBuf> {
 }
 
 impl Stop {
-    /// Ends all rounds; one that is under way comes to its end.
+    /// Ends all rounds; one that is under way asks nobody for anything more.
     pub fn set(&self) {
         self.0.store(true, Ordering::SeqCst);
     }

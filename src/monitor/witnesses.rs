@@ -1,9 +1,5 @@
 //! What witnesses show of a log (tlog-witness, "Monitor Retrieval Mechanism").
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
@@ -17,7 +13,8 @@ pub trait Witnesses: Send + Sync {
     /// that it does not answer, in words.
     fn checkpoint(&self, prefix: &str, origin: &Origin) -> Result<Option<Vec<u8>>, String>;
 
-    /// How many may be asked at once: [`MAX_ASKED`] where nothing else is said. With 1 they are asked in their order.
+    /// How many may be asked at once: [`MAX_ASKED`] where nothing else is said. With 1 they are asked in their order, and
+    /// before the log; with more, side by side and beside the log.
     fn at_once(&self) -> usize {
         MAX_ASKED
     }
@@ -26,28 +23,8 @@ pub trait Witnesses: Send + Sync {
 /// Most witnesses that are asked at once.
 pub const MAX_ASKED: usize = 16;
 
-/// What all the witnesses with these prefixes answer, in their order. They are asked side by side: one that is slow keeps no
-/// other waiting.
-pub(super) fn ask(witnesses: &dyn Witnesses, prefixes: &[&str], origin: &Origin) -> Vec<Asked> {
-    let (next, answers) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
-    let work = || {
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(prefix) = prefixes.get(at) else { break };
-            let answer = witnesses.checkpoint(prefix, origin);
-            answers.lock().unwrap_or_else(PoisonError::into_inner).insert(at, answer);
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 1..prefixes.len().min(witnesses.at_once()).min(MAX_ASKED) {
-            scope.spawn(work);
-        }
-        work();
-    });
-    answers.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
-}
-
-type Asked = Result<Option<Vec<u8>>, String>;
+/// What a witness answers.
+pub(super) type Asked = Result<Option<Vec<u8>>, String>;
 
 /// Over HTTP.
 #[derive(Debug)]

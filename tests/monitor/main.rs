@@ -41,6 +41,11 @@ impl Witnesses for Shown {
     fn checkpoint(&self, prefix: &str, _: &Origin) -> Result<Option<Vec<u8>>, String> {
         self.0.get(prefix).cloned().map(Some).ok_or_else(|| "no answer".into())
     }
+
+    /// In their order, and then the log: reports come in one order.
+    fn at_once(&self) -> usize {
+        1
+    }
 }
 
 /// Says of a path, and of how often it was asked for.

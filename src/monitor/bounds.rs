@@ -1,0 +1,168 @@
+//! How long a log is asked in a round: a log that answers slowly, or fails to answer, must not hold up what there is to tell.
+//!
+//! A round asks the log in parts: offers, the replay, trees that wait. Each has a time, which grows with every answer, so that
+//! a long replay of a log that answers in good time comes to its end. When it is over nothing more is asked, and what is left
+//! waits for the next round. A part that was cut off has twice the time in the next one, up to a bound.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use super::run::Stop;
+use super::witnesses::Witnesses;
+use crate::audit::{Source, SourceError, TileBytes};
+use crate::tlog::{Origin, TileId};
+
+/// What each part of a round has for itself.
+pub const PART_TIME: Duration = Duration::from_mins(2);
+/// What it has at most after it was cut off: enough for all tiles of one tree at the slowest that a request may be.
+pub const MAX_PART_TIME: Duration = Duration::from_mins(8);
+/// The same for the replay: each that is cut off begins again where it was kept.
+pub const MAX_REPLAY_TIME: Duration = Duration::from_hours(1);
+/// What each answer adds.
+pub const TIME_PER_ANSWER: Duration = Duration::from_millis(500);
+
+/// Bounds of the rounds.
+#[derive(Clone)]
+pub struct Limits {
+    /// Ends the rounds: once it is set nothing more is asked.
+    pub stop: Stop,
+    /// What each part of a round has: [`PART_TIME`].
+    pub part_time: Duration,
+    /// A clock that only goes on.
+    pub elapsed: Arc<dyn Fn() -> Duration + Send + Sync>,
+}
+
+/// The time of a part, from round to round.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowance {
+    time: Duration,
+    most: Duration,
+}
+
+/// A log, as it is asked in one part of a round.
+pub(super) struct Part<'a> {
+    source: &'a dyn Source,
+    limits: Limits,
+    began: Duration,
+    time: Duration,
+    /// Whether nothing more is asked after the first failure.
+    breaks: bool,
+    answers: AtomicU32,
+    has_failed: AtomicBool,
+    is_cut: AtomicBool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let start = Instant::now();
+        Self { stop: Stop::default(), part_time: PART_TIME, elapsed: Arc::new(move || start.elapsed()) }
+    }
+}
+
+impl fmt::Debug for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limits").field("stop", &self.stop).field("part_time", &self.part_time).finish_non_exhaustive()
+    }
+}
+
+impl Allowance {
+    pub(super) fn new(limits: &Limits, most: Duration) -> Self {
+        Self { time: limits.part_time, most: most.max(limits.part_time) }
+    }
+
+    /// What the next round has.
+    pub(super) fn after(&mut self, part: &Part<'_>) {
+        let is_cut = part.is_cut.load(Ordering::Relaxed);
+        self.time = if is_cut { (self.time * 2).min(self.most) } else { part.limits.part_time };
+    }
+}
+
+impl<'a> Part<'a> {
+    /// The log, for as long as is allowed.
+    pub(super) fn new(source: &'a dyn Source, limits: &Limits, allowance: Allowance) -> Self {
+        Self {
+            source,
+            began: (limits.elapsed)(),
+            limits: limits.clone(),
+            time: allowance.time,
+            breaks: false,
+            answers: AtomicU32::new(0),
+            has_failed: AtomicBool::new(false),
+            is_cut: AtomicBool::new(false),
+        }
+    }
+
+    /// The same, and no more after the first failure.
+    pub(super) fn until_it_fails(self) -> Self {
+        Self { breaks: true, ..self }
+    }
+
+    /// Whether nothing more is asked.
+    pub(super) fn is_over(&self) -> bool {
+        self.refusal().is_some()
+    }
+
+    fn refusal(&self) -> Option<(io::ErrorKind, &'static str)> {
+        if self.limits.stop.is_set() {
+            return Some((io::ErrorKind::Interrupted, "the monitor ends"));
+        }
+        if self.breaks && self.has_failed.load(Ordering::Relaxed) {
+            return Some((io::ErrorKind::NotConnected, "not asked for: the log has failed to answer"));
+        }
+        let time = self.time + TIME_PER_ANSWER * self.answers.load(Ordering::Relaxed);
+        if (self.limits.elapsed)().saturating_sub(self.began) < time {
+            return None;
+        }
+        self.is_cut.store(true, Ordering::Relaxed);
+        Some((io::ErrorKind::TimedOut, "not asked for: the log answers too slowly"))
+    }
+}
+
+impl Source for Part<'_> {
+    fn checkpoint(&self) -> Result<Vec<u8>, SourceError> {
+        self.source.checkpoint()
+    }
+
+    fn tile(&self, tile: TileId) -> Result<TileBytes, SourceError> {
+        if let Some((kind, why)) = self.refusal() {
+            return Err(SourceError::Io(PathBuf::from(tile.to_string()), io::Error::new(kind, why)));
+        }
+        let answer = self.source.tile(tile);
+        match &answer {
+            Ok(_) => self.answers.fetch_add(1, Ordering::Relaxed),
+            Err(_) => u32::from(self.has_failed.swap(true, Ordering::Relaxed)),
+        };
+        answer
+    }
+
+    fn fetches_at_once(&self) -> usize {
+        self.source.fetches_at_once()
+    }
+}
+
+/// Nothing is asked for: what there is are copies.
+pub(super) struct Unasked;
+
+impl Source for Unasked {
+    fn checkpoint(&self) -> Result<Vec<u8>, SourceError> {
+        Err(SourceError::Io("checkpoint".into(), io::ErrorKind::NotConnected.into()))
+    }
+
+    fn tile(&self, tile: TileId) -> Result<TileBytes, SourceError> {
+        Err(SourceError::Io(tile.to_string().into(), io::ErrorKind::NotConnected.into()))
+    }
+
+    fn fetches_at_once(&self) -> usize {
+        1
+    }
+}
+
+impl Witnesses for Unasked {
+    fn checkpoint(&self, _: &str, _: &Origin) -> Result<Option<Vec<u8>>, String> {
+        Err("not asked".into())
+    }
+}

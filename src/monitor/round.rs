@@ -1,0 +1,203 @@
+//! The order of a round, and who is asked when.
+//!
+//! The log and its witnesses are asked side by side, and an answer is looked at as soon as what is under way is done: what
+//! needs no files of the log is compared while the log has not answered. Where witnesses are to be asked in their order
+//! ([`Witnesses::at_once`]), they come first, and the log after them.
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread::{self, Scope};
+
+use super::bounds::{Allowance, Limits, MAX_PART_TIME, MAX_REPLAY_TIME, Part};
+use super::log::{LogMonitor, World};
+use super::settings::LogKind;
+use super::witnesses::{Asked, MAX_ASKED, Witnesses};
+use crate::audit::{Source, SourceError};
+use crate::encoding::UnixMillis;
+use crate::tlog::{Origin, PolicyWitness};
+
+/// What is to be done with reports as soon as there are any.
+type Tell<'a> = &'a mut dyn FnMut(&mut LogMonitor) -> io::Result<()>;
+
+/// What is there of a round.
+enum Heard {
+    Note(Result<Vec<u8>, SourceError>),
+    Witness(usize, Asked),
+}
+
+/// Who is asked in a round.
+struct Ask<'a> {
+    source: &'a dyn Source,
+    witnesses: &'a dyn Witnesses,
+    urls: Vec<String>,
+    origin: Origin,
+    limits: Limits,
+    next: AtomicUsize,
+}
+
+/// What the parts of a round have, from round to round.
+pub(super) struct Allowances {
+    take: Allowance,
+    replay: Allowance,
+    settle: Allowance,
+}
+
+impl LogMonitor {
+    /// Sets bounds other than the default ones.
+    pub fn limit(&mut self, limits: Limits) {
+        self.allowances = Allowances::new(&limits);
+        self.limits = limits;
+    }
+
+    /// One round. An error says that what was seen could not be kept; then nothing rests on it.
+    pub fn round(&mut self, world: &World<'_>) -> io::Result<()> {
+        self.round_telling(world, &mut |_| Ok(()))
+    }
+
+    /// The same, and after each step `tell` is called, which may tell the reports that there are. Its error is handed on.
+    pub fn round_telling(&mut self, world: &World<'_>, tell: Tell<'_>) -> io::Result<()> {
+        self.begin(world.now);
+        self.take_promises(world)?;
+        let with_url =
+            |witness: &PolicyWitness| Some((witness.clone(), str::from_utf8(witness.url()?).ok()?.to_owned()));
+        let (asked, urls): (Vec<_>, _) = self.settings.policy.witnesses().iter().filter_map(with_url).unzip();
+        let ask = Ask {
+            source: world.source,
+            witnesses: world.witnesses,
+            urls,
+            origin: self.settings.origin.clone(),
+            limits: self.limits.clone(),
+            next: AtomicUsize::new(0),
+        };
+        thread::scope(|scope| {
+            let heard = ask.all(scope);
+            self.steps(world, &asked, &heard, tell)
+        })
+    }
+
+    fn steps(
+        &mut self,
+        world: &World<'_>,
+        asked: &[PolicyWitness],
+        heard: &Receiver<Heard>,
+        tell: Tell<'_>,
+    ) -> io::Result<()> {
+        let mut note = None;
+        while note.is_none() {
+            match heard.recv() {
+                Ok(Heard::Witness(at, answer)) => self.take_witness(world.now, &asked[at], answer, tell)?,
+                Ok(Heard::Note(served)) => note = Some(served),
+                Err(_) => break,
+            }
+        }
+        let is_read = self.take_tree(world, note)?;
+        self.ledger.save()?;
+        tell(self)?;
+        for heard in heard.try_iter() {
+            if let Heard::Witness(at, answer) = heard {
+                self.take_witness(world.now, &asked[at], answer, tell)?;
+            }
+        }
+        self.replay_part(world)?;
+        self.ledger.save()?;
+        tell(self)?;
+        for heard in heard {
+            if let Heard::Witness(at, answer) = heard {
+                self.take_witness(world.now, &asked[at], answer, tell)?;
+            }
+        }
+        self.settle_part(world)?;
+        self.end(is_read)?;
+        tell(self)?;
+        self.cosign()?;
+        self.keep_replay(false)
+    }
+
+    /// What a witness shows: compared at once, as far as that takes no files of the log.
+    fn take_witness(&mut self, now: UnixMillis, by: &PolicyWitness, answer: Asked, tell: Tell<'_>) -> io::Result<()> {
+        if let Some(tree) = self.take_answer(by, answer)? {
+            self.compare_at_once(now, &by.name().to_string(), &tree)?;
+        }
+        self.ledger.save()?;
+        tell(self)
+    }
+
+    /// What the log shows, and what it offers. Says whether it answered.
+    fn take_tree(&mut self, world: &World<'_>, note: Option<Result<Vec<u8>, SourceError>>) -> io::Result<bool> {
+        let part = Part::new(world.source, &self.limits, self.allowances.take).until_it_fails();
+        let world = world.of(&part);
+        let is_read = match note {
+            Some(note) => self.take_served(&world, note)?,
+            None => false,
+        };
+        self.take_offers(&world)?;
+        self.allowances.take.after(&part);
+        Ok(is_read)
+    }
+
+    fn replay_part(&mut self, world: &World<'_>) -> io::Result<()> {
+        if self.seen.is_none() || self.limits.stop.is_set() {
+            return Ok(());
+        }
+        let part = Part::new(world.source, &self.limits, self.allowances.replay);
+        match self.settings.kind {
+            LogKind::Soulchain => self.replay(&world.of(&part))?,
+            LogKind::Plain => self.is_replayed = false,
+        }
+        self.allowances.replay.after(&part);
+        Ok(())
+    }
+
+    fn settle_part(&mut self, world: &World<'_>) -> io::Result<()> {
+        if self.limits.stop.is_set() {
+            return Ok(());
+        }
+        let part = Part::new(world.source, &self.limits, self.allowances.settle).until_it_fails();
+        self.settle(&world.of(&part), &|| part.is_over())?;
+        self.allowances.settle.after(&part);
+        Ok(())
+    }
+}
+
+impl Allowances {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let part = Allowance::new(limits, MAX_PART_TIME);
+        Self { take: part, replay: Allowance::new(limits, MAX_REPLAY_TIME), settle: part }
+    }
+}
+
+impl World<'_> {
+    /// The same, with the log asked in another way, and nothing handed in.
+    pub(super) fn of<'b>(&'b self, source: &'b dyn Source) -> World<'b> {
+        World { source, witnesses: self.witnesses, promises: Vec::new(), now: self.now }
+    }
+}
+
+impl Ask<'_> {
+    fn all<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) -> Receiver<Heard> {
+        let (sender, heard) = mpsc::channel();
+        if self.witnesses.at_once() == 1 {
+            self.ask_witnesses(&sender);
+            if !self.limits.stop.is_set() {
+                let _ = sender.send(Heard::Note(self.source.checkpoint()));
+            }
+            return heard;
+        }
+        for _ in 0..self.urls.len().min(self.witnesses.at_once()).min(MAX_ASKED) {
+            let sender = sender.clone();
+            scope.spawn(move || self.ask_witnesses(&sender));
+        }
+        scope.spawn(move || sender.send(Heard::Note(self.source.checkpoint())));
+        heard
+    }
+
+    /// One after the other, until all are asked: one that is slow keeps no other waiting while there are others who ask.
+    fn ask_witnesses(&self, heard: &mpsc::Sender<Heard>) {
+        while !self.limits.stop.is_set() {
+            let at = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(url) = self.urls.get(at) else { break };
+            let _ = heard.send(Heard::Witness(at, self.witnesses.checkpoint(url, &self.origin)));
+        }
+    }
+}
