@@ -17,6 +17,7 @@ mod honest;
 mod process;
 mod promises;
 mod relying_party;
+mod slow;
 mod watching;
 
 use std::collections::BTreeMap;
@@ -151,9 +152,14 @@ impl Sim {
 
     /// A round on files that are not served always.
     pub(crate) fn round_of(&mut self, files: &dyn Source) -> Vec<Report> {
+        self.hand_in(files, Vec::new())
+    }
+
+    /// The same, with proofs.
+    pub(crate) fn hand_in(&mut self, files: &dyn Source, promises: Vec<(String, Vec<u8>)>) -> Vec<Report> {
         self.now += 1000;
         let now = UnixMillis::new(self.now);
-        let world = World { source: files, witnesses: &self.witnesses, promises: Vec::new(), now };
+        let world = World { source: files, witnesses: &self.witnesses, promises, now };
         self.monitor.round(&world).unwrap();
         let reports = self.monitor.reports().to_vec();
         self.monitor.told().unwrap();
