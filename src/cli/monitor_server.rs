@@ -98,26 +98,34 @@ async fn add_checkpoint(State(shared): State<Arc<Shared>>, body: Body) -> Respon
     let Ok(body) = to_bytes(body, MAX_WITNESS_REQUEST_LEN).await else {
         return (StatusCode::BAD_REQUEST, "the request is too long\n").into_response();
     };
-    match shared.desk.add_checkpoint(&body) {
-        Answer::Cosigned(lines) => return (text(), lines).into_response(),
+    let mut answer = shared.desk.add_checkpoint(&body);
+    let until = tokio::time::Instant::now() + PATIENCE;
+    while answer == Answer::NotYet && tokio::time::Instant::now() < until {
+        match shared.desk.outcome(&body) {
+            Some(Answer::NotYet) => break,
+            Some(outcome) => answer = outcome,
+            None => tokio::time::sleep(PAUSE).await,
+        }
+    }
+    respond(answer)
+}
+
+fn respond(answer: Answer) -> Response {
+    match answer {
+        Answer::Cosigned(lines) => (text(), lines).into_response(),
         Answer::Conflict(size) => {
             let head = [(header::CONTENT_TYPE, SIZE_CONTENT_TYPE)];
-            return (StatusCode::CONFLICT, head, size_body(size)).into_response();
+            (StatusCode::CONFLICT, head, size_body(size)).into_response()
         }
         Answer::Refused(status, why) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
-            return (status, format!("{why}\n")).into_response();
+            (status, format!("{why}\n")).into_response()
         }
-        Answer::NotYet => {}
-    }
-    let until = tokio::time::Instant::now() + PATIENCE;
-    while tokio::time::Instant::now() < until {
-        tokio::time::sleep(PAUSE).await;
-        if let Some(lines) = shared.desk.cosigned(&body) {
-            return (text(), lines).into_response();
+        Answer::NotYet => {
+            let head = [(header::RETRY_AFTER, "5")];
+            (StatusCode::SERVICE_UNAVAILABLE, head, "not replayed yet, or a larger one was offered\n").into_response()
         }
     }
-    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], "not replayed yet\n").into_response()
 }
 
 const fn text() -> [(header::HeaderName, &'static str); 1] {

@@ -3,6 +3,9 @@
 //! The [`Desk`] is between those who ask and the rounds: it has what was cosigned, and takes checkpoints that a log offers
 //! before it publishes them. A cosignature is made by a round alone, after it has replayed to that size and has made it
 //! durable; of one log the sizes only grow, and each tree begins with the one before.
+//!
+//! What is to be cosigned is judged at the door: only a proven step forward from what was cosigned last has a place, and of
+//! these the largest alone. All else that the log signed is refused at once, and remembered within bounds, to be compared.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,8 +21,10 @@ use crate::tlog::{
 };
 use crate::verify::OneSigned;
 
-/// Most checkpoints of one log that wait for a round; whoever brings another is told to come back.
-const MAX_OFFERS: usize = 64;
+/// Most checkpoints of one log, not older than what was cosigned, that are refused and wait to be compared in a round.
+const MAX_REFUSED: usize = 64;
+/// The same of older ones: a log has signed many, and anybody can bring them.
+const MAX_OLDER: usize = 32;
 
 /// What is cosigned, for all logs.
 #[derive(Default)]
@@ -34,10 +39,12 @@ struct Cosigned {
     keys: Vec<NoteVerifier>,
     /// With the log's signature and ours.
     note: Option<SignedCheckpoint>,
-    /// All that the log has signed, also what is refused: it may contradict what is followed.
-    offers: Vec<SignedCheckpoint>,
-    /// Whether one of them is to be cosigned.
-    is_awaited: bool,
+    /// A step forward that waits for a round, and the one that a round has.
+    waiting: Option<SignedCheckpoint>,
+    at_work: Option<SignedCheckpoint>,
+    /// What is not to be cosigned, and may contradict what is followed; and the same of what is older.
+    refused: Vec<SignedCheckpoint>,
+    older: Vec<SignedCheckpoint>,
 }
 
 /// What `add-checkpoint` is answered with.
@@ -47,7 +54,7 @@ pub enum Answer {
     Cosigned(String),
     /// 409: the size that was cosigned last.
     Conflict(TreeSize),
-    /// 503: it is replayed first.
+    /// 503: it is replayed first, or a larger one was offered.
     NotYet,
     /// 400, 403, 404 or 422.
     Refused(u16, &'static str),
@@ -64,7 +71,7 @@ impl Desk {
         self.logs().get(origin_hash)?.note.as_ref().map(ToString::to_string)
     }
 
-    /// Judges an `add-checkpoint`; whatever the log signed is taken up for the next round.
+    /// Judges an `add-checkpoint`; what the log signed is taken up for the next round, to be cosigned or to be compared.
     pub fn add_checkpoint(&self, body: &[u8]) -> Answer {
         if self.cosigner.is_none() {
             return Answer::Refused(404, "this monitor cosigns nothing");
@@ -85,23 +92,43 @@ impl Desk {
         if request.old_size() > claim.size() {
             return Answer::Refused(400, "the old size is greater than that of the checkpoint");
         }
-        if log.note.as_ref().is_none_or(|note| note.claim() != claim) && !log.take(request.checkpoint()) {
-            return Answer::NotYet;
-        }
         let (size, root) = log.tree();
-        if request.old_size() != size {
-            return Answer::Conflict(size);
-        }
-        if request.verify_consistency(&root).is_err() {
-            return Answer::Refused(422, "the proof does not hold");
-        }
-        if log.note.as_ref().is_some_and(|note| note.claim() == claim) {
+        let is_cosigned = log.note.as_ref().is_some_and(|note| note.claim() == claim);
+        let is_step = request.old_size() == size && request.verify_consistency(&root).is_ok();
+        if is_cosigned && is_step {
             drop(logs);
             return self.cosigned(body).map_or(Answer::NotYet, Answer::Cosigned);
         }
-        log.is_awaited = true;
-        self.offered.notify_all();
-        Answer::NotYet
+        if is_step {
+            log.step(request.checkpoint());
+            self.offered.notify_all();
+            return Answer::NotYet;
+        }
+        if !is_cosigned {
+            log.refuse(request.checkpoint());
+        }
+        if request.old_size() == size {
+            Answer::Refused(422, "the proof does not hold")
+        } else {
+            Answer::Conflict(size)
+        }
+    }
+
+    /// What has become of a request that was to wait; `None` while it waits, or a round has it.
+    pub fn outcome(&self, body: &[u8]) -> Option<Answer> {
+        if let Some(lines) = self.cosigned(body) {
+            return Some(Answer::Cosigned(lines));
+        }
+        let Ok(request) = AddCheckpointRequest::parse(body) else { return Some(Answer::Refused(400, "not a request")) };
+        let claim = request.checkpoint().claim();
+        let logs = self.logs();
+        let Some(log) = logs.get(&hex_encode(&claim.origin().hash())) else { return Some(Answer::NotYet) };
+        let (size, _) = log.tree();
+        if request.old_size() != size {
+            return Some(Answer::Conflict(size));
+        }
+        let is_there = [&log.waiting, &log.at_work].into_iter().flatten().any(|step| step.claim() == claim);
+        (!is_there).then_some(Answer::NotYet)
     }
 
     /// The cosignature on the checkpoint of a request, once it was made.
@@ -119,7 +146,7 @@ impl Desk {
         const SLICE: Duration = Duration::from_millis(100);
         let (hash, mut waited) = (hex_encode(&origin.hash()), Duration::ZERO);
         let mut logs = self.logs();
-        while waited < timeout && !is_over() && logs.get(&hash).is_none_or(|log| !log.is_awaited) {
+        while waited < timeout && !is_over() && logs.get(&hash).is_none_or(|log| log.waiting.is_none()) {
             let slice = SLICE.min(timeout.saturating_sub(waited));
             logs = self.offered.wait_timeout(logs, slice).unwrap_or_else(PoisonError::into_inner).0;
             waited += slice;
@@ -134,12 +161,23 @@ impl Desk {
         }
     }
 
+    /// What a round takes up: what is to be cosigned, then the others, the largest first.
     fn offers(&self, origin: &Origin) -> Vec<SignedCheckpoint> {
         let mut logs = self.logs();
         logs.get_mut(&hex_encode(&origin.hash())).map_or_else(Vec::new, |log| {
-            log.is_awaited = false;
-            core::mem::take(&mut log.offers)
+            log.at_work = log.waiting.take();
+            let mut others = core::mem::take(&mut log.refused);
+            others.append(&mut log.older);
+            others.sort_by_key(|other| core::cmp::Reverse(other.claim().size()));
+            log.at_work.iter().cloned().chain(others).collect()
         })
+    }
+
+    /// A round is over: what it had and has not cosigned waits no more.
+    pub(super) fn end(&self, origin: &Origin) {
+        if let Some(log) = self.logs().get_mut(&hex_encode(&origin.hash())) {
+            log.at_work = None;
+        }
     }
 
     fn show(&self, origin: &Origin, note: SignedCheckpoint) {
@@ -154,16 +192,41 @@ impl Desk {
 }
 
 impl Cosigned {
-    /// Takes up what the log signed. Says whether there is room.
-    fn take(&mut self, checkpoint: &SignedCheckpoint) -> bool {
-        if self.offers.iter().any(|offer| offer.claim() == checkpoint.claim()) {
-            return true;
+    /// A step forward: the largest has the place. Another may be of another history, so it is compared.
+    fn step(&mut self, checkpoint: &SignedCheckpoint) {
+        let claim = checkpoint.claim();
+        if [&self.waiting, &self.at_work].into_iter().flatten().any(|step| step.claim() == claim) {
+            return;
         }
-        let has_room = self.offers.len() < MAX_OFFERS;
-        if has_room {
-            self.offers.push(checkpoint.clone());
+        match &self.waiting {
+            Some(waiting) if waiting.claim().size() >= claim.size() => self.refuse(checkpoint),
+            _ => {
+                if let Some(smaller) = self.waiting.replace(checkpoint.clone()) {
+                    self.refuse(&smaller);
+                }
+            }
         }
-        has_room
+    }
+
+    /// Remembers what is not to be cosigned, while there is room. For what contradicts at sight there is.
+    fn refuse(&mut self, checkpoint: &SignedCheckpoint) {
+        let claim = checkpoint.claim();
+        let known = [&self.note, &self.waiting, &self.at_work].into_iter().flatten().chain(&self.refused);
+        let contradicts = known.into_iter().any(|other| {
+            let other = other.claim();
+            other.size() == claim.size() && other.root() != claim.root()
+        });
+        let is_older = claim.size() < self.tree().0;
+        let (others, most) = if is_older { (&mut self.older, MAX_OLDER) } else { (&mut self.refused, MAX_REFUSED) };
+        if others.iter().any(|other| other.claim() == claim) {
+            return;
+        }
+        if contradicts && others.len() == most {
+            others.pop();
+        }
+        if others.len() < most {
+            others.push(checkpoint.clone());
+        }
     }
 
     fn tree(&self) -> (TreeSize, Hash) {

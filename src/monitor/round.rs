@@ -111,6 +111,7 @@ impl LogMonitor {
         self.end(is_read)?;
         tell(self)?;
         self.cosign()?;
+        self.desk.end(&self.settings.origin);
         self.keep_replay(false)
     }
 

@@ -186,3 +186,124 @@ fn an_offer_that_is_refused_is_remembered() {
         crate::check_under_log_key(&sim.evidence(&reports[0]));
     }
 }
+
+/// A request with a checkpoint that the log signed at another time.
+fn signed(log: &Log, old: u64, size: u64, root: soulchain::hash::Hash) -> Vec<u8> {
+    let mut files = log.files();
+    files.sign(ORIGIN, LOG_KEY, size, root);
+    AddCheckpointRequest::new(TreeSize::new(old), Vec::new(), checkpoint(&files)).unwrap().to_string().into_bytes()
+}
+
+/// Whoever brings all the old checkpoints of a log is refused at once, and keeps no place from the newest.
+#[test]
+fn old_checkpoints_have_no_place() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    let mut sizes = Vec::new();
+    for _ in 0..80 {
+        sizes.push(log.next());
+        log.act(&mut alpha);
+        log.seal();
+    }
+    let old = log.files();
+    let mut sim = cosigning();
+    sim.round(&old);
+    let size = log.next();
+    for at in sizes {
+        let body = signed(&log, 0, at, root(&log.leaves()[..at as usize]));
+        assert_eq!(sim.desk.add_checkpoint(&body), Answer::Conflict(TreeSize::new(size)));
+        assert_eq!(sim.desk.outcome(&body), Some(Answer::Conflict(TreeSize::new(size))), "nobody waits");
+    }
+    log.act(&mut alpha);
+    log.seal();
+    let body = request(&log, size);
+    assert_eq!(sim.desk.add_checkpoint(&body), Answer::NotYet);
+    assert_eq!(sim.desk.outcome(&body), None, "it waits for a round");
+    let mut files = log.files();
+    files.0.insert("checkpoint".into(), old.0["checkpoint"].clone());
+    sim.round(&files);
+    assert!(sim.desk.cosigned(&body).is_some());
+}
+
+/// Of the steps forward the largest has the place; who brought another need not wait.
+#[test]
+fn the_largest_step_has_the_place() {
+    for is_first in [true, false] {
+        let (mut log, mut alpha, _) = Log::with_agents();
+        let old = log.files();
+        let mut sim = cosigning();
+        sim.round(&old);
+        let mut steps = Vec::new();
+        for _ in 0..2 {
+            log.act(&mut alpha);
+            log.seal();
+            steps.push(request(&log, 5));
+        }
+        let [small, large] = <[_; 2]>::try_from(steps).unwrap();
+        let offered = if is_first { [&small, &large] } else { [&large, &small] };
+        for body in offered {
+            assert_eq!(sim.desk.add_checkpoint(body), Answer::NotYet);
+        }
+        assert_eq!(sim.desk.outcome(&large), None);
+        assert_eq!(sim.desk.outcome(&small), Some(Answer::NotYet), "it is told at once to come back");
+        let mut files = log.files();
+        files.0.insert("checkpoint".into(), old.0["checkpoint"].clone());
+        assert_eq!(kinds(&sim.round(&files)), []);
+        assert!(matches!(sim.desk.outcome(&large), Some(Answer::Cosigned(_))));
+        assert_eq!(sim.desk.outcome(&small), Some(Answer::Conflict(TreeSize::new(9))));
+    }
+}
+
+/// A round that could not cosign what it took up lets nobody wait for it, and takes it again.
+#[test]
+fn a_step_that_is_not_cosigned_can_be_offered_again() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    let old = log.files();
+    let mut sim = cosigning();
+    sim.round(&old);
+    log.act(&mut alpha);
+    log.seal();
+    let body = request(&log, 5);
+    assert_eq!(sim.desk.add_checkpoint(&body), Answer::NotYet);
+    sim.round(&old);
+    assert_eq!(sim.desk.outcome(&body), Some(Answer::NotYet));
+    assert_eq!(sim.desk.add_checkpoint(&body), Answer::NotYet);
+    assert_eq!(sim.desk.outcome(&body), None);
+    sim.round(&log.files());
+    assert!(sim.desk.cosigned(&body).is_some());
+}
+
+/// A smaller step that has lost its place is still what the log signed.
+#[test]
+fn two_steps_that_do_not_go_together() {
+    let (one, other) = two_histories();
+    let (log, _, _) = Log::with_agents();
+    for is_first in [true, false] {
+        let mut sim = cosigning();
+        sim.round(&log.files());
+        let steps =
+            if is_first { [request(&one, 5), request(&other, 5)] } else { [request(&other, 5), request(&one, 5)] };
+        for body in &steps {
+            assert_eq!(sim.desk.add_checkpoint(body), Answer::NotYet);
+        }
+        let mut files = other.files();
+        files.0.insert("checkpoint".into(), log.files().0["checkpoint"].clone());
+        let reports = sim.round(&files);
+        assert_eq!(kinds(&reports), [Kind::Fork], "{reports:#?}");
+        crate::check_under_log_key(&sim.evidence(&reports[0]));
+    }
+}
+
+/// For a tree of the size that was cosigned, with another root, there is room whatever else was brought.
+#[test]
+fn a_contradiction_finds_room() {
+    let (log, _, _) = Log::with_agents();
+    let mut sim = cosigning();
+    sim.round(&log.files());
+    for at in 0..100 {
+        let body = signed(&log, 0, 1000 + at, root(&log.leaves()));
+        assert_eq!(sim.desk.add_checkpoint(&body), Answer::Conflict(TreeSize::new(5)));
+    }
+    let body = signed(&log, 5, 5, root(&log.leaves()[..3]));
+    assert_eq!(sim.desk.add_checkpoint(&body), Answer::Refused(422, "the proof does not hold"));
+    assert!(kinds(&sim.round(&log.files())).contains(&Kind::Fork));
+}
