@@ -227,7 +227,9 @@ fn followed(table: &LogTable, settings: &MonitorSettings, store: &DirStore, desk
     let monitor = LogMonitor::open(log, Arc::new(store), desk.clone());
     Ok(Followed {
         monitor: monitor.map_err(|error| CliError::usage(format!("{}: {error}", table.url)))?,
-        source: Box::new(HttpSource::within(&table.url, REQUEST_TIME).map_err(|error| CliError::usage(error.to_string()))?),
+        source: Box::new(
+            HttpSource::within(&table.url, REQUEST_TIME).map_err(|error| CliError::usage(error.to_string()))?,
+        ),
         witnesses: Box::new(HttpWitnesses::new().map_err(CliError::unavailable)?),
         spool: Spool { files: table.check.clone(), dir: table.spool.clone() },
         interval: Duration::from_secs(settings.interval_seconds),
@@ -268,4 +270,80 @@ fn stop_on_signal(stop: &Stop) -> CliResult<()> {
         });
     });
     is_ready.recv().map_err(|_| CliError::unavailable("signals cannot be waited for"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, mpsc};
+
+    use super::*;
+    use crate::audit::{Source, SourceError, TileBytes};
+    use crate::monitor::{Kind, MemoryStore};
+    use crate::tlog::{Ed25519Signer, Origin, Policy, TileId};
+
+    /// A log that cannot be read; one of them says so when it was told of the other.
+    struct Unread(Option<Mutex<mpsc::Receiver<()>>>);
+
+    impl Source for Unread {
+        fn checkpoint(&self) -> Result<Vec<u8>, SourceError> {
+            let told = self.0.as_ref().map(|told| told.lock().unwrap().recv_timeout(Duration::from_mins(1)));
+            let why = if told.is_some_and(|told| told.is_err()) { "nothing was told" } else { "it is away" };
+            Err(SourceError::Io("checkpoint".into(), io::Error::other(why)))
+        }
+
+        fn tile(&self, _: TileId) -> Result<TileBytes, SourceError> {
+            Ok(TileBytes::Missing)
+        }
+
+        fn fetches_at_once(&self) -> usize {
+            1
+        }
+    }
+
+    fn unread(name: &str, told: Option<mpsc::Receiver<()>>) -> Followed {
+        let signer = Ed25519Signer::from_seed(KeyName::parse(name).unwrap(), &[1; 32]);
+        let policy = Policy::parse(format!("log {}\nquorum none\n", signer.vkey()).as_bytes()).unwrap();
+        let settings = LogSettings {
+            origin: Origin::parse(name).unwrap(),
+            policy,
+            instant_keys: Vec::new(),
+            kind: LogKind::Plain,
+            stale_seconds: 1,
+            patience_seconds: 1,
+            watch: WatchList::default(),
+            threads: 1,
+        };
+        let desk = Arc::new(Desk::default());
+        Followed {
+            monitor: LogMonitor::open(settings, Arc::new(MemoryStore::default()), desk.clone()).unwrap(),
+            source: Box::new(Unread(told.map(Mutex::new))),
+            witnesses: Box::new(HttpWitnesses::new().unwrap()),
+            spool: Spool::default(),
+            interval: Duration::from_secs(1),
+            desk,
+            limits: Limits::default(),
+        }
+    }
+
+    /// The first does not answer before what there is to say of the second was told.
+    #[test]
+    fn a_log_that_does_not_answer_holds_up_no_other() {
+        let (sender, told) = mpsc::channel();
+        let logs = vec![unread("log.example/slow", Some(told)), unread("log.example/other", None)];
+        let reports = Mutex::new(Vec::new());
+        let sink = |report: &Report| {
+            if report.log == "log.example/other" {
+                sender.send(()).unwrap();
+            }
+            reports.lock().unwrap().push(report.clone());
+            Ok(())
+        };
+        let (board, stop) = (Board::default(), Stop::default());
+        rounds(logs, &sink, &board, &stop, true, &Output::new(false)).unwrap();
+        let reports = reports.into_inner().unwrap();
+        assert_eq!(reports.len(), 2, "{reports:#?}");
+        for report in reports {
+            assert!(report.kind == Kind::Unreachable && report.text.contains("it is away"), "{report:?}");
+        }
+    }
 }

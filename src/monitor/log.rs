@@ -172,11 +172,7 @@ impl LogMonitor {
     }
 
     /// Takes the checkpoint that the log shows. Says whether the log answered.
-    pub(super) fn take_served(
-        &mut self,
-        world: &World<'_>,
-        note: Result<Vec<u8>, SourceError>,
-    ) -> io::Result<bool> {
+    pub(super) fn take_served(&mut self, world: &World<'_>, note: Result<Vec<u8>, SourceError>) -> io::Result<bool> {
         let note = match note {
             Ok(note) => note,
             Err(error) => {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use soulchain::audit::{Source, SourceError, TileBytes};
+use soulchain::audit::{HttpSource, Source, SourceError, TileBytes};
 use soulchain::encoding::UnixMillis;
 use soulchain::hash::Hash;
 use soulchain::merkle::LeafIndex;
@@ -244,7 +244,8 @@ fn witnesses_are_compared_while_the_log_does_not_answer() {
     let (store, policy, now) = (sim.store.clone(), sim.settings.policy.clone(), sim.now);
     let (sender, told) = mpsc::channel();
     let told = Mutex::new(told);
-    let source = Asked::of(&one, move |path| if path == "checkpoint" { until_told(&told).and(refused()) } else { refused() });
+    let source =
+        Asked::of(&one, move |path| if path == "checkpoint" { until_told(&told).and(refused()) } else { refused() });
     let reports = once(followed(sim, source, Box::new(Shows(note))), &Stop::default(), now, |report| {
         if report.kind == Kind::WitnessDisagrees {
             sender.send(()).unwrap();
@@ -290,5 +291,18 @@ fn the_end_waits_for_one_request() {
         assert!(reports.iter().all(|report| report.kind == Kind::BadEntry), "{reports:#?}");
         // One that is asked for beside it may be under way.
         assert!(asked.load(Ordering::SeqCst) <= last + 1, "{last} of {tiles}");
+    }
+}
+
+/// All attempts of a request together have no more than the time that it has.
+#[test]
+fn a_request_has_a_time() {
+    // Connections wait to be accepted for ever.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let source = HttpSource::within(&url, Duration::from_millis(50)).unwrap();
+    let tile = TileId::parse_path("tile/0/000").unwrap();
+    for error in [source.checkpoint().unwrap_err(), source.tile(tile).unwrap_err()] {
+        assert!(matches!(&error, SourceError::Io(_, why) if why.kind() == io::ErrorKind::TimedOut), "{error}");
     }
 }
