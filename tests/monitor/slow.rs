@@ -21,10 +21,13 @@ use crate::conditions::{cosign, with_witness};
 use crate::log::{Files, LOG_KEY, Log, ORIGIN, root};
 use crate::{Sim, kinds, only, settings, two_histories};
 
-/// What happens with a request for a file, by its path; and how many tiles were asked for.
+/// What happens with a request for a file, by its path.
+type Happens = Box<dyn Fn(&str) -> io::Result<()> + Send + Sync>;
+
+/// A log, what happens with requests to it, and how many tiles were asked for.
 struct Asked {
     files: Files,
-    happens: Box<dyn Fn(&str) -> io::Result<()> + Send + Sync>,
+    happens: Happens,
     tiles: AtomicU32,
 }
 
