@@ -1,6 +1,6 @@
 //! The order of a round, and who is asked when.
 //!
-//! The log and its witnesses are asked side by side, and an answer is looked at as soon as what is under way is done: what
+//! The log and its witnesses are asked side by side, and an answer is looked at when the step under way is done: what
 //! needs no files of the log is compared while the log has not answered. Where witnesses are to be asked in their order
 //! ([`Witnesses::at_once`]), they come first, and the log after them.
 
@@ -94,6 +94,7 @@ impl LogMonitor {
         let is_read = self.take_tree(world, note)?;
         self.ledger.save()?;
         tell(self)?;
+        // Those that are there: none that is slow holds up the replay.
         for heard in heard.try_iter() {
             if let Heard::Witness(at, answer) = heard {
                 self.take_witness(world.now, &asked[at], answer, tell)?;
@@ -178,7 +179,7 @@ impl World<'_> {
 impl Ask<'_> {
     fn all<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) -> Receiver<Heard> {
         let (sender, heard) = mpsc::channel();
-        if self.witnesses.at_once() == 1 {
+        if self.witnesses.at_once() <= 1 {
             self.ask_witnesses(&sender);
             if !self.limits.stop.is_set() {
                 let _ = sender.send(Heard::Note(self.source.checkpoint()));
