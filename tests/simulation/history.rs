@@ -168,7 +168,7 @@ impl Writer {
         // No two numbers give the same entries.
         let (agent, links) = match batch {
             LARGE => (&mut self.alpha, 260_u16),
-            _ if batch % 2 == 0 => (&mut self.alpha, u16::from(batch / 2 + 1)),
+            _ if batch.is_multiple_of(2) => (&mut self.alpha, u16::from(batch / 2 + 1)),
             _ => (&mut self.beta, u16::from(batch / 2 + 1)),
         };
         for _ in 0..links {

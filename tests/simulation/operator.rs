@@ -77,7 +77,7 @@ struct Shared {
 /// What a log stands on.
 enum Beneath {
     /// An honest one, with what it has ever been given.
-    Engine(Engine, Arc<Mutex<Given>>),
+    Engine(Box<Engine>, Arc<Mutex<Given>>),
     /// A byzantine one.
     Batches(FileBlobs, SimDisk),
 }
@@ -104,11 +104,11 @@ pub(crate) struct At(Arc<History>, Option<Arc<View>>);
 
 impl Head for At {
     fn size(&self) -> TreeSize {
-        self.1.as_ref().map_or(TreeSize::new(self.0.size()), |view| view.size())
+        self.1.as_ref().map_or(TreeSize::new(self.0.size()), Head::size)
     }
 
     fn root(&self) -> Hash {
-        self.1.as_ref().map_or(self.0.root(), |view| view.root())
+        self.1.as_ref().map_or(self.0.root(), Head::root)
     }
 }
 
@@ -133,7 +133,7 @@ impl Log {
             (note, history.back_to(size).unwrap_or_else(|| panic!("{size} was published, of {}", history.size())))
         });
         let was_witnessed = engine.was_witnessed();
-        let beneath = Beneath::Engine(engine, Arc::clone(given));
+        let beneath = Beneath::Engine(Box::new(engine), Arc::clone(given));
         Ok(Self::new(ctx, Party::Log, At(history, Some(view)), (served, was_witnessed), beneath))
     }
 
@@ -248,6 +248,7 @@ impl Log {
                 Some(At(Arc::clone(next), Some(view)))
             }
             Err(why) => {
+                self.0.ctx.count(Count::BatchInDoubt);
                 self.0.ctx.trace(format_args!("{:?} takes no batch: {why}", self.0.party));
                 None
             }
