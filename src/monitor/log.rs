@@ -110,7 +110,7 @@ impl LogMonitor {
 
     /// One round. An error says that what was seen could not be kept; then nothing rests on it.
     pub fn round(&mut self, world: &World<'_>) -> io::Result<()> {
-        self.ledger.now = world.now;
+        self.ledger.begin(world.now);
         self.is_fresh = false;
         self.take_promises(world)?;
         let is_read = self.take_served(world)?;
@@ -361,10 +361,11 @@ impl LogMonitor {
         self.ledger.claim(By::Witness, name, shown)
     }
 
-    /// Notes faults; they are told once their evidence was made.
-    pub(super) fn note_fault(&mut self, fault: KnownFault) {
+    /// Notes a fault; it is told once its evidence was made. Beyond those that are told one by one it is counted, once: of
+    /// entries below `counted_to` that was done before. Says whether it was counted now.
+    pub(super) fn note_fault(&mut self, fault: KnownFault, counted_to: u64) -> bool {
         if self.ledger.is_told(fault.kind(), &fault.fact()) {
-            return;
+            return false;
         }
         let memory = &mut self.ledger.memory;
         memory.is_guilty |= !fault.is_open;
@@ -381,13 +382,18 @@ impl LogMonitor {
                     memory.faults.push(fault);
                 }
             }
+            None if memory.fault_count < MAX_FAULTS => {
+                memory.fault_count += 1;
+                memory.faults.push(fault);
+            }
+            None if fault.index < counted_to => {}
             None => {
                 memory.fault_count += 1;
-                if memory.fault_count <= MAX_FAULTS {
-                    memory.faults.push(fault);
-                }
+                memory.counted_to = memory.counted_to.max(fault.index + 1);
+                return true;
             }
         }
+        false
     }
 
     pub(super) fn unreadable(&mut self, error: &SourceError) {

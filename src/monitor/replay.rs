@@ -5,7 +5,7 @@ use std::io;
 use super::charges::Made;
 use super::copies::{Copying, promote};
 use super::log::{LogMonitor, World};
-use super::memory::KnownFault;
+use super::memory::{KnownFault, MAX_FAULTS};
 use super::report::Kind;
 use super::store::Kept;
 use super::watch::Watcher;
@@ -173,12 +173,26 @@ impl LogMonitor {
     /// Keeps the faults that were found, and tells those of which evidence can be made. Of entries that are not the log's
     /// nothing is kept; of entries that are not shown to be, what the evidence shows.
     fn note_faults(&mut self, world: &World<'_>, seen: &OneSigned, found: Found, is_proven: bool) -> io::Result<()> {
+        let (mut first, mut more, counted_to) = (None, 0, self.ledger.memory.counted_to);
         if found.wrong.is_none() {
             for fault in found.faults {
-                self.note_fault(KnownFault { is_open: !is_proven, ..fault });
+                let index = fault.index;
+                if self.note_fault(KnownFault { is_open: !is_proven, ..fault }, counted_to) {
+                    first.get_or_insert(index);
+                    more += 1;
+                }
             }
         }
-        self.tell_faults(world, seen)
+        self.tell_faults(world, seen)?;
+        if let Some(first) = first {
+            let all = self.ledger.memory.fault_count;
+            let text = format!(
+                "at least {more} more entries break rules, from entry {first} on, and {all} in all; more than {MAX_FAULTS} are \
+                 not told one by one, and no evidence file is written of them: `soulchain audit` names them"
+            );
+            self.ledger.happened(Kind::MoreFaults, &format!("faults {all}"), text);
+        }
+        Ok(())
     }
 
     fn tell_files(&mut self, found: &Found, report: &Report) {
@@ -236,12 +250,6 @@ impl LogMonitor {
             }
         }
         self.ledger.memory.faults.extend(in_vain);
-        let count = self.ledger.memory.fault_count;
-        if count > super::memory::MAX_FAULTS {
-            let text =
-                format!("more than {} entries break rules; no more are told one by one", super::memory::MAX_FAULTS);
-            self.ledger.tell(Kind::MoreFaults, "", text, None)?;
-        }
         Ok(())
     }
 }

@@ -70,6 +70,11 @@ impl Store for DiskStore {
         self.0.rename(&temporary, name)
     }
 
+    fn names(&self, folder: &str) -> io::Result<Vec<String>> {
+        let names = Disk::list(&self.0, folder)?;
+        Ok(names.into_iter().filter(|name| !name.ends_with(".new")).collect())
+    }
+
     fn place(&self, name: &str) -> String {
         name.into()
     }
