@@ -41,6 +41,8 @@ struct Verdict {
     wrong: Option<String>,
     quorum: Option<String>,
     stale: Option<String>,
+    /// As of when the log shows it, at the latest; none where that is not known.
+    shown_ms: Option<u64>,
 }
 
 /// A log that is followed.
@@ -62,6 +64,8 @@ pub struct LogMonitor {
     pub(super) is_replayed: bool,
     /// Whether this round has seen the log sign the newest tree.
     is_fresh: bool,
+    /// As of when the log is known to show what this round read.
+    shown_ms: Option<u64>,
     /// What could not be read in this round.
     unread: Option<String>,
     /// The tree that the last replay came to, if it ends with a trailer.
@@ -101,6 +105,7 @@ impl LogMonitor {
             replayed: TreeSize::ZERO,
             is_replayed: false,
             is_fresh: false,
+            shown_ms: None,
             unread: None,
             sealed: None,
             agreed: BTreeMap::new(),
@@ -128,6 +133,9 @@ impl LogMonitor {
         if is_read {
             self.ledger.memory.read_ms = world.now.get();
         }
+        // Only now: trees that this round saw first are held against what was known before.
+        let looked_ms = self.ledger.memory.looked_ms;
+        self.ledger.memory.looked_ms = looked_ms.max(self.shown_ms.take().unwrap_or(0));
         self.ledger.save()?;
         self.cosign()?;
         self.keep_replay(false)
@@ -187,6 +195,7 @@ impl LogMonitor {
             Ok(verdict) => {
                 self.ledger.condition(Kind::Quorum, "", verdict.quorum);
                 self.ledger.condition(Kind::Stale, "", verdict.stale);
+                self.shown_ms = verdict.shown_ms;
                 verdict.wrong
             }
             Err(error) => Some(error.clone()),
@@ -216,6 +225,8 @@ impl LogMonitor {
             }
             Err(error) => verdict.wrong = Some(format!("the checkpoint does not hold: {error}")),
             Ok(accepted) if !policy.quorum().is_none() => {
+                let as_of_ms = policy.quorum().as_of(accepted.cosigned()).map(|time| time.get().saturating_mul(1000));
+                verdict.shown_ms = as_of_ms.map(|time| time.min(now.get()));
                 let now = now.get() / 1000;
                 let oldest = now.saturating_sub(self.settings.stale_seconds);
                 let span = oldest..=now.saturating_add(MAX_AHEAD_SECONDS);
@@ -225,7 +236,7 @@ impl LogMonitor {
                     verdict.stale = Some(format!("no quorum has cosigned for {age} s; the tree has {size} entries"));
                 }
             }
-            Ok(_) => {}
+            Ok(_) => verdict.shown_ms = Some(now.get()),
         }
         verdict
     }

@@ -42,7 +42,11 @@ pub(super) struct Memory {
     pub(super) judged: Option<u64>,
     /// When the log was read last.
     pub(super) read_ms: u64,
-    /// When the log was read last before it showed the tree that is followed now; 0: never.
+    /// The newest time of which it is known what the log showed: it was read then, and where a quorum cosigns what it
+    /// publishes, that had done so by then. While witnesses are away a log seals entries and cannot show them.
+    #[serde(default)]
+    pub(super) looked_ms: u64,
+    /// That time, before it showed the tree that is followed now; 0: never.
     #[serde(default)]
     pub(super) before_ms: u64,
     /// Other trees that the log signed, to be compared.
@@ -92,7 +96,7 @@ pub(super) struct Claim {
     /// The checkpoint under one signature.
     pub(super) note: String,
     pub(super) since_ms: u64,
-    /// When the log was read last before.
+    /// The newest time of which it was known what the log showed, before.
     #[serde(default)]
     pub(super) read_before_ms: u64,
 }

@@ -204,15 +204,20 @@ impl LogMonitor {
 
     fn tell_clock(&mut self, found: &Found, state: &State, now: UnixMillis, first: bool) {
         let log_time = state.replay().registry().log_time();
+        let latest = log_time.saturating_add(CLOCK_LEEWAY_MS);
         // Not this round's: the tree may have been shown long before it could be replayed.
-        let read_before = self.ledger.memory.before_ms;
-        let is_behind = !first && log_time.saturating_add(CLOCK_LEEWAY_MS).get() < read_before;
-        let behind = is_behind.then(|| {
+        let before = UnixMillis::new(self.ledger.memory.before_ms);
+        let behind = (!first && latest < before).then(|| {
             format!(
-                "a trailer that was not there at the last look bears the time {log_time}; the clock here says {now}"
+                "a trailer that was not there at {before} bears the time {log_time}: the log's clock is slow, or it kept the \
+                 trailer back; the clock here says {now}"
             )
         });
-        self.ledger.condition(Kind::LogClock, "", found.clock.clone().or(behind));
+        let wrong = found.clock.clone().or(behind);
+        // A trailer that is late, and may have had to wait for witnesses, says nothing of the log's clock.
+        if wrong.is_some() || latest >= now {
+            self.ledger.condition(Kind::LogClock, "", wrong);
+        }
     }
 
     fn evidence(&self, world: &World<'_>, seen: &OneSigned, fault: &KnownFault) -> Made {

@@ -183,6 +183,51 @@ fn a_clock_that_is_right() {
     }
 }
 
+/// While witnesses are away a log seals what it takes, and shows none of it: what it shows then bears the times of its making.
+/// Where witnesses are there it is held against the time of the last look, and a wrong clock is told.
+#[test]
+fn a_clock_beside_an_outage_of_the_witnesses() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    let mut sim = with_witness();
+    let mut shown = cosigned(&sim, &log);
+    let look = |sim: &mut Sim, files: &Files| {
+        sim.witnesses.0.insert(PREFIX.into(), files.0["checkpoint"].clone());
+        kinds(&sim.round(files))
+    };
+    assert_eq!(look(&mut sim, &shown), []);
+    for slow in [false, true] {
+        // Witnesses go; the log takes a link more.
+        // A slow log takes it 50 minutes later, by its own clock: that it is slow does not show then, nor that it is not.
+        log.time = if slow { log.time + 3_000_000 } else { sim.now };
+        log.act(&mut alpha);
+        log.seal();
+        for hour in 0..3 {
+            sim.now += 3_600_000;
+            assert_eq!(look(&mut sim, &shown), if hour == 0 { vec![Kind::Stale] } else { vec![] });
+            sim.restart();
+        }
+        shown = cosigned(&sim, &log);
+        assert_eq!(look(&mut sim, &shown), [Kind::Resolved], "only the outage is over");
+        if slow {
+            break;
+        }
+        // Witnesses are there, and the log's clock stands still.
+        sim.now += 600_000;
+        shown = cosigned(&sim, &log);
+        assert_eq!(look(&mut sim, &shown), []);
+        log.act(&mut alpha);
+        log.seal();
+        shown = cosigned(&sim, &log);
+        assert_eq!(look(&mut sim, &shown), [Kind::LogClock]);
+    }
+    log.time = sim.now;
+    log.act(&mut alpha);
+    log.seal();
+    shown = cosigned(&sim, &log);
+    assert_eq!(look(&mut sim, &shown), [Kind::Resolved], "the clock is right again");
+    assert_eq!(sim.monitor.conditions().count(), 0);
+}
+
 #[test]
 fn a_witness_that_shows_another_tree() {
     let (one, other) = two_histories();
