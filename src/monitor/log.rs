@@ -57,11 +57,15 @@ pub struct LogMonitor {
     pub(super) seen: Option<OneSigned>,
     /// The audit, where it ended; none until the first round, and after one that did not come to an end.
     pub(super) state: Option<State>,
+    /// Whether the state that is kept is of another history than the one that is followed.
+    pub(super) has_useless_replay: bool,
     /// Size of the state as it is kept.
     pub(super) kept: u64,
     /// Where the replay has got to, for those who look.
     pub(super) replayed: TreeSize,
     pub(super) is_replayed: bool,
+    /// Whether there was a round.
+    has_started: bool,
     /// Whether this round has seen the log sign the newest tree.
     is_fresh: bool,
     /// As of when the log is known to show what this round read.
@@ -101,9 +105,11 @@ impl LogMonitor {
             settings,
             ledger,
             state: None,
+            has_useless_replay: false,
             kept: 0,
             replayed: TreeSize::ZERO,
             is_replayed: false,
+            has_started: false,
             is_fresh: false,
             shown_ms: None,
             unread: None,
@@ -116,6 +122,10 @@ impl LogMonitor {
     /// One round. An error says that what was seen could not be kept; then nothing rests on it.
     pub fn round(&mut self, world: &World<'_>) -> io::Result<()> {
         self.ledger.begin(world.now);
+        if !self.has_started {
+            self.start(world)?;
+            self.has_started = true;
+        }
         self.is_fresh = false;
         self.take_promises(world)?;
         let is_read = self.take_served(world)?;

@@ -249,7 +249,10 @@ impl Ledger {
         }
         if self.memory.evidence_count >= MAX_EVIDENCE {
             // Some may have been moved away since.
-            self.memory.evidence_count = self.evidence_files()?.len() as u64;
+            match self.evidence_files() {
+                Ok(files) => self.memory.evidence_count = files.len() as u64,
+                Err(error) => return Ok(Err(format!("the files that are there cannot be counted: {error}"))),
+            }
         }
         if self.memory.evidence_count >= MAX_EVIDENCE {
             let place = self.store.place(EVIDENCE);

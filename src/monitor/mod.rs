@@ -27,6 +27,7 @@ mod confirm;
 mod cosign;
 mod log;
 mod replay;
+mod start;
 mod witnesses;
 
 mod run;

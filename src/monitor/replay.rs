@@ -5,7 +5,7 @@ use std::io;
 use super::charges::Made;
 use super::copies::{Copying, promote};
 use super::log::{LogMonitor, World};
-use super::memory::{KnownFault, MAX_FAULTS};
+use super::memory::{By, KnownFault, MAX_FAULTS};
 use super::report::Kind;
 use super::store::Kept;
 use super::watch::Watcher;
@@ -30,6 +30,8 @@ struct Found {
     wrong: Option<String>,
     unsealed: Option<LeafIndex>,
     clock: Option<String>,
+    /// Whether the replay that was kept is not shown to be of the tree that is followed.
+    is_elsewhere: bool,
 }
 
 impl LogMonitor {
@@ -37,10 +39,15 @@ impl LogMonitor {
     pub(super) fn replay(&mut self, world: &World<'_>) -> io::Result<()> {
         let Some(seen) = self.seen.clone() else { return Ok(()) };
         self.restore()?;
+        let kept = self.state.as_ref().and_then(|state| OneSigned::of(state.seen(), &self.keys));
+        if kept.as_ref().is_some_and(|kept| kept.tree().0 > seen.tree().0) {
+            // The memory is older, and what the replay came to waits to be shown (`start`).
+            return Ok(());
+        }
         let was_at_end = self.state.as_ref().is_some_and(|state| state.judged() == seen.tree().0);
-        // A state that is kept while this monitor remembers no replay is that of a first one whose end was cut off: what it
-        // found is told again by the replay of no entries at all.
-        if was_at_end && self.ledger.memory.judged.is_some() {
+        // A state that is kept while this monitor remembers no replay, or a shorter one, is that of a first one whose end was
+        // cut off, or newer than the memory: what it found is told again by the replay of no entries at all.
+        if was_at_end && self.ledger.memory.judged.is_some_and(|judged| judged >= seen.tree().0.get()) {
             self.is_replayed = true;
             return self.tell_faults(world, &seen);
         }
@@ -71,6 +78,9 @@ impl LogMonitor {
             }
             Err(error) => return Err(io::Error::other(error)),
         };
+        if found.is_elsewhere && self.is_of_another_history(world, &seen, kept)? {
+            return Ok(());
+        }
         self.tell_files(&found, &report);
         let is_proven = found.wrong.is_none() && found.missing.is_none() && !is_missing(&report);
         if is_proven {
@@ -98,6 +108,22 @@ impl LogMonitor {
         // What was found in entries that were not shown to be the log's is found in those that are, or was not there.
         self.ledger.memory.faults.retain(|fault| !fault.is_open);
         self.note_faults(world, &seen, found, true)
+    }
+
+    /// Whether the replay that was kept is of a tree that does not go with the one that is followed. Then that is a fork, and
+    /// what is followed is replayed anew.
+    fn is_of_another_history(
+        &mut self,
+        world: &World<'_>,
+        seen: &OneSigned,
+        kept: Option<OneSigned>,
+    ) -> io::Result<bool> {
+        let Some(kept) = kept else { return Ok(false) };
+        self.ledger.claim(By::Log, "", &kept)?;
+        let prefix = self.files(world, seen).prefix(kept.tree().0);
+        let is_other = matches!(prefix, Ok(Some((root, _))) if root != kept.tree().1);
+        self.has_useless_replay |= is_other;
+        Ok(is_other)
     }
 
     fn follow(
@@ -129,8 +155,10 @@ impl LogMonitor {
     }
 
     /// The audit as it was kept, where this monitor has none at hand.
-    fn restore(&mut self) -> io::Result<()> {
-        if self.state.is_none() {
+    pub(super) fn restore(&mut self) -> io::Result<()> {
+        if self.state.is_none() && self.has_useless_replay {
+            (self.kept, self.replayed) = (0, TreeSize::ZERO);
+        } else if self.state.is_none() {
             let kept = State::read_kept(&Kept(&*self.ledger.store, REPLAY));
             self.state = match kept {
                 Ok(state) => state.filter(|state| *state.origin() == self.settings.origin),
@@ -151,6 +179,7 @@ impl LogMonitor {
         if grown > 0 && (at_end || self.kept == 0 || grown >= KEEP_EVERY.max(size / 4)) {
             let is_kept = state.keep(&Kept(&*self.ledger.store, REPLAY)).map_err(io::Error::other)?;
             self.kept = if is_kept { size } else { self.kept };
+            self.has_useless_replay &= !is_kept;
         }
         Ok(())
     }
@@ -290,6 +319,7 @@ impl Found {
             Finding::Checkpoint(CheckpointFault::NotSealed(index)) => self.unsealed = Some(*index),
             Finding::Checkpoint(fault @ CheckpointFault::Clock { .. }) => self.clock = Some(fault.to_string()),
             Finding::Checkpoint(fault) => {
+                self.is_elsewhere |= matches!(fault, CheckpointFault::Forked { .. });
                 self.wrong.get_or_insert_with(|| fault.to_string());
             }
         }

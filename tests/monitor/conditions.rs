@@ -313,6 +313,49 @@ fn witnesses_are_asked_side_by_side() {
     }
 }
 
+/// Nobody asks a witness that left the policy, and nobody would say that what was wrong with it is over.
+#[test]
+fn witnesses_that_left_the_policy() {
+    let (log, mut alpha, _) = Log::with_agents();
+    let other = Cosigner::from_seed(KeyName::parse("v.example").unwrap(), &[51; 32]);
+    let listing = |line: String| Policy::parse(format!("{}{line}", policy_text()).as_bytes()).unwrap();
+    let with_other = listing(format!("witness v {} http://v.example\n", other.vkey()));
+    let mut larger = Log::with_agents().0;
+    larger.act(&mut alpha);
+    larger.seal();
+    for (shows, line, why) in [
+        (false, String::new(), "no longer in the policy"),
+        (true, String::new(), "no longer in the policy"),
+        (false, format!("witness v {}\n", other.vkey()), "the policy has no URL of it any more"),
+    ] {
+        let mut sim = with_witness();
+        sim.settings.policy = with_other.clone();
+        sim.restart();
+        let files = cosigned(&sim, &log);
+        sim.witnesses.0.insert(PREFIX.into(), files.0["checkpoint"].clone());
+        let mut told = if shows {
+            // The log signed it, and this witness did not.
+            sim.witnesses.0.insert("http://v.example".into(), larger.files().0["checkpoint"].clone());
+            assert_eq!(kinds(&sim.round(&files)), [Kind::WitnessBad]);
+            sim.now += 700_000;
+            assert_eq!(kinds(&sim.round(&files)), [Kind::WitnessAhead]);
+            vec!["witness_ahead (v) is over", "witness_bad (v) is over"]
+        } else {
+            assert_eq!(kinds(&sim.round(&files)), [Kind::WitnessDown]);
+            vec!["witness_down (v) is over"]
+        };
+        sim.settings.policy = listing(line);
+        sim.restart();
+        for report in sim.round(&files) {
+            assert_eq!((report.kind, report.time_ms), (Kind::Resolved, sim.now));
+            assert_eq!(report.text, format!("{}: {why}", told.remove(0)));
+        }
+        assert_eq!((told.len(), sim.monitor.conditions().count()), (0, 0));
+        sim.restart();
+        assert_eq!(kinds(&sim.round(&files)), []);
+    }
+}
+
 /// What the log signed counts, whether the witness did or not.
 #[test]
 fn a_witness_that_shows_what_it_did_not_sign() {
