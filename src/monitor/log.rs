@@ -16,8 +16,8 @@ use super::settings::{LogKind, LogSettings};
 use super::store::Store;
 use super::witnesses::{Witnesses, ask};
 use crate::audit::{Source, SourceError, State};
-use crate::encoding::UnixMillis;
-use crate::hash::Hash;
+use crate::encoding::{UnixMillis, hex_encode};
+use crate::hash::{Hash, sha256};
 use crate::merkle::TreeSize;
 use crate::soul::LogId;
 use crate::tlog::{NoteVerifier, Origin, Policy, PolicyWitness, SignedCheckpoint, Timestamp, TlogProof, VerifyError};
@@ -202,11 +202,15 @@ impl LogMonitor {
         });
         let judged = served.as_ref().map(|(served, _)| self.judge_policy(served, world.now));
         let wrong = match judged {
+            Ok(Verdict { wrong: Some(wrong), .. }) => Some(wrong),
             Ok(verdict) => {
-                self.ledger.condition(Kind::Quorum, "", verdict.quorum);
-                self.ledger.condition(Kind::Stale, "", verdict.stale);
                 self.shown_ms = verdict.shown_ms;
-                verdict.wrong
+                // Without a quorum nothing says how old it is.
+                if verdict.quorum.is_none() {
+                    self.ledger.condition(Kind::Stale, "", verdict.stale);
+                }
+                self.ledger.condition(Kind::Quorum, "", verdict.quorum);
+                None
             }
             Err(error) => Some(error.clone()),
         };
@@ -330,7 +334,14 @@ impl LogMonitor {
             match signed {
                 Ok(signed) => self.ledger.claim(By::Promise, name, &signed)?,
                 Err(why) => {
-                    self.ledger.tell(Kind::BadPromise, name, format!("{name} is no proof of this log: {why}"), None)?;
+                    // Another file under a name that was there before is another fact.
+                    let fact = format!("{name} {}", hex_encode(&sha256(&[bytes])));
+                    self.ledger.tell(
+                        Kind::BadPromise,
+                        &fact,
+                        format!("{name} is no proof of this log: {why}"),
+                        None,
+                    )?;
                 }
             }
         }

@@ -183,6 +183,32 @@ fn a_clock_that_is_right() {
     }
 }
 
+/// A checkpoint that does not hold, or that no quorum has cosigned, says nothing of how old it is.
+#[test]
+fn a_stale_log_that_shows_what_cannot_be_judged() {
+    let (log, mut alpha, _) = Log::with_agents();
+    let mut sim = with_witness();
+    let old = cosigned(&sim, &log);
+    sim.witnesses.0.insert(PREFIX.into(), old.0["checkpoint"].clone());
+    assert_eq!(kinds(&sim.round(&old)), []);
+    sim.now += 3_700_000;
+    assert_eq!(kinds(&sim.round(&old)), [Kind::Stale]);
+    assert_eq!(kinds(&sim.round(&log.files())), [Kind::Quorum]);
+    // A cosignature of the witness on something else.
+    let mut other = Log::with_agents().0;
+    other.act(&mut alpha);
+    let elsewhere = String::from_utf8(cosigned(&sim, &other).0["checkpoint"].clone()).unwrap();
+    let mut wrong = log.files();
+    wrong.change("checkpoint", |note| {
+        note.extend_from_slice(elsewhere.lines().last().unwrap().as_bytes());
+        note.push(b'\n');
+    });
+    assert_eq!(kinds(&sim.round(&wrong)), [Kind::BadCheckpoint]);
+    assert_eq!(sim.monitor.conditions().count(), 3);
+    let fresh = cosigned(&sim, &log);
+    assert_eq!(kinds(&sim.round(&fresh)), [Kind::Resolved, Kind::Resolved, Kind::Resolved]);
+}
+
 /// While witnesses are away a log seals what it takes, and shows none of it: what it shows then bears the times of its making.
 /// Where witnesses are there it is held against the time of the last look, and a wrong clock is told.
 #[test]
