@@ -71,8 +71,7 @@ impl Store for DiskStore {
     }
 
     fn names(&self, folder: &str) -> io::Result<Vec<String>> {
-        let names = Disk::list(&self.0, folder)?;
-        Ok(names.into_iter().filter(|name| !name.ends_with(".new")).collect())
+        Disk::list(&self.0, folder)
     }
 
     fn place(&self, name: &str) -> String {
