@@ -369,3 +369,24 @@ fn remember(told: &mut VecDeque<String>, id: &str) {
 fn evidence_name(kind: Kind, id: &str) -> String {
     format!("{EVIDENCE}/{kind}-{}{EVIDENCE_EXTENSION}", &id[..16])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is told is bounded, and what was told without a file pushes out nothing else.
+    #[test]
+    fn the_oldest_are_forgotten_first() {
+        let mut ledger = Ledger::open("log.example", Arc::new(crate::monitor::MemoryStore::default())).unwrap();
+        ledger.tell(Kind::Suspicion, "first", "one".into(), None).unwrap();
+        for at in 0..=MAX_TOLD {
+            let id = ledger.id(Kind::Fork, &at.to_string());
+            ledger.tell_without_file(Kind::Fork, id, "fork".into());
+        }
+        assert_eq!(ledger.memory.told_without_file.len(), MAX_TOLD);
+        assert!(ledger.is_told(Kind::Suspicion, "first") && ledger.is_told(Kind::Fork, "1"));
+        assert!(!ledger.is_told(Kind::Fork, "0"));
+        ledger.save().unwrap();
+        assert_eq!(ledger.outbox().len(), 1 + MAX_WITHOUT_FILE + 1, "the rest is one report");
+    }
+}

@@ -90,12 +90,7 @@ impl LogMonitor {
         }
         let Some(state) = state else { return self.stopped(world, &seen, &report, found) };
         self.tell_clock(&found, &state, world.now, first);
-        if first {
-            watcher.tell_all_lookalikes(state.replay().registry(), &mut self.ledger);
-        } else if let Some(told) = self.ledger.memory.judged {
-            watcher.tell(told, state.replay(), &mut self.ledger);
-        }
-        self.ledger.memory.judged = Some(self.ledger.memory.judged.unwrap_or(0).max(state.judged().get()));
+        self.tell_watched(watcher, &state);
         self.replayed = state.judged();
         self.state = Some(state);
         self.is_replayed = true;
@@ -108,6 +103,16 @@ impl LogMonitor {
         // What was found in entries that were not shown to be the log's is found in those that are, or was not there.
         self.ledger.memory.faults.retain(|fault| !fault.is_open);
         self.note_faults(world, &seen, found, true)
+    }
+
+    /// What happened to whom is watched, of entries that were not judged before; of a first replay only lookalikes.
+    fn tell_watched(&mut self, watcher: Watcher<'_>, state: &State) {
+        let judged = self.ledger.memory.judged;
+        match judged {
+            None => watcher.tell_all_lookalikes(state.replay().registry(), &mut self.ledger),
+            Some(told) => watcher.tell(told, state.replay(), &mut self.ledger),
+        }
+        self.ledger.memory.judged = Some(judged.unwrap_or(0).max(state.judged().get()));
     }
 
     /// Whether the replay that was kept is of a tree that does not go with the one that is followed. Then that is a fork, and

@@ -206,3 +206,25 @@ impl fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_a_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let (dir, memory) = (DirStore::open(dir.path()).unwrap(), MemoryStore::default());
+        for store in [&dir as &dyn Store, &memory] {
+            assert!(store.names("evidence").unwrap().is_empty());
+            for name in ["memory", "evidence/b", "evidence/a", "evidences"] {
+                store.write(name, &[b"1"]).unwrap();
+            }
+            assert_eq!(store.names("evidence").unwrap(), ["a", "b"]);
+            store.rename("evidence/a", "away/a").unwrap();
+            assert_eq!(store.names("evidence").unwrap(), ["b"]);
+        }
+        fs::write(dir.dir.join("evidence/c.new"), b"half").unwrap();
+        assert_eq!(dir.names("evidence").unwrap(), ["b"], "what a kill has left is none");
+    }
+}
