@@ -27,7 +27,7 @@ use super::store::{Recovery, Store};
 use crate::hash::Hash;
 use crate::merkle::{EMPTY_ROOT, TreeSize, verify_consistency, verify_subtree_consistency};
 use crate::storage::Disk;
-use crate::tlog::{Checkpoint, LogSubtree, Origin, Timestamp, signature_lines};
+use crate::tlog::{Checkpoint, LogSubtree, MAX_NOTE_LEN, Origin, Timestamp, TlogError, signature_lines};
 
 /// How a witness is opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -230,6 +230,10 @@ impl Witness {
         let time = now.max(state.newest.as_ref().map_or(FIRST, |newest| newest.time));
         let lines = signature_lines(&self.0.keys.cosign(&checkpoint, offered.extensions(), time));
         let note = format!("{}\n{}{lines}", offered.text(), signature_lines(&by_log));
+        if note.len() > MAX_NOTE_LEN {
+            // Nobody could read what is remembered, this witness included.
+            return self.after(&slot, &state, Outcome::Malformed(TlogError::NoteLen { len: note.len() }));
+        }
         let Offered { size, root, .. } = offered;
         let record = Arc::new(Record { time, size, root, origin, note });
         let pushed = self.0.committer.queue.push(&slot, Some(Arc::clone(&record)), Outcome::Signed(lines));
