@@ -369,7 +369,7 @@ mod tests {
             move || done.send(witness.commit())
         });
         // It comes at once; the time is for the test to end where it does not.
-        assert_eq!(waits.recv_timeout(Duration::from_secs(60)), Ok(true));
+        assert_eq!(waits.recv_timeout(Duration::from_mins(1)), Ok(true));
         assert!(witness.checkpoint(&origin.hash()).is_some());
         drop(judging);
         committing.join().unwrap().unwrap();

@@ -284,6 +284,27 @@ fn a_torn_last_frame_is_dropped() {
 }
 
 #[test]
+fn what_a_start_found_is_durable_though_there_is_no_room() {
+    let case = Case { segment_len: 64 << 10, snapshot_after: 1 << 20 };
+    let [log, _] = logs();
+    let disk = new_disk(&case);
+    let witness = open(&disk, &case).unwrap();
+    // A sync that fails: the frame is seen, and not on the medium.
+    disk.plan(Some(Plan { at: 1, fate: Fate::Lost, dead_after: false }));
+    assert_eq!(witness.add_checkpoint(&log.request(0, 3), time(9)), Outcome::Latched);
+    drop(witness);
+    disk.plan(None);
+    let lost = open(&disk.after_power_loss(Survivors::Nothing), &case).unwrap();
+    assert_eq!(lost.checkpoint(&log.hash()), None);
+    // The next start reads it, and writes no state. What rests on it leaves all the same: the journal has it again.
+    disk.set_full(Some("state"));
+    let witness = open(&disk, &case).unwrap();
+    assert!(matches!(witness.add_checkpoint(&log.request(3, 3), time(9)), Outcome::Signed(_)));
+    let after = open(&disk.after_power_loss(Survivors::Nothing), &case).unwrap();
+    assert_eq!(after.checkpoint(&log.hash()), witness.checkpoint(&log.hash()));
+}
+
+#[test]
 fn another_name_is_refused() {
     let case = Case { segment_len: 64 << 10, snapshot_after: 1 << 20 };
     let disk: Arc<dyn Disk> = Arc::new(new_disk(&case));
