@@ -115,10 +115,7 @@ impl LogFiles {
         Err(error)
     }
 
-    fn read(
-        stamps: &[Stamp],
-        read: impl Fn(&Path) -> io::Result<Vec<u8>>,
-    ) -> Result<LogList, LogFilesError> {
+    fn read(stamps: &[Stamp], read: impl Fn(&Path) -> io::Result<Vec<u8>>) -> Result<LogList, LogFilesError> {
         let (mut list, mut len) = (LogList::default(), 0);
         if stamps.iter().fold(0, |len: u64, stamp| len.saturating_add(stamp.len)) > MAX_LIST_LEN as u64 {
             return Err(LogFilesError::TooLong);
