@@ -29,11 +29,12 @@ fn new_disk() -> SimDisk {
 }
 
 fn open(disk: &SimDisk) -> Witness {
-    open_on(Arc::new(disk.clone()))
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    open_on(&disk)
 }
 
-fn open_on(disk: Arc<dyn Disk>) -> Witness {
-    Witness::open(&disk, keys(), list(&logs().each_ref()), WitnessOptions::default()).unwrap().0
+fn open_on(disk: &Arc<dyn Disk>) -> Witness {
+    Witness::open(disk, keys(), list(&logs().each_ref()), WitnessOptions::default()).unwrap().0
 }
 
 #[track_caller]
@@ -208,7 +209,7 @@ fn what_could_not_be_written_is_tried_again() {
         contradict(&witness, &log, from, 20);
         disk.set_full(None);
         // What was begun is no file of evidence.
-        disk.names().iter().filter(|name| name.ends_with(".tmp")).for_each(|name| disk.poke(name, None));
+        disk.names().iter().filter(|name| name.contains(".tmp")).for_each(|name| disk.poke(name, None));
     };
     fails(1);
     assert_eq!(state(), (0, 1));
@@ -261,7 +262,8 @@ fn a_panic_while_evidence_is_written_is_no_end() {
     let [log, _] = logs();
     let sim = new_disk();
     let (gated, gate) = Gated::new(&sim);
-    let witness = open_on(Arc::new(gated));
+    let disk: Arc<dyn Disk> = Arc::new(gated);
+    let witness = open_on(&disk);
     grow(&witness, &log, 0, 6);
     gate.set(Way::Panics);
     contradict(&witness, &log, 2, 6);
