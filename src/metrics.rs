@@ -53,6 +53,10 @@ pub const WITNESS_SECONDS: &str = "soulchain_witness_add_checkpoint_seconds";
 pub const WITNESS_LOGS: &str = "soulchain_witness_logs";
 /// Logs of which a witness remembers a checkpoint, served or not.
 pub const WITNESS_REMEMBERED: &str = "soulchain_witness_remembered_logs";
+/// Files of evidence that a witness could not write yet.
+pub const WITNESS_UNWRITTEN_EVIDENCE: &str = "soulchain_witness_unwritten_evidence";
+/// 1 where a witness writes no evidence, since it could not read the folder when it started.
+pub const WITNESS_NO_EVIDENCE: &str = "soulchain_witness_no_evidence";
 
 /// Buckets of the histograms of seconds.
 const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0];
@@ -99,6 +103,8 @@ fn describe() {
     metrics::describe_histogram!(WITNESS_SECONDS, metrics::Unit::Seconds, "From a request to the durable answer");
     metrics::describe_gauge!(WITNESS_LOGS, "Logs that the witness serves");
     metrics::describe_gauge!(WITNESS_REMEMBERED, "Logs of which the witness remembers a checkpoint");
+    metrics::describe_gauge!(WITNESS_UNWRITTEN_EVIDENCE, "Files of evidence that could not be written yet");
+    metrics::describe_gauge!(WITNESS_NO_EVIDENCE, "1 where the folder of evidence could not be read at the start");
     metrics::describe_gauge!(LATCHED, "1 when the engine takes no writes");
     metrics::describe_gauge!(OWED_ERASURES, "Ordered erasures that wait for the repair of a damaged file");
     metrics::describe_gauge!(WITNESSES, "Witnesses of the policy");

@@ -16,6 +16,7 @@ use super::args::read_file;
 use super::error::CliError;
 use super::serve::{PASSPHRASE, ServeError, start_tracing, stopped};
 use crate::audit::HttpSource;
+use crate::clock::SystemClock;
 use crate::config::Settings;
 use crate::http::{App, Limits, MirrorApp, Recorder, agents_mirror_router, opaque_mirror_router, serve};
 use crate::keyfile::KeyAlg;
@@ -117,6 +118,7 @@ fn options(args: &MirrorArgs) -> Result<MirrorOptions, ServeError> {
             Alg::MlDsa44 => KeyAlg::MlDsa44,
         },
         passphrase: std::env::var(PASSPHRASE).ok().map(SecretString::from),
+        clock: Arc::new(SystemClock::new()),
         confirm_newest: args.confirm_newest,
     })
 }

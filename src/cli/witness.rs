@@ -175,7 +175,13 @@ async fn keep_reading(witness: Witness, mut files: LogFiles, mut hangups: tokio:
         };
         let look = move || (if is_asked { files.read_again() } else { files.read_if_changed() }, files);
         let looked = tokio::task::spawn_blocking(look).await;
-        let Ok((read, same)) = looked else { return };
+        let (read, same) = match looked {
+            Ok(looked) => looked,
+            Err(error) => {
+                tracing::error!(%error, "the lists of logs are read no more before a restart");
+                return;
+            }
+        };
         files = same;
         match read {
             Ok(None) => {}

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::limits::group;
+use super::limits::network;
 use crate::metrics::HELD_BYTES;
 
 /// Connections of one address, unless settings say otherwise: an eighth of all.
@@ -16,7 +16,7 @@ pub(super) const CONNECTIONS_PER_ADDRESS: NonZeroUsize = NonZeroUsize::new(2_048
 pub(super) const HELD_MAX: usize = 512 << 20;
 
 /// Part of that memory that one address may hold: one in so many.
-const HELD_SHARES: usize = 8;
+const HELD_SHARES: usize = 16;
 
 /// What is no longer than this is not counted: the number of connections bounds it.
 const SMALL_LEN: usize = 64 << 10;
@@ -70,7 +70,7 @@ impl PerAddress {
 
     /// Counts a connection from an address; `None` where that has as many as it may have.
     pub(super) fn count(self: &Arc<Self>, ip: IpAddr) -> Option<Arc<Counted>> {
-        let address = Some(group(ip)).filter(|_| !self.is_exempt(ip.to_canonical()));
+        let address = Some(network(ip)).filter(|_| !self.is_exempt(ip.to_canonical()));
         if let Some(address) = address {
             let mut open = self.open();
             let share = open.addresses.entry(address).or_default();
@@ -181,8 +181,8 @@ mod tests {
         assert!(limit.open().addresses.is_empty(), "nothing is kept of who has gone");
         assert_eq!(held(&limit, "192.0.2.1").len(), 3);
         let subscriber = held(&limit, "2001:db8::1");
-        assert_eq!((subscriber.len(), held(&limit, "2001:db8::2").len()), (3, 0));
-        assert_eq!(held(&limit, "2001:db8:0:1::1").len(), 3);
+        assert_eq!((subscriber.len(), held(&limit, "2001:db8:0:1::2").len()), (3, 0));
+        assert_eq!(held(&limit, "2001:db8:1::1").len(), 3);
     }
 
     #[test]
@@ -200,15 +200,15 @@ mod tests {
         let client = |ip: &str| limit.count(ip.parse().unwrap()).unwrap();
         let one = client("192.0.2.1");
         let mut held = Arc::clone(&one).held();
-        assert!(held.hold(600_000) && held.hold(1 << 20) && !held.hold((1 << 20) + 1));
+        assert!(held.hold(300_000) && held.hold(1 << 19) && !held.hold((1 << 19) + 1));
         assert!(held.hold(SMALL_LEN), "less than it has");
         assert!(!client("192.0.2.1").held().hold(SMALL_LEN + 1), "another connection of the same address");
         assert!(client("192.0.2.1").held().hold(SMALL_LEN), "what is small is not counted");
         let mut others = client("192.0.2.9").held();
-        assert!(others.hold(7 << 20), "a proxy has no share");
-        assert!(!client("192.0.2.2").held().hold(1 << 20), "all is taken");
+        assert!(others.hold(15 << 19), "a proxy has no share");
+        assert!(!client("192.0.2.2").held().hold(1 << 19), "all is taken");
         drop((one, held));
-        assert!(client("192.0.2.2").held().hold(1 << 20));
+        assert!(client("192.0.2.2").held().hold(1 << 19));
         drop(others);
         let open = limit.open();
         assert_eq!((open.bytes, open.addresses.len()), (0, 0));

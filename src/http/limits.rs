@@ -129,10 +129,20 @@ impl Limits {
     }
 }
 
-/// Of IPv6 one subscriber has a /64 at least.
-pub(super) fn group(ip: IpAddr) -> IpAddr {
+/// Who is counted as one where rates are limited: of IPv6 a /64, which one subscriber has at least.
+fn group(ip: IpAddr) -> IpAddr {
+    prefix(ip, 64)
+}
+
+/// Who has one share of what a few could use up: of IPv6 a /48, which one subscriber may have. A share is so large that
+/// neighbours get on with it.
+pub(super) fn network(ip: IpAddr) -> IpAddr {
+    prefix(ip, 48)
+}
+
+fn prefix(ip: IpAddr, ipv6_bits: u32) -> IpAddr {
     match ip.to_canonical() {
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << (128 - ipv6_bits)))),
         v4 @ IpAddr::V4(_) => v4,
     }
 }
@@ -230,6 +240,7 @@ mod tests {
     #[test]
     fn a_subscriber_of_ipv6_is_one_address() {
         assert_eq!(group("2001:db8::1:2:3:4".parse().unwrap()), group("2001:db8::5:6:7:8".parse().unwrap()));
+        assert_ne!(group("2001:db8:0:1::1".parse().unwrap()), group("2001:db8:0:2::1".parse().unwrap()));
         assert_eq!(group("::ffff:192.0.2.1".parse().unwrap()), "192.0.2.1".parse::<IpAddr>().unwrap());
     }
 }

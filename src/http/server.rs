@@ -32,7 +32,7 @@ pub struct ServerLimits {
     pub connections: usize,
     /// Connections at once from one address; more are closed. `None` is no limit.
     pub connections_per_address: Option<NonZeroUsize>,
-    /// Memory for what is under way: bodies and answers of more than 64 KiB. One address may hold an eighth of it.
+    /// Memory for what is under way: bodies and answers of more than 64 KiB. One address may hold a sixteenth of it.
     pub held_bytes: usize,
     /// Proxies, which may have any number. Where none is named, loopback may too.
     pub trusted_proxies: Vec<IpAddr>,

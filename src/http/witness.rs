@@ -23,7 +23,8 @@ use super::plain::{PLAIN, busy, note_body, text};
 use crate::clock::{Clock, Reading};
 use crate::encoding::{UnixMillis, hex_decode_32};
 use crate::metrics::{
-    LATCHED, MetricsHandle, WITNESS_COSIGNED, WITNESS_LOGS, WITNESS_REMEMBERED, WITNESS_REQUESTS, WITNESS_SECONDS,
+    LATCHED, MetricsHandle, WITNESS_COSIGNED, WITNESS_LOGS, WITNESS_NO_EVIDENCE, WITNESS_REMEMBERED, WITNESS_REQUESTS,
+    WITNESS_SECONDS, WITNESS_UNWRITTEN_EVIDENCE,
 };
 use crate::tlog::{SIZE_CONTENT_TYPE, Timestamp, size_body};
 use crate::witness::{Outcome, Submitted, Witness};
@@ -101,6 +102,8 @@ async fn metrics(State(app): Shared) -> Response {
     let gauges = [
         (WITNESS_LOGS, app.witness.logs() as f64),
         (WITNESS_REMEMBERED, app.witness.remembered() as f64),
+        (WITNESS_UNWRITTEN_EVIDENCE, app.witness.unwritten_evidence() as f64),
+        (WITNESS_NO_EVIDENCE, if app.witness.keeps_evidence() { 0.0 } else { 1.0 }),
         (LATCHED, if app.witness.latched().is_some() { 1.0 } else { 0.0 }),
     ];
     for (name, value) in gauges {

@@ -14,7 +14,8 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::error::{MirrorError, MirrorOpenError};
 use super::notes::{Kept, Notes, NotesError};
-use crate::clock;
+use crate::clock::{Clock, Reading};
+use crate::encoding::UnixMillis;
 use crate::hash::Hash;
 use crate::log::{Engine, Entry, Following, LogReader, Machine};
 use crate::merkle::{LeafIndex, TreeSize};
@@ -37,6 +38,7 @@ struct Inner<M: Machine> {
     /// The keys of the policy that bear the log's name.
     log_keys: Vec<NoteVerifier>,
     cosigner: Option<Cosigner>,
+    clock: Arc<dyn Clock>,
     notes: Notes,
     progress: Mutex<Progress<M>>,
     /// What is served below the origin's hash.
@@ -61,6 +63,7 @@ pub(super) struct Parts<M: Machine> {
     pub(super) origin: Origin,
     pub(super) policy: Policy,
     pub(super) cosigner: Option<Cosigner>,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) notes: Notes,
 }
 
@@ -86,14 +89,15 @@ impl<M: Machine> Mirror<M> {
         origin: Origin,
         policy: Policy,
         cosigner: Option<Cosigner>,
+        clock: Arc<dyn Clock>,
         disk: Arc<dyn Disk>,
     ) -> Result<Self, MirrorOpenError> {
-        Self::open(Parts { following, origin, policy, cosigner, notes: Notes::on(disk) })
+        Self::open(Parts { following, origin, policy, cosigner, clock, notes: Notes::on(disk) })
     }
 
     /// Reads the checkpoints and holds them against the copy.
     pub(super) fn open(parts: Parts<M>) -> Result<Self, MirrorOpenError> {
-        let Parts { following, origin, policy, cosigner, notes } = parts;
+        let Parts { following, origin, policy, cosigner, clock, notes } = parts;
         let log_keys: Vec<_> = policy.logs().iter().map(|log| log.verifier().clone()).collect();
         let log_keys: Vec<_> = log_keys.into_iter().filter(|key| key.vkey().name() == origin.key_name()).collect();
         let read = |kept| -> Result<Option<SignedCheckpoint>, MirrorOpenError> {
@@ -110,7 +114,7 @@ impl<M: Machine> Mirror<M> {
         let states = VecDeque::from([(view.size(), view.state().clone())]);
         let progress = Progress { upstream, pending: pending.into(), mirrored, waiting: Vec::new(), states };
         let (progress, served) = (Mutex::new(progress), ArcSwapOption::new(served));
-        Ok(Self(Arc::new(Inner { following, origin, policy, log_keys, cosigner, notes, progress, served })))
+        Ok(Self(Arc::new(Inner { following, origin, policy, log_keys, cosigner, clock, notes, progress, served })))
     }
 
     /// The engine beneath, for reading.
@@ -294,7 +298,8 @@ impl<M: Machine> Mirror<M> {
                 return Ok(Completed::Cosigned(signature_lines(&own)));
             }
         }
-        let time = Timestamp::new(clock::now().get() / 1000).unwrap_or(Timestamp::MAX);
+        let Reading::Time(now) = self.0.clock.read(UnixMillis::ZERO) else { return Err(MirrorError::ClockJumped) };
+        let time = Timestamp::new(now.get() / 1000).unwrap_or(Timestamp::MAX);
         let mut cosigned = self.without_strangers(checkpoint);
         cosigned.add_signature(cosigner.cosign(claim, time)).map_err(MirrorError::Cosign)?;
         self.0.notes.write(Kept::Mirrored, &cosigned).await.map_err(in_file)?;

@@ -26,6 +26,8 @@ pub enum MirrorError {
     Storage(StorageError),
     /// A file of checkpoints.
     Notes(PathBuf, io::Error),
+    /// The clock has moved by over an hour since the start: no time can be signed.
+    ClockJumped,
     /// A checkpoint cannot be cosigned.
     Cosign(TlogError),
 }
@@ -73,6 +75,9 @@ impl fmt::Display for MirrorError {
             Self::Read(error) => error.fmt(f),
             Self::Storage(error) => error.fmt(f),
             Self::Notes(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::ClockJumped => f.write_str(
+                "the clock has moved by over an hour: nothing is cosigned until it is back, or the mirror is started again",
+            ),
             Self::Cosign(error) => write!(f, "the checkpoint cannot be cosigned: {error}"),
         }
     }

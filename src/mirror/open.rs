@@ -17,6 +17,7 @@ use super::error::MirrorOpenError;
 use super::notes::{FOLDER, Notes};
 use crate::audit::{HttpSource, Source};
 use crate::client::Client;
+use crate::clock::Clock;
 use crate::keyfile::{AnyKeyFile, KeyAlg};
 use crate::log::{Directory, Following, Machine, Opaque, Options, OriginFile, PoolLimits, Recovery, follow};
 use crate::node::{Node, RegistryMachine, WitnessPolicy};
@@ -37,6 +38,8 @@ pub struct MirrorOptions {
     pub alg: KeyAlg,
     /// Decrypts the key file; without one a new key is written unencrypted.
     pub passphrase: Option<SecretString>,
+    /// The time of cosignatures.
+    pub clock: Arc<dyn Clock>,
     /// The operator knows that nothing later than this copy of a mirror exists.
     pub confirm_newest: bool,
 }
@@ -112,6 +115,7 @@ struct Rest {
     origin: Origin,
     policy: Policy,
     cosigner: Option<Cosigner>,
+    clock: Arc<dyn Clock>,
     notes: Notes,
 }
 
@@ -129,15 +133,16 @@ impl Pieces<'_> {
         let options = Options { pool: PoolLimits::default(), confirm_newest: self.options.confirm_newest };
         let (following, recovery) = follow(machine, storage, options)?;
         following.engine().keep(Box::new(self.directory));
-        let rest = Rest { origin: self.origin, policy: self.policy, cosigner: self.cosigner, notes };
+        let clock = Arc::clone(&self.options.clock);
+        let rest = Rest { origin: self.origin, policy: self.policy, cosigner: self.cosigner, clock, notes };
         Ok((following, recovery, rest))
     }
 }
 
 impl Rest {
     fn with<M: Machine>(self, following: Following<M>) -> Parts<M> {
-        let Self { origin, policy, cosigner, notes } = self;
-        Parts { following, origin, policy, cosigner, notes }
+        let Self { origin, policy, cosigner, clock, notes } = self;
+        Parts { following, origin, policy, cosigner, clock, notes }
     }
 }
 

@@ -257,7 +257,7 @@ impl Ledger {
     /// Remembers a tree to compare, once. Whoever calls this has checked that the log signed it, so nobody else can fill this
     /// up; where the log does, the first half of what it showed is kept, and the newest.
     pub(super) fn claim(&mut self, by: By, name: &str, tree: &OneSigned) -> io::Result<()> {
-        let (note, read_before_ms) = (tree.to_string(), self.memory.read_ms);
+        let (note, read_before_ms) = (tree.to_string(), self.memory.looked_ms);
         let is_same = |claim: &Claim| claim.by == by && (by != By::Witness || claim.name == name);
         let claims = &mut self.memory.claims;
         if claims.iter().any(|claim| is_same(claim) && tree_lines(&claim.note).eq(tree_lines(&note))) {
@@ -276,11 +276,11 @@ impl Ledger {
         Ok(())
     }
 
-    /// When the log was read last before it showed a tree.
+    /// The newest time of which it was known what the log showed, before it showed a tree.
     pub(super) fn read_before(&self, tree: &OneSigned) -> u64 {
         let note = tree.to_string();
         let is_tree = |claim: &&Claim| claim.by == By::Log && tree_lines(&claim.note).eq(tree_lines(&note));
-        self.memory.claims.iter().find(is_tree).map_or(self.memory.read_ms, |claim| claim.read_before_ms)
+        self.memory.claims.iter().find(is_tree).map_or(self.memory.looked_ms, |claim| claim.read_before_ms)
     }
 
     /// A tree is done with, whoever showed it.

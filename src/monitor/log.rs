@@ -18,8 +18,8 @@ use super::settings::LogSettings;
 use super::store::Store;
 use super::witnesses::{Asked, Witnesses};
 use crate::audit::{Source, SourceError, State};
-use crate::encoding::UnixMillis;
-use crate::hash::Hash;
+use crate::encoding::{UnixMillis, hex_encode};
+use crate::hash::{Hash, sha256};
 use crate::merkle::TreeSize;
 use crate::soul::LogId;
 use crate::tlog::{NoteVerifier, Origin, Policy, PolicyWitness, SignedCheckpoint, Timestamp, TlogProof, VerifyError};
@@ -43,6 +43,8 @@ struct Verdict {
     wrong: Option<String>,
     quorum: Option<String>,
     stale: Option<String>,
+    /// As of when the log shows it, at the latest; none where that is not known.
+    shown_ms: Option<u64>,
 }
 
 /// A log that is followed.
@@ -57,13 +59,19 @@ pub struct LogMonitor {
     pub(super) seen: Option<OneSigned>,
     /// The audit, where it ended; none until the first round, and after one that did not come to an end.
     pub(super) state: Option<State>,
+    /// Whether the state that is kept is of another history than the one that is followed.
+    pub(super) has_useless_replay: bool,
     /// Size of the state as it is kept.
     pub(super) kept: u64,
     /// Where the replay has got to, for those who look.
     pub(super) replayed: TreeSize,
     pub(super) is_replayed: bool,
+    /// Whether there was a round.
+    has_started: bool,
     /// Whether this round has seen the log sign the newest tree.
     is_fresh: bool,
+    /// As of when the log is known to show what this round read.
+    shown_ms: Option<u64>,
     /// What could not be read in this round.
     pub(super) unread: Option<String>,
     /// The tree that the last replay came to, if it ends with a trailer.
@@ -103,10 +111,13 @@ impl LogMonitor {
             settings,
             ledger,
             state: None,
+            has_useless_replay: false,
             kept: 0,
             replayed: TreeSize::ZERO,
             is_replayed: false,
+            has_started: false,
             is_fresh: false,
+            shown_ms: None,
             unread: None,
             sealed: None,
             agreed: BTreeMap::new(),
@@ -118,9 +129,14 @@ impl LogMonitor {
     }
 
     /// A round begins.
-    pub(super) const fn begin(&mut self, now: UnixMillis) {
-        self.ledger.now = now;
+    pub(super) fn begin(&mut self, world: &World<'_>) -> io::Result<()> {
+        self.ledger.begin(world.now);
+        if !self.has_started {
+            self.start(world)?;
+            self.has_started = true;
+        }
         self.is_fresh = false;
+        Ok(())
     }
 
     /// All was asked for: what could not be read is told, and all that was noted made durable.
@@ -131,8 +147,11 @@ impl LogMonitor {
             if is_read {
                 self.ledger.memory.read_ms = self.ledger.now.get();
             }
+            // Only now: trees that this round saw first are held against what was known before.
+            let looked_ms = self.ledger.memory.looked_ms;
+            self.ledger.memory.looked_ms = looked_ms.max(self.shown_ms.take().unwrap_or(0));
         }
-        self.unread = None;
+        (self.unread, self.shown_ms) = (None, None);
         self.ledger.save()
     }
 
@@ -187,10 +206,15 @@ impl LogMonitor {
         });
         let judged = served.as_ref().map(|(served, _)| self.judge_policy(served, world.now));
         let wrong = match judged {
+            Ok(Verdict { wrong: Some(wrong), .. }) => Some(wrong),
             Ok(verdict) => {
+                self.shown_ms = verdict.shown_ms;
+                // Without a quorum nothing says how old it is.
+                if verdict.quorum.is_none() {
+                    self.ledger.condition(Kind::Stale, "", verdict.stale);
+                }
                 self.ledger.condition(Kind::Quorum, "", verdict.quorum);
-                self.ledger.condition(Kind::Stale, "", verdict.stale);
-                verdict.wrong
+                None
             }
             Err(error) => Some(error.clone()),
         };
@@ -219,6 +243,8 @@ impl LogMonitor {
             }
             Err(error) => verdict.wrong = Some(format!("the checkpoint does not hold: {error}")),
             Ok(accepted) if !policy.quorum().is_none() => {
+                let as_of_ms = policy.quorum().as_of(accepted.cosigned()).map(|time| time.get().saturating_mul(1000));
+                verdict.shown_ms = as_of_ms.map(|time| time.min(now.get()));
                 let now = now.get() / 1000;
                 let oldest = now.saturating_sub(self.settings.stale_seconds);
                 let span = oldest..=now.saturating_add(MAX_AHEAD_SECONDS);
@@ -228,7 +254,7 @@ impl LogMonitor {
                     verdict.stale = Some(format!("no quorum has cosigned for {age} s; the tree has {size} entries"));
                 }
             }
-            Ok(_) => {}
+            Ok(_) => verdict.shown_ms = Some(now.get()),
         }
         verdict
     }
@@ -312,7 +338,14 @@ impl LogMonitor {
             match signed {
                 Ok(signed) => self.ledger.claim(By::Promise, name, &signed)?,
                 Err(why) => {
-                    self.ledger.tell(Kind::BadPromise, name, format!("{name} is no proof of this log: {why}"), None)?;
+                    // Another file under a name that was there before is another fact.
+                    let fact = format!("{name} {}", hex_encode(&sha256(&[bytes])));
+                    self.ledger.tell(
+                        Kind::BadPromise,
+                        &fact,
+                        format!("{name} is no proof of this log: {why}"),
+                        None,
+                    )?;
                 }
             }
         }
@@ -358,10 +391,11 @@ impl LogMonitor {
         Ok(true)
     }
 
-    /// Notes faults; they are told once their evidence was made.
-    pub(super) fn note_fault(&mut self, fault: KnownFault) {
+    /// Notes a fault; it is told once its evidence was made. Beyond those that are told one by one it is counted, once: of
+    /// entries below `counted_to` that was done before. Says whether it was counted now.
+    pub(super) fn note_fault(&mut self, fault: KnownFault, counted_to: u64) -> bool {
         if self.ledger.is_told(fault.kind(), &fault.fact()) {
-            return;
+            return false;
         }
         let memory = &mut self.ledger.memory;
         memory.is_guilty |= !fault.is_open;
@@ -378,13 +412,18 @@ impl LogMonitor {
                     memory.faults.push(fault);
                 }
             }
+            None if memory.fault_count < MAX_FAULTS => {
+                memory.fault_count += 1;
+                memory.faults.push(fault);
+            }
+            None if fault.index < counted_to => {}
             None => {
                 memory.fault_count += 1;
-                if memory.fault_count <= MAX_FAULTS {
-                    memory.faults.push(fault);
-                }
+                memory.counted_to = memory.counted_to.max(fault.index + 1);
+                return true;
             }
         }
+        false
     }
 
     pub(super) fn unreadable(&mut self, error: &SourceError) {

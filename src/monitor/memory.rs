@@ -17,12 +17,17 @@ use crate::verify::{Evidence, MAX_EVIDENCE_LEN};
 
 /// Most facts whose ids are kept; the oldest go first.
 pub const MAX_TOLD: usize = 4096;
-/// Most files of evidence against one log: no more are needed.
+/// Most files of evidence against one log that lie there at once. What is found beyond them is told without a file.
 pub const MAX_EVIDENCE: u64 = 1024;
-/// Most faults that are told one by one, with evidence.
+/// Most faults that are told one by one, with evidence; of later ones it is told how many there are.
 pub const MAX_FAULTS: u64 = 64;
+/// Most misbehaviours without a file that a round tells one by one; of more it is told how many of which kind there are.
+pub const MAX_WITHOUT_FILE: usize = 16;
 
 const NAME: &str = "memory";
+/// Where evidence lies.
+pub(super) const EVIDENCE: &str = "evidence";
+pub(super) const EVIDENCE_EXTENSION: &str = ".evidence";
 
 /// What is kept.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -37,7 +42,11 @@ pub(super) struct Memory {
     pub(super) judged: Option<u64>,
     /// When the log was read last.
     pub(super) read_ms: u64,
-    /// When the log was read last before it showed the tree that is followed now; 0: never.
+    /// The newest time of which it is known what the log showed: it was read then, and where a quorum cosigns what it
+    /// publishes, that had done so by then. While witnesses are away a log seals entries and cannot show them.
+    #[serde(default)]
+    pub(super) looked_ms: u64,
+    /// That time, before it showed the tree that is followed now; 0: never.
     #[serde(default)]
     pub(super) before_ms: u64,
     /// Other trees that the log signed, to be compared.
@@ -46,6 +55,9 @@ pub(super) struct Memory {
     pub(super) faults: Vec<KnownFault>,
     /// How many there were.
     pub(super) fault_count: u64,
+    /// Entries below this one are counted there, if they are beyond those that are told one by one.
+    #[serde(default)]
+    pub(super) counted_to: u64,
     /// Since when the log shows its checkpoint and does not answer for all tiles.
     #[serde(default)]
     pub(super) partly_since_ms: Option<u64>,
@@ -62,9 +74,15 @@ pub(super) struct Memory {
     /// The same of what anybody can hand in, so that the others have their room for themselves.
     #[serde(default)]
     told_of_others: VecDeque<String>,
-    /// Files of evidence.
+    /// The same of misbehaviours of which no file was written: they do not push out those of which there is one.
     #[serde(default)]
-    evidence_count: u64,
+    told_without_file: VecDeque<String>,
+    /// Misbehaviours that were not told one by one.
+    #[serde(default)]
+    untold_count: u64,
+    /// Files of evidence, or more than there are.
+    #[serde(default)]
+    pub(super) evidence_count: u64,
     outbox: Vec<Report>,
 }
 
@@ -78,7 +96,7 @@ pub(super) struct Claim {
     /// The checkpoint under one signature.
     pub(super) note: String,
     pub(super) since_ms: u64,
-    /// When the log was read last before.
+    /// The newest time of which it was known what the log showed, before.
     #[serde(default)]
     pub(super) read_before_ms: u64,
 }
@@ -127,6 +145,16 @@ pub(super) struct Ledger {
     pub(super) memory: Memory,
     pub(super) now: UnixMillis,
     saved: Vec<u8>,
+    /// Misbehaviours that this round has told without a file.
+    without_file: usize,
+    untold: Untold,
+}
+
+/// Misbehaviours that are not told one by one: how many of a kind, and the first of them.
+#[derive(Default)]
+struct Untold {
+    counts: BTreeMap<Kind, u64>,
+    first: String,
 }
 
 impl Ledger {
@@ -140,11 +168,19 @@ impl Ledger {
                 })?
             }
         };
-        Ok(Self { log: log.into(), store, memory, now: UnixMillis::ZERO, saved: saved.unwrap_or_default() })
+        let saved = saved.unwrap_or_default();
+        let (now, untold) = (UnixMillis::ZERO, Untold::default());
+        Ok(Self { log: log.into(), store, memory, now, saved, without_file: 0, untold })
+    }
+
+    /// A round begins.
+    pub(super) fn begin(&mut self, now: UnixMillis) {
+        (self.now, self.without_file) = (now, 0);
     }
 
     /// Makes all that was noted durable.
     pub(super) fn save(&mut self) -> io::Result<()> {
+        self.tell_untold();
         let bytes = serde_json::to_vec(&self.memory).expect("the memory is a map with text keys");
         if bytes != self.saved {
             self.store.write(NAME, &[&bytes])?;
@@ -166,38 +202,105 @@ impl Ledger {
 
     /// Whether a fact was told before.
     pub(super) fn is_told(&self, kind: Kind, fact: &str) -> bool {
-        let id = self.id(kind, fact);
-        self.memory.told.contains(&id) || self.memory.told_of_others.contains(&id)
+        self.is_known(&self.id(kind, fact))
     }
 
-    /// Tells a fact, unless it was told before. Evidence is durable before the report of it.
+    /// Whether a fact was told whose id is this, or begins with it.
+    pub(super) fn is_known(&self, id: &str) -> bool {
+        let memory = &self.memory;
+        let told = [&memory.told, &memory.told_without_file, &memory.told_of_others];
+        told.into_iter().flatten().any(|told| told.starts_with(id))
+    }
+
+    /// Tells a fact, unless it was told before. Evidence is durable before the report of it; where none can be written, the
+    /// report says so.
     pub(super) fn tell(&mut self, kind: Kind, fact: &str, text: String, evidence: Option<&Evidence>) -> io::Result<()> {
         if self.is_told(kind, fact) {
             return Ok(());
         }
-        if evidence.is_some() {
-            if self.memory.evidence_count >= MAX_EVIDENCE {
-                let text = format!("there are {MAX_EVIDENCE} files of evidence against this log; no more are written");
-                return self.tell(Kind::MoreFaults, "evidence", text, None);
-            }
-            self.memory.evidence_count += 1;
-        }
         let id = self.id(kind, fact);
-        let place = match evidence.map(ToString::to_string).filter(|file| file.len() <= MAX_EVIDENCE_LEN) {
-            Some(file) => {
-                let name = format!("evidence/{kind}-{}.evidence", &id[..16]);
-                self.store.write(&name, &[file.as_bytes()])?;
-                Some(self.store.place(&name))
-            }
-            None => None,
+        let Some(evidence) = evidence else {
+            remember(self.told_of(kind), &id);
+            self.report(kind, id, text, None);
+            return Ok(());
         };
-        let told = if kind == Kind::BadPromise { &mut self.memory.told_of_others } else { &mut self.memory.told };
-        told.push_back(id.clone());
-        if told.len() > MAX_TOLD {
-            told.pop_front();
+        match self.write_evidence(kind, &id, evidence)? {
+            Ok(place) => self.tell_with_file(kind, id, text, place),
+            Err(why) => self.tell_without_file(kind, id, format!("{text}; no evidence file was written: {why}")),
         }
-        self.report(kind, id, text, place);
         Ok(())
+    }
+
+    /// Tells a fact whose evidence lies there.
+    pub(super) fn tell_with_file(&mut self, kind: Kind, id: String, text: String, place: String) {
+        remember(&mut self.memory.told, &id);
+        self.report(kind, id, text, Some(place));
+    }
+
+    fn told_of(&mut self, kind: Kind) -> &mut VecDeque<String> {
+        if kind == Kind::BadPromise { &mut self.memory.told_of_others } else { &mut self.memory.told }
+    }
+
+    /// Where the evidence lies now; or why it is not written.
+    fn write_evidence(&mut self, kind: Kind, id: &str, evidence: &Evidence) -> io::Result<Result<String, String>> {
+        let file = evidence.to_string();
+        if file.len() > MAX_EVIDENCE_LEN {
+            return Ok(Err(format!("it would have {} bytes, and {MAX_EVIDENCE_LEN} is the most", file.len())));
+        }
+        if self.memory.evidence_count >= MAX_EVIDENCE {
+            // Some may have been moved away since.
+            match self.evidence_files() {
+                Ok(files) => self.memory.evidence_count = files.len() as u64,
+                Err(error) => return Ok(Err(format!("the files that are there cannot be counted: {error}"))),
+            }
+        }
+        if self.memory.evidence_count >= MAX_EVIDENCE {
+            let place = self.store.place(EVIDENCE);
+            return Ok(Err(format!(
+                "there are {MAX_EVIDENCE} in {place}, which is the most; move them away, and what is found later gets its own"
+            )));
+        }
+        let name = evidence_name(kind, id);
+        self.store.write(&name, &[file.as_bytes()])?;
+        self.memory.evidence_count += 1;
+        Ok(Ok(self.store.place(&name)))
+    }
+
+    /// Names of the files of evidence that are there.
+    pub(super) fn evidence_files(&self) -> io::Result<Vec<String>> {
+        let names = self.store.names(EVIDENCE)?;
+        Ok(names.into_iter().filter(|name| name.ends_with(EVIDENCE_EXTENSION)).collect())
+    }
+
+    fn tell_without_file(&mut self, kind: Kind, id: String, text: String) {
+        remember(&mut self.memory.told_without_file, &id);
+        self.without_file += 1;
+        if self.without_file <= MAX_WITHOUT_FILE {
+            self.report(kind, id, text, None);
+            return;
+        }
+        *self.untold.counts.entry(kind).or_default() += 1;
+        if self.untold.first.is_empty() {
+            self.untold.first = text;
+        }
+    }
+
+    /// One report of all that is not told one by one. It is made durable with the ids of what it stands for.
+    fn tell_untold(&mut self) {
+        let Untold { counts, first } = core::mem::take(&mut self.untold);
+        if counts.is_empty() {
+            return;
+        }
+        self.memory.untold_count += counts.values().sum::<u64>();
+        let total = self.memory.untold_count;
+        let kinds: Vec<_> = counts.iter().map(|(kind, count)| format!("{count} `{kind}`")).collect();
+        let text = format!(
+            "more than {MAX_WITHOUT_FILE} misbehaviours came at once of which no evidence file was written; not told one by \
+             one are {}, and {total} in all; the first of them now: {first}",
+            kinds.join(", ")
+        );
+        let id = self.id(Kind::MoreFaults, &format!("untold {total}"));
+        self.report(Kind::MoreFaults, id, text, None);
     }
 
     /// Says that something happened in the log, of which nothing is kept: who calls this does it once.
@@ -216,14 +319,27 @@ impl Ledger {
                 let id = self.id(kind, &format!("{subject} {now}"));
                 self.report(kind, id, text, None);
             }
-            (None, Some(since)) => {
-                self.memory.conditions.remove(&key);
-                let id = self.id(Kind::Resolved, &format!("{key} {since}"));
-                let subject = if subject.is_empty() { String::new() } else { format!(" ({subject})") };
-                self.report(Kind::Resolved, id, format!("{kind}{subject} is over"), None);
-            }
+            (None, Some(_)) => self.resolve(kind, subject, ""),
             _ => {}
         }
+    }
+
+    /// Lifts the conditions of a kind that nobody looks at any more; `why` says so of a subject for which that is so.
+    pub(super) fn lift(&mut self, kind: Kind, why: impl Fn(&str) -> Option<&'static str>) {
+        let prefix = format!("{kind} ");
+        let subjects = self.memory.conditions.keys().filter_map(|key| key.strip_prefix(&prefix));
+        let lifted: Vec<_> = subjects.filter_map(|of| why(of).map(|why| (of.to_owned(), why))).collect();
+        for (subject, why) in lifted {
+            self.resolve(kind, &subject, &format!(": {why}"));
+        }
+    }
+
+    fn resolve(&mut self, kind: Kind, subject: &str, why: &str) {
+        let key = format!("{kind} {subject}");
+        let Some(since) = self.memory.conditions.remove(&key) else { return };
+        let id = self.id(Kind::Resolved, &format!("{key} {since}"));
+        let subject = if subject.is_empty() { String::new() } else { format!(" ({subject})") };
+        self.report(Kind::Resolved, id, format!("{kind}{subject} is over{why}"), None);
     }
 
     /// What is wrong now.
@@ -236,7 +352,41 @@ impl Ledger {
         self.memory.outbox.push(Report { kind, severity, log: self.log.clone(), text, evidence, id, time_ms });
     }
 
-    fn id(&self, kind: Kind, fact: &str) -> String {
+    pub(super) fn id(&self, kind: Kind, fact: &str) -> String {
         hex_encode(&sha256(&[self.log.as_bytes(), b"\n", kind.as_str().as_bytes(), b"\n", fact.as_bytes()])[..16])
+    }
+}
+
+/// Keeps an id, and lets the oldest go.
+fn remember(told: &mut VecDeque<String>, id: &str) {
+    told.push_back(id.into());
+    if told.len() > MAX_TOLD {
+        told.pop_front();
+    }
+}
+
+/// Where the evidence of a fact lies: its kind, and how its id begins.
+fn evidence_name(kind: Kind, id: &str) -> String {
+    format!("{EVIDENCE}/{kind}-{}{EVIDENCE_EXTENSION}", &id[..16])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is told is bounded, and what was told without a file pushes out nothing else.
+    #[test]
+    fn the_oldest_are_forgotten_first() {
+        let mut ledger = Ledger::open("log.example", Arc::new(crate::monitor::MemoryStore::default())).unwrap();
+        ledger.tell(Kind::Suspicion, "first", "one".into(), None).unwrap();
+        for at in 0..=MAX_TOLD {
+            let id = ledger.id(Kind::Fork, &at.to_string());
+            ledger.tell_without_file(Kind::Fork, id, "fork".into());
+        }
+        assert_eq!(ledger.memory.told_without_file.len(), MAX_TOLD);
+        assert!(ledger.is_told(Kind::Suspicion, "first") && ledger.is_told(Kind::Fork, "1"));
+        assert!(!ledger.is_told(Kind::Fork, "0"));
+        ledger.save().unwrap();
+        assert_eq!(ledger.outbox().len(), 1 + MAX_WITHOUT_FILE + 1, "the rest is one report");
     }
 }

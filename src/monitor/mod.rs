@@ -29,6 +29,7 @@ mod cosign;
 mod log;
 mod replay;
 mod round;
+mod start;
 mod witnesses;
 
 mod run;
@@ -40,7 +41,7 @@ pub use confirm::{Unconfirmed, confirm};
 pub use cosign::{Answer, Desk};
 pub use log::{LogMonitor, World};
 pub use lookalike::looks_like;
-pub use memory::{MAX_EVIDENCE, MAX_FAULTS, MAX_TOLD};
+pub use memory::{MAX_EVIDENCE, MAX_FAULTS, MAX_TOLD, MAX_WITHOUT_FILE};
 pub use report::{Kind, Report, Severity};
 pub use run::{Board, Followed, LogStatus, Spool, Stop, run};
 pub use settings::{LogKind, LogSettings, WatchList};

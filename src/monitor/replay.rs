@@ -5,7 +5,7 @@ use std::io;
 use super::charges::Made;
 use super::copies::{Copying, promote};
 use super::log::{LogMonitor, World};
-use super::memory::KnownFault;
+use super::memory::{By, KnownFault, MAX_FAULTS};
 use super::report::Kind;
 use super::store::Kept;
 use super::watch::Watcher;
@@ -30,6 +30,8 @@ struct Found {
     wrong: Option<String>,
     unsealed: Option<LeafIndex>,
     clock: Option<String>,
+    /// Whether the replay that was kept is not shown to be of the tree that is followed.
+    is_elsewhere: bool,
 }
 
 impl LogMonitor {
@@ -37,10 +39,15 @@ impl LogMonitor {
     pub(super) fn replay(&mut self, world: &World<'_>) -> io::Result<()> {
         let Some(seen) = self.seen.clone() else { return Ok(()) };
         self.restore()?;
+        let kept = self.state.as_ref().and_then(|state| OneSigned::of(state.seen(), &self.keys));
+        if kept.as_ref().is_some_and(|kept| kept.tree().0 > seen.tree().0) {
+            // The memory is older, and what the replay came to waits to be shown (`start`).
+            return Ok(());
+        }
         let was_at_end = self.state.as_ref().is_some_and(|state| state.judged() == seen.tree().0);
-        // A state that is kept while this monitor remembers no replay is that of a first one whose end was cut off: what it
-        // found is told again by the replay of no entries at all.
-        if was_at_end && self.ledger.memory.judged.is_some() {
+        // A state that is kept while this monitor remembers no replay, or a shorter one, is that of a first one whose end was
+        // cut off, or newer than the memory: what it found is told again by the replay of no entries at all.
+        if was_at_end && self.ledger.memory.judged.is_some_and(|judged| judged >= seen.tree().0.get()) {
             self.is_replayed = true;
             return self.tell_faults(world, &seen);
         }
@@ -71,6 +78,9 @@ impl LogMonitor {
             }
             Err(error) => return Err(io::Error::other(error)),
         };
+        if found.is_elsewhere && self.is_of_another_history(world, &seen, kept)? {
+            return Ok(());
+        }
         self.tell_files(&found, &report);
         let is_proven = found.wrong.is_none() && found.missing.is_none() && !is_missing(&report);
         if is_proven {
@@ -80,12 +90,7 @@ impl LogMonitor {
         }
         let Some(state) = state else { return self.stopped(world, &seen, &report, found) };
         self.tell_clock(&found, &state, world.now, first);
-        if first {
-            watcher.tell_all_lookalikes(state.replay().registry(), &mut self.ledger);
-        } else if let Some(told) = self.ledger.memory.judged {
-            watcher.tell(told, state.replay(), &mut self.ledger);
-        }
-        self.ledger.memory.judged = Some(self.ledger.memory.judged.unwrap_or(0).max(state.judged().get()));
+        self.tell_watched(watcher, &state);
         self.replayed = state.judged();
         self.state = Some(state);
         self.is_replayed = true;
@@ -98,6 +103,32 @@ impl LogMonitor {
         // What was found in entries that were not shown to be the log's is found in those that are, or was not there.
         self.ledger.memory.faults.retain(|fault| !fault.is_open);
         self.note_faults(world, &seen, found, true)
+    }
+
+    /// What happened to whom is watched, of entries that were not judged before; of a first replay only lookalikes.
+    fn tell_watched(&mut self, watcher: Watcher<'_>, state: &State) {
+        let judged = self.ledger.memory.judged;
+        match judged {
+            None => watcher.tell_all_lookalikes(state.replay().registry(), &mut self.ledger),
+            Some(told) => watcher.tell(told, state.replay(), &mut self.ledger),
+        }
+        self.ledger.memory.judged = Some(judged.unwrap_or(0).max(state.judged().get()));
+    }
+
+    /// Whether the replay that was kept is of a tree that does not go with the one that is followed. Then that is a fork, and
+    /// what is followed is replayed anew.
+    fn is_of_another_history(
+        &mut self,
+        world: &World<'_>,
+        seen: &OneSigned,
+        kept: Option<OneSigned>,
+    ) -> io::Result<bool> {
+        let Some(kept) = kept else { return Ok(false) };
+        self.ledger.claim(By::Log, "", &kept)?;
+        let prefix = self.files(world, seen).prefix(kept.tree().0);
+        let is_other = matches!(prefix, Ok(Some((root, _))) if root != kept.tree().1);
+        self.has_useless_replay |= is_other;
+        Ok(is_other)
     }
 
     fn follow(
@@ -129,8 +160,10 @@ impl LogMonitor {
     }
 
     /// The audit as it was kept, where this monitor has none at hand.
-    fn restore(&mut self) -> io::Result<()> {
-        if self.state.is_none() {
+    pub(super) fn restore(&mut self) -> io::Result<()> {
+        if self.state.is_none() && self.has_useless_replay {
+            (self.kept, self.replayed) = (0, TreeSize::ZERO);
+        } else if self.state.is_none() {
             let kept = State::read_kept(&Kept(&*self.ledger.store, REPLAY));
             self.state = match kept {
                 Ok(state) => state.filter(|state| *state.origin() == self.settings.origin),
@@ -151,6 +184,7 @@ impl LogMonitor {
         if grown > 0 && (at_end || self.kept == 0 || grown >= KEEP_EVERY.max(size / 4)) {
             let is_kept = state.keep(&Kept(&*self.ledger.store, REPLAY)).map_err(io::Error::other)?;
             self.kept = if is_kept { size } else { self.kept };
+            self.has_useless_replay &= !is_kept;
         }
         Ok(())
     }
@@ -173,12 +207,26 @@ impl LogMonitor {
     /// Keeps the faults that were found, and tells those of which evidence can be made. Of entries that are not the log's
     /// nothing is kept; of entries that are not shown to be, what the evidence shows.
     fn note_faults(&mut self, world: &World<'_>, seen: &OneSigned, found: Found, is_proven: bool) -> io::Result<()> {
+        let (mut first, mut more, counted_to) = (None, 0, self.ledger.memory.counted_to);
         if found.wrong.is_none() {
             for fault in found.faults {
-                self.note_fault(KnownFault { is_open: !is_proven, ..fault });
+                let index = fault.index;
+                if self.note_fault(KnownFault { is_open: !is_proven, ..fault }, counted_to) {
+                    first.get_or_insert(index);
+                    more += 1;
+                }
             }
         }
-        self.tell_faults(world, seen)
+        self.tell_faults(world, seen)?;
+        if let Some(first) = first {
+            let all = self.ledger.memory.fault_count;
+            let text = format!(
+                "at least {more} more entries break rules, from entry {first} on, and {all} in all; more than {MAX_FAULTS} are \
+                 not told one by one, and no evidence file is written of them: `soulchain audit` names them"
+            );
+            self.ledger.happened(Kind::MoreFaults, &format!("faults {all}"), text);
+        }
+        Ok(())
     }
 
     fn tell_files(&mut self, found: &Found, report: &Report) {
@@ -190,15 +238,20 @@ impl LogMonitor {
 
     fn tell_clock(&mut self, found: &Found, state: &State, now: UnixMillis, first: bool) {
         let log_time = state.replay().registry().log_time();
+        let latest = log_time.saturating_add(CLOCK_LEEWAY_MS);
         // Not this round's: the tree may have been shown long before it could be replayed.
-        let read_before = self.ledger.memory.before_ms;
-        let is_behind = !first && log_time.saturating_add(CLOCK_LEEWAY_MS).get() < read_before;
-        let behind = is_behind.then(|| {
+        let before = UnixMillis::new(self.ledger.memory.before_ms);
+        let behind = (!first && latest < before).then(|| {
             format!(
-                "a trailer that was not there at the last look bears the time {log_time}; the clock here says {now}"
+                "a trailer that was not there at {before} bears the time {log_time}: the log's clock is slow, or it kept the \
+                 trailer back; the clock here says {now}"
             )
         });
-        self.ledger.condition(Kind::LogClock, "", found.clock.clone().or(behind));
+        let wrong = found.clock.clone().or(behind);
+        // A trailer that is late, and may have had to wait for witnesses, says nothing of the log's clock.
+        if wrong.is_some() || latest >= now {
+            self.ledger.condition(Kind::LogClock, "", wrong);
+        }
     }
 
     fn evidence(&self, world: &World<'_>, seen: &OneSigned, fault: &KnownFault) -> Made {
@@ -239,12 +292,6 @@ impl LogMonitor {
             }
         }
         self.ledger.memory.faults.extend(in_vain);
-        let count = self.ledger.memory.fault_count;
-        if count > super::memory::MAX_FAULTS {
-            let text =
-                format!("more than {} entries break rules; no more are told one by one", super::memory::MAX_FAULTS);
-            self.ledger.tell(Kind::MoreFaults, "", text, None)?;
-        }
         Ok(())
     }
 }
@@ -280,6 +327,7 @@ impl Found {
             Finding::Checkpoint(CheckpointFault::NotSealed(index)) => self.unsealed = Some(*index),
             Finding::Checkpoint(fault @ CheckpointFault::Clock { .. }) => self.clock = Some(fault.to_string()),
             Finding::Checkpoint(fault) => {
+                self.is_elsewhere |= matches!(fault, CheckpointFault::Forked { .. });
                 self.wrong.get_or_insert_with(|| fault.to_string());
             }
         }

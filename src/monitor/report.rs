@@ -108,6 +108,8 @@ kinds! {
     WitnessBad "witness_bad" Warning,
     /// A file that was handed in is no proof of this log.
     BadPromise "bad_promise" Warning,
+    /// Part of what the monitor itself keeps is older than the rest of it.
+    Restored "restored" Warning,
     /// A condition that was reported is over.
     Resolved "resolved" Info,
     /// A name looks like a watched one.

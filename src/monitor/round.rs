@@ -57,7 +57,8 @@ impl LogMonitor {
 
     /// The same, and after each step `tell` is called, which may tell the reports that there are. Its error is handed on.
     pub fn round_telling(&mut self, world: &World<'_>, tell: Tell<'_>) -> io::Result<()> {
-        self.begin(world.now);
+        let part = Part::new(world.source, &self.limits, self.allowances.take).until_it_fails();
+        self.begin(&world.of(&part))?;
         self.take_promises(world)?;
         let with_url =
             |witness: &PolicyWitness| Some((witness.clone(), str::from_utf8(witness.url()?).ok()?.to_owned()));

@@ -18,6 +18,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::audit::{Keep, StateError};
 
+/// How a name ends until what is written under it is whole.
+const NEW: &str = ".new";
+
 /// Named values.
 pub trait Store: Send + Sync {
     /// A value; `None` where there is none.
@@ -33,6 +36,9 @@ pub trait Store: Send + Sync {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.read(from)?.map_or(Ok(()), |bytes| self.copy(to, &bytes))
     }
+
+    /// Names under a folder, without it, sorted; none where it is not there.
+    fn names(&self, folder: &str) -> io::Result<Vec<String>>;
 
     /// How people find it.
     fn place(&self, name: &str) -> String;
@@ -92,7 +98,7 @@ impl DirStore {
             sync_dir(&self.dir)?;
         }
         let mut temporary = path.clone().into_os_string();
-        temporary.push(".new");
+        temporary.push(NEW);
         let mut file = File::create(&temporary)?;
         parts.iter().try_for_each(|part| file.write_all(part))?;
         if durable {
@@ -130,6 +136,18 @@ impl Store for DirStore {
         fs::rename(self.dir.join(from), to)
     }
 
+    fn names(&self, folder: &str) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.dir.join(folder)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let names: io::Result<Vec<_>> = entries.map(|entry| Ok(entry?.file_name().into_string().ok())).collect();
+        // What a kill has left is none.
+        let mut names: Vec<_> = names?.into_iter().flatten().filter(|name| !name.ends_with(NEW)).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
     fn place(&self, name: &str) -> String {
         self.dir.join(name).display().to_string()
     }
@@ -147,6 +165,20 @@ impl Store for MemoryStore {
 
     fn copy(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.write(name, &[bytes])
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bytes) = values.remove(from) {
+            values.insert(to.into(), bytes);
+        }
+        Ok(())
+    }
+
+    fn names(&self, folder: &str) -> io::Result<Vec<String>> {
+        let values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = values.keys().filter_map(|name| name.strip_prefix(folder)?.strip_prefix('/'));
+        Ok(names.map(String::from).collect())
     }
 
     fn place(&self, name: &str) -> String {
@@ -174,3 +206,25 @@ impl fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_a_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let (dir, memory) = (DirStore::open(dir.path()).unwrap(), MemoryStore::default());
+        for store in [&dir as &dyn Store, &memory] {
+            assert!(store.names("evidence").unwrap().is_empty());
+            for name in ["memory", "evidence/b", "evidence/a", "evidences"] {
+                store.write(name, &[b"1"]).unwrap();
+            }
+            assert_eq!(store.names("evidence").unwrap(), ["a", "b"]);
+            store.rename("evidence/a", "away/a").unwrap();
+            assert_eq!(store.names("evidence").unwrap(), ["b"]);
+        }
+        fs::write(dir.dir.join("evidence/c.new"), b"half").unwrap();
+        assert_eq!(dir.names("evidence").unwrap(), ["b"], "what a kill has left is none");
+    }
+}

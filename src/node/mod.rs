@@ -6,12 +6,12 @@
 mod about;
 mod chain;
 mod facts;
-mod follow;
 mod fsck;
 mod held;
 mod keys;
 mod machine;
 mod open;
+mod parts;
 mod proofs;
 mod query;
 mod recent;

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use super::exhibits::Shelf;
 use super::outcome::Outcome;
 use super::queue::{Queue, Waiting};
 use super::record::Record;
@@ -23,7 +22,6 @@ const RETRY: Duration = Duration::from_millis(500);
 
 pub(super) struct Committer {
     pub(super) queue: Queue,
-    pub(super) shelf: Shelf,
     /// The greatest number of an answer whose records, and all before, are durable.
     durable: AtomicU64,
     latched: OnceLock<String>,
@@ -38,11 +36,10 @@ struct Work {
 }
 
 impl Committer {
-    pub(super) fn new(queue: Queue, shelf: Shelf, store: Store) -> Self {
+    pub(super) fn new(queue: Queue, store: Store) -> Self {
         let work = Work { store, held: Vec::new() };
         Self {
             queue,
-            shelf,
             durable: AtomicU64::new(0),
             latched: OnceLock::new(),
             is_out_of_room: AtomicBool::new(false),
@@ -121,10 +118,6 @@ impl Committer {
         let written = if records.is_empty() { Ok(()) } else { work.store.append(&records) };
         match written {
             Ok(()) => {
-                batch
-                    .iter()
-                    .filter_map(|waiting| waiting.exhibit.as_ref())
-                    .for_each(|exhibit| self.shelf.keep(exhibit));
                 self.is_out_of_room.store(false, Ordering::Relaxed);
                 self.answer(batch);
             }
@@ -151,7 +144,7 @@ impl Committer {
         let last = batch.last().map_or(0, Waiting::number);
         for waiting in &batch {
             if let Some(record) = &waiting.record {
-                waiting.slot.lock().durable = Some(Arc::clone(record));
+                waiting.slot.durable.store(Some(Arc::clone(record)));
             }
         }
         self.durable.fetch_max(last, Ordering::Release);

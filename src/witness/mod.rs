@@ -42,6 +42,7 @@ mod committer;
 mod exhibits;
 mod queue;
 mod record;
+mod shelf;
 mod store;
 
 pub use clock_doubt::{ClockDoubt, MAX_CLOCK_LEAD_SECONDS};

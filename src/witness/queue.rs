@@ -9,7 +9,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use super::exhibits::Exhibit;
 use super::outcome::Outcome;
 use super::record::Record;
 use super::slot::Slot;
@@ -20,11 +19,11 @@ use super::store::MAX_BATCH_LEN;
 pub struct QueueLimits {
     /// Answers.
     pub answers: usize,
-    /// Bytes of their records.
+    /// Bytes of their records and cosignatures.
     pub bytes: usize,
     /// Answers of one log.
     pub answers_of_a_log: usize,
-    /// Bytes of the records of one log, where it has more than one.
+    /// Bytes of those of one log, where it has more than one.
     pub bytes_of_a_log: usize,
 }
 
@@ -40,8 +39,6 @@ pub(super) struct Waiting {
     pub(super) slot: Arc<Slot>,
     /// What has to be durable first, and is the newest of the log then.
     pub(super) record: Option<Arc<Record>>,
-    /// What is to be kept before the answer is given.
-    pub(super) exhibit: Option<Exhibit>,
     pub(super) outcome: Outcome,
     pub(super) answer: oneshot::Sender<Outcome>,
     number: u64,
@@ -92,10 +89,9 @@ impl Queue {
         &self,
         slot: &Arc<Slot>,
         record: Option<Arc<Record>>,
-        exhibit: Option<Exhibit>,
         outcome: Outcome,
     ) -> Result<(u64, oneshot::Receiver<Outcome>), Full> {
-        let bytes = record.as_ref().map_or(0, |record| record.encoded_len());
+        let bytes = len(record.as_deref(), &outcome);
         let mut inner = self.lock();
         if inner.waiting.len() >= self.limits.answers || inner.bytes + bytes > self.limits.bytes || inner.closed {
             return Err(Full::All);
@@ -105,7 +101,7 @@ impl Queue {
         inner.count += 1;
         let number = inner.count;
         let (answer, receiver) = oneshot::channel();
-        inner.waiting.push_back(Waiting { slot: Arc::clone(slot), record, exhibit, outcome, answer, number });
+        inner.waiting.push_back(Waiting { slot: Arc::clone(slot), record, outcome, answer, number });
         if inner.waiting.len() == 1 {
             self.wake.notify_one();
         }
@@ -157,8 +153,14 @@ impl Waiting {
     }
 
     fn len(&self) -> usize {
-        self.record.as_ref().map_or(0, |record| record.encoded_len())
+        len(self.record.as_deref(), &self.outcome)
     }
+}
+
+/// Bytes of what waits. An answer without a record may have cosignatures as well, those that were made before.
+fn len(record: Option<&Record>, outcome: &Outcome) -> usize {
+    let lines = if let Outcome::Signed(lines) = outcome { lines.len() } else { 0 };
+    lines + record.map_or(0, Record::encoded_len)
 }
 
 impl Share {

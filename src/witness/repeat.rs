@@ -7,7 +7,7 @@
 
 use super::keys::WitnessKeys;
 use super::record::Record;
-use super::request::Offered;
+use super::request::{Offered, is_of_one_key};
 use crate::tlog::{Note, NoteSignature, NoteVerifier, Timestamp, signature_lines};
 
 /// For so long a cosignature is given again to who offers the same checkpoint.
@@ -46,8 +46,4 @@ impl Repeated {
             }
         }
     }
-}
-
-fn is_of_one_key(one: &NoteSignature, other: &NoteSignature) -> bool {
-    one.name() == other.name() && one.key_id() == other.key_id()
 }

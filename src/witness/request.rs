@@ -127,11 +127,19 @@ impl Offered {
                     let (name, id) = (signature.name().clone(), signature.key_id());
                     return Err(VerifyError::WrongSignature { name, id });
                 }
-                verified.push(signature.clone());
+                // A key can sign one text in many ways: what is kept of it has room in a note beside others.
+                if !verified.iter().any(|known| is_of_one_key(known, signature)) {
+                    verified.push(signature.clone());
+                }
             }
         }
         if verified.is_empty() { Err(VerifyError::NotSigned) } else { Ok(verified) }
     }
+}
+
+/// Whether both lines name the same key.
+pub(super) fn is_of_one_key(one: &NoteSignature, other: &NoteSignature) -> bool {
+    one.name() == other.name() && one.key_id() == other.key_id()
 }
 
 /// The lines above the empty one, and the checkpoint below it.

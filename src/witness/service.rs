@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::clock_doubt::{ClockDoubt, StartClock};
 use super::committer::Committer;
 use super::error::OpenError;
-use super::exhibits::{Exhibit, Shelf};
+use super::exhibits::Contradiction;
 use super::keys::WitnessKeys;
 use super::logs::LogList;
 use super::outcome::Outcome;
@@ -21,12 +21,13 @@ use super::queue::{Full, Queue, QueueLimits};
 use super::record::Record;
 use super::repeat::Repeated;
 use super::request::{AddCheckpoint, Offered, SignSubtree};
+use super::shelf::Shelf;
 use super::slot::{LogState, Slot};
 use super::store::{Recovery, Store};
 use crate::hash::Hash;
 use crate::merkle::{EMPTY_ROOT, TreeSize, verify_consistency, verify_subtree_consistency};
 use crate::storage::Disk;
-use crate::tlog::{Checkpoint, LogSubtree, Origin, Timestamp, signature_lines};
+use crate::tlog::{Checkpoint, LogSubtree, MAX_NOTE_LEN, Origin, Timestamp, TlogError, signature_lines};
 
 /// How a witness is opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,6 +50,7 @@ struct Shared {
     /// By the hash of the origin. A log that was cosigned once stays, listed or not.
     slots: RwLock<HashMap<[u8; 32], Arc<Slot>>>,
     committer: Committer,
+    shelf: Shelf,
     clock: StartClock,
 }
 
@@ -84,7 +86,8 @@ impl Witness {
             keys,
             logs: ArcSwap::from_pointee(logs),
             slots: RwLock::new(slots),
-            committer: Committer::new(Queue::new(options.queue), Shelf::open(disk)?, store),
+            committer: Committer::new(Queue::new(options.queue), store),
+            shelf: Shelf::open(disk),
             clock: StartClock::new(newest, options.is_clock_right),
         };
         Ok((Self(Arc::new(shared)), recovery))
@@ -93,7 +96,10 @@ impl Witness {
     /// Answers `add-checkpoint`, and waits until the answer is durable.
     pub fn add_checkpoint(&self, request: &[u8], now: Timestamp) -> Outcome {
         match self.submit(request, now) {
-            Submitted::Answered(outcome) => outcome,
+            Submitted::Answered(outcome) => {
+                self.0.shelf.keep_waiting();
+                outcome
+            }
             Submitted::Pending(pending) => {
                 self.commit();
                 pending.now().unwrap_or(Outcome::Overloaded)
@@ -115,18 +121,30 @@ impl Witness {
     /// were verified and the witness's own. `None` if none was ever cosigned.
     pub fn checkpoint(&self, origin_hash: &[u8; 32]) -> Option<String> {
         let slot = self.slots().get(origin_hash).map(Arc::clone)?;
-        let durable = slot.lock().durable.clone();
-        durable.map(|record| record.note.clone())
+        slot.durable.load().as_ref().map(|record| record.note.clone())
     }
 
-    /// Makes durable, and answers, what is pending. False where there was no room on disk: it stays pending.
+    /// Makes durable, and answers, what is pending; then evidence is written. False where there was no room on disk for
+    /// what is pending: it stays so.
     pub fn commit(&self) -> bool {
-        self.0.committer.commit()
+        let is_done = self.0.committer.commit();
+        self.0.shelf.keep_waiting();
+        is_done
     }
 
-    /// Commits whatever comes until [`Witness::close`]; for a thread of its own.
+    /// Commits whatever comes until [`Witness::close`], and beside that writes evidence; for a thread of its own. What
+    /// waited is written when it returns.
     pub fn run(&self) {
-        self.0.committer.run();
+        let Shared { committer, shelf, .. } = &*self.0;
+        std::thread::scope(|scope| {
+            let _closing = Closing(shelf);
+            let name = "soulchain-evidence".to_owned();
+            if let Err(error) = std::thread::Builder::new().name(name).spawn_scoped(scope, || shelf.run()) {
+                tracing::error!(%error, "no thread: evidence is written when the witness stops");
+            }
+            committer.run();
+        });
+        shelf.finish();
     }
 
     /// Takes no more requests; those that are pending are brought to their end.
@@ -164,6 +182,16 @@ impl Witness {
         self.0.committer.is_out_of_room()
     }
 
+    /// How many files of evidence could not be written yet.
+    pub fn unwritten_evidence(&self) -> usize {
+        self.0.shelf.failed()
+    }
+
+    /// Whether evidence is written at all: not where its folder could not be read at the start.
+    pub fn keeps_evidence(&self) -> bool {
+        self.0.shelf.is_readable()
+    }
+
     /// Whether the time of a clock can be that of cosignatures, by those that were remembered at the start. Whoever serves
     /// requests asks before [`Witness::submit`]; after the first time that can be it always can.
     pub fn check_clock(&self, now: Timestamp) -> Result<(), ClockDoubt> {
@@ -185,14 +213,16 @@ impl Witness {
         }
         let slot = self.slot(&origin);
         let mut state = slot.lock();
-        let exhibit = self.0.committer.shelf.exhibit(state.newest.as_deref(), &origin, &offered, keys);
+        if let Some(found) = Contradiction::of(state.newest.as_deref(), &origin, &offered) {
+            self.0.shelf.take(&found, || found.exhibit(&by_log, keys, &self.0.keys));
+        }
         let checkpoint = match judge_growth(state.newest.as_deref(), old, &proof, &origin, &offered) {
             Ok(checkpoint) => checkpoint,
-            Err(refusal) => return self.after(&slot, &state, exhibit, refusal),
+            Err(refusal) => return self.after(&slot, &state, refusal),
         };
         if let Some(repeated) = state.newest.as_ref().and_then(|newest| Repeated::of(newest, &offered)) {
             if let Some(lines) = repeated.given(now, &by_log, &self.0.keys) {
-                return self.after(&slot, &state, None, Outcome::Signed(lines));
+                return self.after(&slot, &state, Outcome::Signed(lines));
             }
             repeated.complete(&mut by_log, &offered, keys);
         }
@@ -200,26 +230,24 @@ impl Witness {
         let time = now.max(state.newest.as_ref().map_or(FIRST, |newest| newest.time));
         let lines = signature_lines(&self.0.keys.cosign(&checkpoint, offered.extensions(), time));
         let note = format!("{}\n{}{lines}", offered.text(), signature_lines(&by_log));
+        if note.len() > MAX_NOTE_LEN {
+            // Nobody could read what is remembered, this witness included.
+            return self.after(&slot, &state, Outcome::Malformed(TlogError::NoteLen { len: note.len() }));
+        }
         let Offered { size, root, .. } = offered;
         let record = Arc::new(Record { time, size, root, origin, note });
-        let pushed = self.0.committer.queue.push(&slot, Some(Arc::clone(&record)), None, Outcome::Signed(lines));
+        let pushed = self.0.committer.queue.push(&slot, Some(Arc::clone(&record)), Outcome::Signed(lines));
         let (number, answer) = pushed.map_err(Full::outcome)?;
         (state.newest, state.number) = (Some(record), number);
         Ok(Submitted::Pending(Pending(answer)))
     }
 
     /// An answer by what is remembered of a log: it must not leave before that is durable.
-    fn after(
-        &self,
-        slot: &Arc<Slot>,
-        state: &LogState,
-        exhibit: Option<Exhibit>,
-        outcome: Outcome,
-    ) -> Result<Submitted, Outcome> {
-        if exhibit.is_none() && self.0.committer.is_durable(state.number) {
+    fn after(&self, slot: &Arc<Slot>, state: &LogState, outcome: Outcome) -> Result<Submitted, Outcome> {
+        if self.0.committer.is_durable(state.number) {
             return Err(outcome);
         }
-        let (_, answer) = self.0.committer.queue.push(slot, None, exhibit, outcome).map_err(Full::outcome)?;
+        let (_, answer) = self.0.committer.queue.push(slot, None, outcome).map_err(Full::outcome)?;
         Ok(Submitted::Pending(Pending(answer)))
     }
 
@@ -252,6 +280,15 @@ impl Witness {
 
     fn slots(&self) -> RwLockReadGuard<'_, HashMap<[u8; 32], Arc<Slot>>> {
         self.0.slots.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends the thread that writes evidence, however what commits has ended.
+struct Closing<'a>(&'a Shelf);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
@@ -297,4 +334,46 @@ fn judge_growth(
     }
     verify_consistency(old, size, &old_root, &root, proof).map_err(Outcome::Inconsistent)?;
     Ok(checkpoint)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::storage::OsDisk;
+    use crate::tlog::{Cosigner, Ed25519Signer, KeyName, Note};
+    use crate::witness::create_with_segments;
+
+    #[test]
+    fn what_commits_does_not_wait_for_who_judges_a_request() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(OsDisk::open(directory.path()).unwrap());
+        let name = |name: &str| KeyName::parse(name).unwrap();
+        let keys = WitnessKeys::new(vec![Cosigner::from_seed(name("witness.example"), &[1; 32])]).unwrap();
+        create_with_segments(&disk, &keys, [7; 32], 64 << 10).unwrap();
+        let log = Ed25519Signer::from_seed(name("log.example"), &[2; 32]);
+        let listed = LogList::parse(format!("log {}\n", log.vkey()).as_bytes()).unwrap();
+        let (witness, _) = Witness::open(&disk, keys, listed, WitnessOptions::default()).unwrap();
+        let origin = Origin::parse("log.example").unwrap();
+        let checkpoint = Checkpoint::new(origin.clone(), TreeSize::new(1), Hash::from_bytes([3; 32])).unwrap();
+        let note = Note::sign(&checkpoint.to_string(), &log).unwrap();
+        let request = format!("old 0\n\n{note}");
+        let submitted = witness.submit(request.as_bytes(), Timestamp::new(9).unwrap());
+        let slot = witness.slot(&origin);
+        let judging = slot.lock();
+        let (done, waits) = mpsc::channel();
+        let committing = std::thread::spawn({
+            let witness = witness.clone();
+            move || done.send(witness.commit())
+        });
+        // It comes at once; the time is for the test to end where it does not.
+        assert_eq!(waits.recv_timeout(Duration::from_mins(1)), Ok(true));
+        assert!(witness.checkpoint(&origin.hash()).is_some());
+        drop(judging);
+        committing.join().unwrap().unwrap();
+        let Submitted::Pending(pending) = submitted else { panic!() };
+        assert!(matches!(pending.now(), Some(Outcome::Signed(_))));
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwapOption;
+
 use super::queue::Share;
 use super::record::Record;
 
@@ -9,6 +11,9 @@ use super::record::Record;
 #[derive(Default)]
 pub(super) struct Slot {
     state: Mutex<LogState>,
+    /// What may be shown. Beside the lock: what commits, and so all other logs, never waits for who judges a request of
+    /// this one.
+    pub(super) durable: ArcSwapOption<Record>,
     /// What of the queue is its own.
     pub(super) share: Share,
 }
@@ -19,8 +24,6 @@ pub(super) struct LogState {
     pub(super) newest: Option<Arc<Record>>,
     /// The number of the answer that `newest` came with.
     pub(super) number: u64,
-    /// What may be shown.
-    pub(super) durable: Option<Arc<Record>>,
 }
 
 impl Slot {
@@ -28,7 +31,8 @@ impl Slot {
     pub(super) fn remembered(record: &Arc<Record>) -> Self {
         let record = Some(Arc::clone(record));
         Self {
-            state: Mutex::new(LogState { newest: record.clone(), number: 0, durable: record }),
+            state: Mutex::new(LogState { newest: record.clone(), number: 0 }),
+            durable: ArcSwapOption::new(record),
             share: Share::default(),
         }
     }

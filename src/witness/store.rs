@@ -109,7 +109,8 @@ impl Store {
             replayed += replay(&mut snapshot.records, frame.kind, &frame.payload)
                 .ok_or(OpenError::Journal { frame: frame.number })?;
         }
-        // A crash up to here has changed nothing.
+        // A crash up to here has changed nothing. The last frame may not be on the medium: `resume` writes it anew, so that
+        // what was found is durable though there be no room for the snapshot.
         let least = snapshot_after.unwrap_or(SNAPSHOT_AFTER);
         let mut store = Self {
             blobs,

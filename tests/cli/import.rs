@@ -103,3 +103,21 @@ fn a_file_that_changed_is_refused() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("line 20 of t.jsonl is not what it was"));
 }
+
+#[test]
+fn a_log_that_has_not_what_was_imported_is_refused() {
+    let node = Node::start();
+    node.write("t.jsonl", &numbered(0..20));
+    import(&node);
+    // A log of the same origin, founded anew.
+    let anew = Node::start();
+    anew.write("t.jsonl", &numbered(0..20));
+    std::fs::create_dir(anew.dir.path().join("state")).unwrap();
+    anew.write("state/journal.jsonl", &node.read("state/journal.jsonl"));
+    let refused = anew.shell("soulchain import t.jsonl --unencrypted --state state");
+    assert_eq!(refused.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(told.contains("10 actions of `a-0` were imported, and the log has 0 links of it"), "{told}");
+    assert!(told.contains("--state"), "{told}");
+    assert!(!anew.shell("soulchain agent show a-0").status.success(), "nothing was registered");
+}

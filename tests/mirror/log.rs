@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use soulchain::audit::HttpSource;
+use soulchain::clock::SystemClock;
 use soulchain::hash::Hash;
 use soulchain::http::{MirrorApp, Recorder, ServerLimits, opaque_mirror_router, serve};
 use soulchain::keyfile::KeyAlg;
@@ -241,6 +242,7 @@ pub(crate) fn options(dir: &TempDir, log: &Log, alg: KeyAlg) -> MirrorOptions {
         name: Some(KeyName::parse(NAME).unwrap()),
         alg,
         passphrase: None,
+        clock: Arc::new(SystemClock::new()),
         confirm_newest: false,
     }
 }

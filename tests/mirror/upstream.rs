@@ -1,10 +1,15 @@
 //! What a mirror takes from its log, and what it refuses.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use soulchain::audit::HttpSource;
+use soulchain::clock::{Clock, Reading};
+use soulchain::encoding::UnixMillis;
 use soulchain::keyfile::KeyAlg;
 use soulchain::merkle::TreeSize;
-use soulchain::mirror::{Round, Trouble, open};
+use soulchain::mirror::{Follower, MirrorOptions, OpenedMirror, Round, Trouble, open};
 
 use crate::log::{Copy, Lies, Log, Tree, options, sign, signer};
 
@@ -223,4 +228,35 @@ fn a_directory_holds_one_log() {
     assert!(open(&options(&dir, &log, KeyAlg::Ed25519)).is_err());
     std::fs::write(dir.path().join("mirror/mirror/checkpoint"), bytes).unwrap();
     assert_eq!(Copy::open(dir, &log).size(), 200);
+}
+
+/// A clock that has jumped until it is put right.
+#[derive(Default)]
+struct Jumpy(AtomicBool);
+
+impl Clock for Jumpy {
+    fn read(&self, _: UnixMillis) -> Reading {
+        if self.0.load(Ordering::SeqCst) { Reading::Time(UnixMillis::new(1_234_567_890_123)) } else { Reading::Jumped }
+    }
+}
+
+#[test]
+fn a_clock_that_jumped_gives_no_time_to_cosign_with_and_the_copy_goes_on() {
+    let log = Log::start(Tree::new(300, "a"), 300);
+    let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(Jumpy::default()));
+    let options = MirrorOptions { clock: Arc::clone(&clock) as _, ..options(&dir, &log, KeyAlg::Ed25519) };
+    let OpenedMirror::Opaque(mirror) = open(&options).unwrap().mirror else { panic!("it is no log of agents") };
+    let follower = Follower::new(mirror.clone(), Box::new(HttpSource::new(&log.url()).unwrap())).unwrap();
+    match follower.round() {
+        Err(Trouble::Stopped(why)) => assert!(why.contains("the clock has moved"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(mirror.engine().view().size().get(), 300);
+    assert!(mirror.mirrored().is_none());
+    clock.0.store(true, Ordering::SeqCst);
+    assert_eq!(follower.round(), Ok(Round::UpToDate(TreeSize::new(300))));
+    let served = mirror.mirrored().unwrap().to_string();
+    let line = served.lines().last().unwrap();
+    let signature = soulchain::encoding::b64_decode(line.rsplit(' ').next().unwrap()).unwrap();
+    assert_eq!(signature[4..12], 1_234_567_890_u64.to_be_bytes());
 }

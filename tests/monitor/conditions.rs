@@ -183,6 +183,75 @@ fn a_clock_that_is_right() {
     }
 }
 
+/// A checkpoint that does not hold, or that no quorum has cosigned, says nothing of how old it is.
+#[test]
+fn a_stale_log_that_shows_what_cannot_be_judged() {
+    let (log, mut alpha, _) = Log::with_agents();
+    let mut sim = with_witness();
+    let old = cosigned(&sim, &log);
+    sim.witnesses.0.insert(PREFIX.into(), old.0["checkpoint"].clone());
+    assert_eq!(kinds(&sim.round(&old)), []);
+    sim.now += 3_700_000;
+    assert_eq!(kinds(&sim.round(&old)), [Kind::Stale]);
+    assert_eq!(kinds(&sim.round(&log.files())), [Kind::Quorum]);
+    // A cosignature of the witness on something else.
+    let mut other = Log::with_agents().0;
+    other.act(&mut alpha);
+    let elsewhere = String::from_utf8(cosigned(&sim, &other).0["checkpoint"].clone()).unwrap();
+    let mut wrong = log.files();
+    wrong.change("checkpoint", |note| {
+        note.extend_from_slice(elsewhere.lines().last().unwrap().as_bytes());
+        note.push(b'\n');
+    });
+    assert_eq!(kinds(&sim.round(&wrong)), [Kind::BadCheckpoint]);
+    assert_eq!(sim.monitor.conditions().count(), 3);
+    let fresh = cosigned(&sim, &log);
+    assert_eq!(kinds(&sim.round(&fresh)), [Kind::Resolved, Kind::Resolved, Kind::Resolved]);
+}
+
+/// While witnesses are away a log seals what it takes, and shows none of it: what it shows then bears the times of its making.
+/// Where witnesses are there it is held against the time of the last look, and a wrong clock is told.
+#[test]
+fn a_clock_beside_an_outage_of_the_witnesses() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    let mut sim = with_witness();
+    let mut shown = cosigned(&sim, &log);
+    let look = |sim: &mut Sim, files: &Files| {
+        sim.witnesses.0.insert(PREFIX.into(), files.0["checkpoint"].clone());
+        kinds(&sim.round(files))
+    };
+    assert_eq!(look(&mut sim, &shown), []);
+    for slow in [false, true] {
+        // Witnesses go; the log takes a link more.
+        // A slow log takes it 50 minutes later, by its own clock: that it is slow does not show then, nor that it is not.
+        log.time = if slow { log.time + 3_000_000 } else { sim.now };
+        log.act(&mut alpha);
+        log.seal();
+        for hour in 0..3 {
+            sim.now += 3_600_000;
+            assert_eq!(look(&mut sim, &shown), if hour == 0 { vec![Kind::Stale] } else { vec![] });
+            sim.restart();
+        }
+        shown = cosigned(&sim, &log);
+        assert_eq!(look(&mut sim, &shown), [Kind::Resolved], "only the outage is over");
+        if slow {
+            break;
+        }
+        // Witnesses are there, and the log's clock is 10 minutes slow.
+        log.time = sim.now - 600_000;
+        log.act(&mut alpha);
+        log.seal();
+        shown = cosigned(&sim, &log);
+        assert_eq!(look(&mut sim, &shown), [Kind::LogClock]);
+    }
+    log.time = sim.now;
+    log.act(&mut alpha);
+    log.seal();
+    shown = cosigned(&sim, &log);
+    assert_eq!(look(&mut sim, &shown), [Kind::Resolved], "the clock is right again");
+    assert_eq!(sim.monitor.conditions().count(), 0);
+}
+
 #[test]
 fn a_witness_that_shows_another_tree() {
     let (one, other) = two_histories();
@@ -270,6 +339,49 @@ fn witnesses_are_asked_side_by_side() {
     says.sort();
     expected.sort();
     assert_eq!(says, expected);
+}
+
+/// Nobody asks a witness that left the policy, and nobody would say that what was wrong with it is over.
+#[test]
+fn witnesses_that_left_the_policy() {
+    let (log, mut alpha, _) = Log::with_agents();
+    let other = Cosigner::from_seed(KeyName::parse("v.example").unwrap(), &[51; 32]);
+    let listing = |line: String| Policy::parse(format!("{}{line}", policy_text()).as_bytes()).unwrap();
+    let with_other = listing(format!("witness v {} http://v.example\n", other.vkey()));
+    let mut larger = Log::with_agents().0;
+    larger.act(&mut alpha);
+    larger.seal();
+    for (shows, line, why) in [
+        (false, String::new(), "no longer in the policy"),
+        (true, String::new(), "no longer in the policy"),
+        (false, format!("witness v {}\n", other.vkey()), "the policy has no URL of it any more"),
+    ] {
+        let mut sim = with_witness();
+        sim.settings.policy = with_other.clone();
+        sim.restart();
+        let files = cosigned(&sim, &log);
+        sim.witnesses.0.insert(PREFIX.into(), files.0["checkpoint"].clone());
+        let mut told = if shows {
+            // The log signed it, and this witness did not.
+            sim.witnesses.0.insert("http://v.example".into(), larger.files().0["checkpoint"].clone());
+            assert_eq!(kinds(&sim.round(&files)), [Kind::WitnessBad]);
+            sim.now += 700_000;
+            assert_eq!(kinds(&sim.round(&files)), [Kind::WitnessAhead]);
+            vec!["witness_ahead (v) is over", "witness_bad (v) is over"]
+        } else {
+            assert_eq!(kinds(&sim.round(&files)), [Kind::WitnessDown]);
+            vec!["witness_down (v) is over"]
+        };
+        sim.settings.policy = listing(line);
+        sim.restart();
+        for report in sim.round(&files) {
+            assert_eq!((report.kind, report.time_ms), (Kind::Resolved, sim.now));
+            assert_eq!(report.text, format!("{}: {why}", told.remove(0)));
+        }
+        assert_eq!((told.len(), sim.monitor.conditions().count()), (0, 0));
+        sim.restart();
+        assert_eq!(kinds(&sim.round(&files)), []);
+    }
 }
 
 /// What the log signed counts, whether the witness did or not.

@@ -1,12 +1,14 @@
 //! Entries and trailers that an honest log would not have.
 
 use soulchain::encoding::UnixMillis;
+use soulchain::hash::{Hash, sha256};
 use soulchain::merkle::LeafIndex;
-use soulchain::monitor::{Kind, Report, Store as _};
+use soulchain::monitor::{Kind, MAX_EVIDENCE, MAX_WITHOUT_FILE, Report, Store as _};
 use soulchain::soul::{Body, LinkType, Seqno};
+use soulchain::tlog::{SignedCheckpoint, TlogProof};
 use soulchain::verify::{Charge, Evidence};
 
-use crate::log::{Agent, BOTH, Log};
+use crate::log::{Agent, BOTH, LOG_KEY, Log, ORIGIN};
 use crate::{Picky, Sim, check_under_log_key, kinds, only};
 
 /// A log that does one thing wrong, and goes on; the report of it, and the kind of its evidence.
@@ -376,9 +378,81 @@ fn many_faults() {
     let mut sim = Sim::new();
     let reports = sim.round(&log.files());
     assert_eq!(reports.len() as u64, soulchain::monitor::MAX_FAULTS + 1);
-    assert_eq!(reports.last().unwrap().kind, Kind::MoreFaults);
+    let more = reports.last().unwrap();
+    assert_eq!(more.kind, Kind::MoreFaults);
+    assert!(
+        more.text.starts_with("at least 16 more entries break rules, from entry 69 on, and 80 in all"),
+        "{}",
+        more.text
+    );
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+    // What comes later is told as well, once, also where it is replayed again.
+    log.push_raw(vec![9; 3]);
+    log.seal();
+    let later = only(sim.round(&log.files()), Kind::MoreFaults);
+    assert!(
+        later.text.starts_with("at least 1 more entries break rules, from entry 87 on, and 81 in all"),
+        "{}",
+        later.text
+    );
+    assert_ne!(later.id, more.id);
     sim.restart();
     assert_eq!(kinds(&sim.round(&log.files())), []);
+}
+
+/// A log that misbehaves more often than there is room for files: all of it is told, and the reports say that no file was
+/// written, why, and what to do.
+#[test]
+fn more_misbehaviours_than_files_of_evidence() {
+    let (log, _, _) = Log::with_agents();
+    let mut sim = Sim::new();
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+    let mut count = 0_u64;
+    // Other trees of the size that is followed, each signed by the log.
+    let mut forks = |many: u64| -> Vec<(String, Vec<u8>)> {
+        let mut fork = || {
+            count += 1;
+            let mut files = log.files();
+            files.sign(ORIGIN, LOG_KEY, log.next(), Hash::from_bytes(sha256(&[&count.to_be_bytes()])));
+            let note = SignedCheckpoint::parse(&files.0["checkpoint"]).unwrap();
+            let proof = TlogProof::new(None, LeafIndex::new(0), Vec::new(), note).unwrap();
+            (format!("{count}"), proof.to_string().into_bytes())
+        };
+        (0..many).map(|_| fork()).collect()
+    };
+    let files = log.files();
+    for many in [MAX_EVIDENCE / 2, MAX_EVIDENCE / 2] {
+        let reports = sim.round_with(&files, forks(many));
+        assert_eq!(reports.len() as u64, many);
+        assert!(reports.iter().all(|report| report.kind == Kind::PromiseBroken && report.evidence.is_some()));
+    }
+    let again = forks(1);
+    for round in 0..2 {
+        let reports = sim.round_with(&files, again.clone());
+        assert_eq!(reports.len(), 1 - round, "it is told, and once: {reports:#?}");
+        let Some(report) = reports.first() else { break };
+        assert_eq!((report.kind, &report.evidence), (Kind::PromiseBroken, &None));
+        let says = "; no evidence file was written: there are 1024 in evidence, which is the most; move them away";
+        assert!(report.text.contains(says), "{}", report.text);
+        sim.restart();
+    }
+    // Not all at once one by one; what is not is counted, and known from then on.
+    let many = forks(MAX_WITHOUT_FILE as u64 + 3);
+    let reports = sim.round_with(&files, many.clone());
+    assert_eq!(reports.len(), MAX_WITHOUT_FILE + 1);
+    let more = reports.last().unwrap();
+    assert_eq!(more.kind, Kind::MoreFaults);
+    assert!(more.text.contains("not told one by one are 3 `promise_broken`, and 3 in all"), "{}", more.text);
+    sim.restart();
+    assert_eq!(kinds(&sim.round_with(&files, many)), []);
+    let more = sim.round_with(&files, forks(MAX_WITHOUT_FILE as u64 + 1)).pop().unwrap();
+    assert!(more.text.contains("not told one by one are 1 `promise_broken`, and 4 in all"), "{}", more.text);
+    // As it was told to: there is room again.
+    for name in sim.store.names("evidence").unwrap() {
+        sim.store.rename(&format!("evidence/{name}"), &format!("away/{name}")).unwrap();
+    }
+    let report = only(sim.round_with(&files, forks(1)), Kind::PromiseBroken);
+    check_under_log_key(&sim.evidence(&report));
 }
 
 /// Killed in its first round, after the replay was kept and before what it found was: the faults are told, and nothing is

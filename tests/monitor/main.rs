@@ -17,6 +17,7 @@ mod honest;
 mod process;
 mod promises;
 mod relying_party;
+mod restored;
 mod slow;
 mod watching;
 

@@ -208,4 +208,9 @@ fn what_is_no_promise_of_this_log() {
     assert_eq!(kinds(&sim.round_with(&log.files(), handed(promise(&log, 99)))), [Kind::BadPromise]);
     let other = vec![("other".into(), b"nothing".to_vec())];
     assert_eq!(kinds(&sim.round_with(&log.files(), other)), [Kind::BadPromise]);
+    // A name that comes again is another file, unless it holds the same.
+    for (bytes, told) in [(b"nothing", 0), (b"changed", 1), (b"changed", 0)] {
+        let again = vec![("other".into(), bytes.to_vec())];
+        assert_eq!(sim.round_with(&log.files(), again).len(), told);
+    }
 }

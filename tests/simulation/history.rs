@@ -8,10 +8,12 @@ use soulchain::hash::Hash;
 use soulchain::merkle::{NodeId, TreeSize, consistency_plan, leaf_hash};
 use soulchain::tlog::{TILE_WIDTH, TileId, TileKind};
 
-use crate::log::{Agent, Log, root};
+use crate::log::{Agent, BOTH, Log, root};
 
 /// The batch that fills more than a tile.
 pub(crate) const LARGE: u8 = 9;
+/// Batches of the beginning, which no word tells: the registrar and two agents.
+const FIRST_BATCHES: usize = 3;
 /// Writers whose state is kept.
 const WRITERS: usize = 8;
 
@@ -22,6 +24,8 @@ pub(crate) struct History {
     leaves: Vec<Hash>,
     /// Roots at the end of each batch.
     roots: BTreeMap<u64, Hash>,
+    /// The log's time at the end of each batch, those of its beginning included.
+    pub(crate) times: Vec<u64>,
 }
 
 /// A log that is being written, and its agents.
@@ -66,8 +70,21 @@ impl History {
     }
 
     /// Sizes at which batches end.
-    pub(crate) fn ends(&self) -> Vec<u64> {
+    fn ends(&self) -> Vec<u64> {
         self.roots.keys().copied().collect()
+    }
+
+    /// The links of a batch, which are of one chain, and its time.
+    pub(crate) fn batch(&self, number: usize) -> (&[Arc<[u8]>], u64) {
+        let ends = self.ends();
+        let start = number.checked_sub(1).map_or(0, |before| ends[before]);
+        (&self.entries[start as usize..ends[number] as usize - 1], self.times[number])
+    }
+
+    /// The history of so many entries that this one begins with; `None` where no batch of it ends there.
+    pub(crate) fn back_to(&self, size: u64) -> Option<Arc<Self>> {
+        let batches = self.ends().iter().position(|end| *end == size)? + 1;
+        Some(Self::of(&self.word[..batches.checked_sub(FIRST_BATCHES)?]))
     }
 
     /// The path from one size to another.
@@ -105,7 +122,8 @@ impl History {
         let leaves: Vec<_> = before.leaves.iter().copied().chain(new.iter().map(|entry| leaf_hash(entry))).collect();
         let mut roots = before.roots.clone();
         roots.insert(leaves.len() as u64, root(&leaves));
-        Self { word, entries, leaves, roots }
+        let times = before.times.iter().copied().chain([log.time]).collect();
+        Self { word, entries, leaves, roots, times }
     }
 }
 
@@ -133,20 +151,28 @@ impl Library {
 
 impl Writer {
     fn new() -> Self {
-        let (log, alpha, beta) = Log::with_agents();
-        let nothing = History { word: Vec::new(), entries: Vec::new(), leaves: Vec::new(), roots: BTreeMap::new() };
-        let history = Arc::new(History::extended(&nothing, &log, Vec::new()));
-        Self { log, alpha, beta, word: Vec::new(), history }
+        let mut log = Log::new();
+        let (entries, leaves, roots, times) = (Vec::new(), Vec::new(), BTreeMap::new(), Vec::new());
+        let mut history = History { word: Vec::new(), entries, leaves, roots, times };
+        let founders: [(u8, &str); FIRST_BATCHES] = [(10, "registrar"), (1, "alpha"), (3, "beta")];
+        let [_, alpha, beta] = founders.map(|(key, name)| {
+            let agent = log.found(key, Some(name), &[(key, BOTH)]);
+            log.seal();
+            history = History::extended(&history, &log, Vec::new());
+            agent
+        });
+        Self { log, alpha, beta, word: Vec::new(), history: Arc::new(history) }
     }
 
     fn write(&mut self, batch: u8) {
         // No two numbers give the same entries.
-        let (alphas, betas) = if batch == LARGE { (260, 0) } else { (u16::from(batch % 3), batch / 3 + 1) };
-        for _ in 0..alphas {
-            self.log.act(&mut self.alpha);
-        }
-        for _ in 0..betas {
-            self.log.act(&mut self.beta);
+        let (agent, links) = match batch {
+            LARGE => (&mut self.alpha, 260_u16),
+            _ if batch.is_multiple_of(2) => (&mut self.alpha, u16::from(batch / 2 + 1)),
+            _ => (&mut self.beta, u16::from(batch / 2 + 1)),
+        };
+        for _ in 0..links {
+            self.log.act(agent);
         }
         self.log.seal();
         self.word.push(batch);

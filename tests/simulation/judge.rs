@@ -39,6 +39,8 @@ pub(crate) enum Count {
     /// A disk said no, and its program went on.
     DiskFault,
     LogCrash,
+    /// An engine could not say that it has a batch.
+    BatchInDoubt,
     /// A log was restored from a backup.
     Restored,
     /// A log was told by a witness that it is not the newest.
@@ -55,7 +57,7 @@ pub(crate) enum Count {
 }
 
 impl Count {
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Fork,
         Self::SplitOffered,
         Self::Partition,
@@ -66,6 +68,7 @@ impl Count {
         Self::TornWrite,
         Self::DiskFault,
         Self::LogCrash,
+        Self::BatchInDoubt,
         Self::Restored,
         Self::Contradicted,
         Self::MonitorCrash,

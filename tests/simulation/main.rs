@@ -3,7 +3,8 @@
 //!
 //! | part | what is real | what is a double |
 //! |---|---|---|
-//! | log | the feeder; entries, trees, tiles, notes | its engine (`operator`): a journal of batches on a simulated disk |
+//! | honest log | the feeder, the engine with its recovery, the rules, entries, tiles, notes | its disks, its server |
+//! | byzantine log | the feeder; entries, trees, tiles, notes | its engine (`operator`): batches on a simulated disk |
 //! | witness | service, store, journal | its server; a task commits where a thread does |
 //! | monitor | rounds, replay, evidence, and the judge of evidence | its store is `DirStore`'s steps on a simulated disk |
 //! | mirror | follower, engine, checkpoints | its disks |
@@ -14,12 +15,13 @@
 //! smaller tree after a larger one, or two that do not go together; relying parties agree; the mirror only grows, and holds
 //! nothing that no quorum has cosigned; a monitor that can hear of two trees that do not go together convicts the log with
 //! evidence that convinces `verify::convict`, forgets no tree that the log has shown it, and never convicts an honest log;
-//! when all is healed an honest log publishes all that it has, and mirror and monitor have it.
+//! an honest log has after each crash what it has acknowledged, and nothing that it was not given; its roots and consistency
+//! paths are those of a tree computed plainly; when all is healed it publishes all that it has, and mirror and monitor have it.
 //!
 //! All numbers come from the seed, and time stands still until everybody waits. Threads run only inside a monitor's or a
-//! mirror's round, which begins and ends at one moment; what they do there in which order shows nowhere. A mirror's cosignature
-//! bears the time of the system's clock, which nobody looks at. `SOULCHAIN_SEED=7` runs one seed again,
-//! `SOULCHAIN_SEEDS=1000` or `SOULCHAIN_SEEDS=1000..2000` many.
+//! mirror's round, or while a log's engine is asked for something, which begins and ends at one moment; what they do there in
+//! which order shows nowhere. `SOULCHAIN_SEED=7` runs one seed again, `SOULCHAIN_SEEDS=1000` or `SOULCHAIN_SEEDS=1000..2000`
+//! many.
 #![cfg(feature = "node")]
 #![allow(
     clippy::unwrap_used,
@@ -36,6 +38,7 @@ mod disk;
 #[path = "../audit/log.rs"]
 mod log;
 
+mod engine;
 mod history;
 mod random;
 

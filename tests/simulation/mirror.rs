@@ -7,6 +7,8 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use soulchain::audit::{Source, SourceError, TileBytes};
+use soulchain::clock::ManualClock;
+use soulchain::encoding::UnixMillis;
 use soulchain::log::{Options, Storage, create, follow};
 use soulchain::mirror::{Follower, Mirror, Round, Trouble};
 use soulchain::node::RegistryMachine;
@@ -54,6 +56,7 @@ struct Running {
     mirror: Mirror<RegistryMachine>,
     follower: Follower<RegistryMachine>,
     window: Window,
+    clock: Arc<ManualClock>,
 }
 
 /// What a follower reads: what is shown in this round.
@@ -122,6 +125,7 @@ impl Copy {
             }
         }
         let Some(running) = &inner.running else { return };
+        running.clock.set(UnixMillis::new(self.ctx.seconds() * 1000));
         *running.window.0.lock().unwrap() = self.operator.show(Party::Mirror);
         // Its own runtime does not run within another.
         let done = std::thread::scope(|scope| scope.spawn(|| running.follower.round()).join().unwrap());
@@ -168,11 +172,12 @@ impl Copy {
         };
         self.ctx.trace(format_args!("the mirror starts with {} entries", recovery.size));
         let notes = Arc::new(inner.notes_disk.clone());
-        match Mirror::over(following, origin(), policy(), Some(cosigner()), notes) {
+        let clock = Arc::new(ManualClock::default());
+        match Mirror::over(following, origin(), policy(), Some(cosigner()), Arc::clone(&clock) as _, notes) {
             Ok(mirror) => {
                 let window = Window::default();
                 let follower = Follower::new(mirror.clone(), Box::new(window.clone())).unwrap();
-                Some(Running { mirror, follower, window })
+                Some(Running { mirror, follower, window, clock })
             }
             Err(error) if !inner.is_harmed => {
                 self.ctx.judge().wrong(format!("the mirror does not open: {error}"));

@@ -70,6 +70,10 @@ impl Store for DiskStore {
         self.0.rename(&temporary, name)
     }
 
+    fn names(&self, folder: &str) -> io::Result<Vec<String>> {
+        Disk::list(&self.0, folder)
+    }
+
     fn place(&self, name: &str) -> String {
         name.into()
     }

@@ -30,10 +30,9 @@ pub(crate) async fn run(ctx: Ctx, operator: Operator, witnesses: Vec<Host>) {
 fn drawn(ctx: &Ctx, random: &mut Random, histories: &[Arc<History>], witness: usize) -> AddCheckpointRequest {
     let any = |random: &mut Random| {
         let history = &histories[random.below(histories.len() as u64) as usize];
-        let ends = history.ends();
-        let newest = if random.permille(500) { ends.len() } else { 1 + random.below(ends.len() as u64) as usize };
-        let word = &history.word[..newest - 1];
-        History::of(word)
+        let all = history.word.len();
+        let batches = if random.permille(500) { all } else { random.below(all as u64 + 1) as usize };
+        History::of(&history.word[..batches])
     };
     let (offered, proving) = (any(random), any(random));
     ctx.judge().signs(&offered);

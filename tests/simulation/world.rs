@@ -73,6 +73,7 @@ pub(crate) fn run(seed: u64, twist: Twist) -> Verdict {
         let mut world = World::new(seed, twist);
         world.live().await;
         world.copy.close();
+        world.operator.nodes.iter().for_each(Node::close);
         let mut judge = world.ctx.judge();
         judge.end()
     })

@@ -3,7 +3,7 @@
 use soulchain::encoding::{UnixMillis, b64_encode};
 use soulchain::hash::Hash;
 use soulchain::merkle::TreeSize;
-use soulchain::tlog::{Checkpoint, Note, NoteSignature, NoteSigner as _, Origin};
+use soulchain::tlog::{Checkpoint, MAX_NOTE_LEN, MAX_SIGNATURES, Note, NoteSignature, NoteSigner as _, Origin};
 use soulchain::witness::LogList;
 
 use super::log::{TestLog, Tree, key, ml_dsa_key, request, text, time};
@@ -118,6 +118,37 @@ fn an_instant_key_changes_nothing() {
     let note = Note::sign(&log.text(9), &instant).unwrap().to_string();
     server.refuses(&log, 403, &request(3, &log.tree.proof(3, 9), &note));
     server.grow(&log, 3, 4);
+}
+
+#[test]
+fn what_is_remembered_is_a_note_that_others_can_read() {
+    let log = TestLog::new(ORIGIN);
+    let second = ml_dsa_key(ORIGIN, "second");
+    let lines = format!("{}log {}\n", log.line(), second.vkey());
+    let server = Server::with_keys(LogList::parse(lines.as_bytes()).unwrap(), both_keys());
+    let shown = || Note::parse(server.witness.checkpoint(&log.hash()).unwrap().as_bytes()).unwrap();
+    // One key can sign a text in as many ways as a note has lines: each is right, and one is enough.
+    let checkpoint = Checkpoint::new(Origin::parse(ORIGIN).unwrap(), TreeSize::new(3), log.tree.root(3)).unwrap();
+    let mut note = Note::parse(log.checkpoint(3).as_bytes()).unwrap();
+    for at in 1..MAX_SIGNATURES as u64 {
+        let signed = second.sign_checkpoint(&checkpoint, time(at)).unwrap();
+        note.add_signature(signed.note().signatures()[0].clone()).unwrap();
+    }
+    assert_eq!(server.add(&request(0, &[], &note.to_string())).status, 200);
+    assert_eq!(shown().signatures(), [&note.signatures()[..2], &shown().signatures()[2..]].concat());
+    assert_eq!(shown().signatures().len(), 4);
+    // One that is wrong still spoils all.
+    let mut wrong = Note::parse(log.checkpoint(4).as_bytes()).unwrap();
+    wrong.add_signature(Note::parse(log.checkpoint(3).as_bytes()).unwrap().signatures()[0].clone()).unwrap();
+    server.refuses(&log, 403, &request(3, &log.tree.proof(3, 4), &wrong.to_string()));
+    // A text that leaves no room for cosignatures.
+    let long = |len: usize| {
+        let text = format!("{}{}\n", log.text(5), "x".repeat(len));
+        request(3, &log.tree.proof(3, 5), Note::sign(&text, &log.key).unwrap().as_str())
+    };
+    server.refuses(&log, 400, &long(MAX_NOTE_LEN - 1000));
+    assert_eq!(server.add(&long(MAX_NOTE_LEN - 8000)).status, 200);
+    assert_eq!(shown().text().lines().nth(1), Some("5"));
 }
 
 #[test]

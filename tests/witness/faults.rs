@@ -7,12 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use soulchain::merkle::TreeSize;
 use soulchain::storage::{Disk, DiskFile, StorageError};
-use soulchain::tlog::{Cosigner, KeyName, Note, Policy};
-use soulchain::verify::{Charge, Evidence, convict};
+use soulchain::tlog::{Cosigner, KeyName};
 use soulchain::witness::{OpenError, Outcome, Witness, WitnessKeys, WitnessOptions, create_with_segments};
 
 use super::disk::{Fate, Plan, SimDisk, Survivors};
-use super::log::{TestLog, key, ml_dsa_key, request, text, time};
+use super::log::{TestLog, ml_dsa_key, time};
 use super::server::{NAME, Server, both_keys, ed25519_key, list};
 
 const FATES: [Fate; 5] = [Fate::Lost, Fate::Half, Fate::Done, Fate::PowerCut, Fate::NoSpace];
@@ -285,6 +284,27 @@ fn a_torn_last_frame_is_dropped() {
 }
 
 #[test]
+fn what_a_start_found_is_durable_though_there_is_no_room() {
+    let case = Case { segment_len: 64 << 10, snapshot_after: 1 << 20 };
+    let [log, _] = logs();
+    let disk = new_disk(&case);
+    let witness = open(&disk, &case).unwrap();
+    // A sync that fails: the frame is seen, and not on the medium.
+    disk.plan(Some(Plan { at: 1, fate: Fate::Lost, dead_after: false }));
+    assert_eq!(witness.add_checkpoint(&log.request(0, 3), time(9)), Outcome::Latched);
+    drop(witness);
+    disk.plan(None);
+    let lost = open(&disk.after_power_loss(Survivors::Nothing), &case).unwrap();
+    assert_eq!(lost.checkpoint(&log.hash()), None);
+    // The next start reads it, and writes no state. What rests on it leaves all the same: the journal has it again.
+    disk.set_full(Some("state"));
+    let witness = open(&disk, &case).unwrap();
+    assert!(matches!(witness.add_checkpoint(&log.request(3, 3), time(9)), Outcome::Signed(_)));
+    let after = open(&disk.after_power_loss(Survivors::Nothing), &case).unwrap();
+    assert_eq!(after.checkpoint(&log.hash()), witness.checkpoint(&log.hash()));
+}
+
+#[test]
 fn another_name_is_refused() {
     let case = Case { segment_len: 64 << 10, snapshot_after: 1 << 20 };
     let disk: Arc<dyn Disk> = Arc::new(new_disk(&case));
@@ -431,91 +451,4 @@ fn a_panic_while_committing_latches() {
     drop(server);
     let (witness, _) = Witness::open(&disk, both_keys(), list(&[&log]), WitnessOptions::default()).unwrap();
     assert!(matches!(witness.add_checkpoint(&log.request(2, 3), time(9)), Outcome::Signed(_)));
-}
-
-fn evidence(disk: &SimDisk) -> Vec<String> {
-    disk.names().into_iter().filter(|name| name.starts_with("evidence/")).collect()
-}
-
-#[test]
-fn two_roots_of_one_size_are_kept_as_evidence_once() {
-    let case = Case { segment_len: 64 << 10, snapshot_after: 1 << 20 };
-    let [log, other] = logs();
-    let disk = new_disk(&case);
-    let witness = open(&disk, &case).unwrap();
-    for (old, size) in [(0, 4), (4, 6)] {
-        assert!(matches!(witness.add_checkpoint(&log.request(old, size), time(9)), Outcome::Signed(_)));
-    }
-    // What anybody could have sent, and what the log has not signed, is no evidence.
-    let wrong_proof = request(6, &[log.tree.root(2)], &log.checkpoint(9));
-    assert!(matches!(witness.add_checkpoint(&wrong_proof, time(9)), Outcome::Inconsistent(_)));
-    let unsigned = Note::sign(&log.forked(4).text(6), &key(&log.origin, "somebody else")).unwrap().to_string();
-    assert!(matches!(witness.add_checkpoint(&request(6, &[], &unsigned), time(9)), Outcome::NotSigned(_)));
-    assert_eq!(evidence(&disk), Vec::<String>::new());
-    // Whatever old size came with it, and however often.
-    let fork = log.forked(4);
-    assert!(matches!(witness.add_checkpoint(&fork.request(4, 6), time(9)), Outcome::Conflict { .. }));
-    for _ in 0..3 {
-        assert_eq!(witness.add_checkpoint(&fork.request(6, 6), time(9)), Outcome::OtherRoot { size: TreeSize::new(6) });
-    }
-    let names = evidence(&disk);
-    assert!(names.len() == 1 && names[0].ends_with(".evidence"), "{names:?}");
-    let kept = Evidence::parse(&disk.peek(&names[0]).unwrap()).unwrap();
-    let policy = |log: &TestLog| Policy::parse(format!("{}quorum none\n", log.line()).as_bytes()).unwrap();
-    let conviction = convict(&kept, &policy(&log)).unwrap();
-    assert!(matches!(conviction.charge(), Charge::Fork { old, new, .. } if old.0 == new.0 && old.1 != new.1));
-    assert!(convict(&kept, &policy(&other)).is_err());
-    // Nor again after a restart.
-    drop(witness);
-    let witness = open(&disk, &case).unwrap();
-    disk.plan(None);
-    assert!(matches!(witness.add_checkpoint(&fork.request(6, 6), time(9)), Outcome::OtherRoot { .. }));
-    assert!(disk.ops().is_empty(), "{:?}", disk.ops());
-    check(&witness, &Told::from([(log.origin.clone(), (6, witness.checkpoint(&log.hash()).unwrap()))]), "evidence");
-}
-
-#[test]
-fn evidence_is_bounded_for_each_log() {
-    let case = Case { segment_len: 64 << 10, snapshot_after: 1 << 20 };
-    let [log, other] = logs();
-    let disk = new_disk(&case);
-    let witness = open(&disk, &case).unwrap();
-    for log in [&log, &other] {
-        assert!(matches!(witness.add_checkpoint(&log.request(0, 40), time(9)), Outcome::Signed(_)));
-    }
-    for from in 0..20 {
-        let refused = witness.add_checkpoint(&log.forked(from).request(40, 40), time(9));
-        assert!(matches!(refused, Outcome::OtherRoot { .. }));
-    }
-    assert_eq!(evidence(&disk).len(), 8);
-    // What does not fit the format of evidence is kept as it was sent.
-    let fork = other.forked(3);
-    let extended = Note::sign(&format!("{}more\n", fork.text(40)), &other.key).unwrap().to_string();
-    let empty = Note::sign(&text(&other.origin, 0, &other.tree.root(3)), &other.key).unwrap().to_string();
-    for note in [&extended, &empty] {
-        let size = if note == &empty { 0 } else { 40 };
-        assert!(!matches!(witness.add_checkpoint(&request(size, &[], note), time(9)), Outcome::Signed(_)));
-        let names = evidence(&disk).into_iter().filter(|name| name.split('.').nth(1) == Some("txt"));
-        assert!(names.map(|name| disk.peek(&name).unwrap()).any(|file| file.ends_with(note.as_bytes())), "{size}");
-    }
-    assert_eq!(evidence(&disk).len(), 10);
-}
-
-#[test]
-fn evidence_that_cannot_be_written_changes_no_answer() {
-    let case = Case { segment_len: 64 << 10, snapshot_after: 1 << 20 };
-    let [log, _] = logs();
-    let disk = new_disk(&case);
-    let witness = open(&disk, &case).unwrap();
-    assert!(matches!(witness.add_checkpoint(&log.request(0, 6), time(9)), Outcome::Signed(_)));
-    let fork = log.forked(2).request(6, 6);
-    for fate in [Fate::Lost, Fate::Half, Fate::NoSpace] {
-        disk.plan(Some(Plan { at: 1, fate, dead_after: false }));
-        assert!(matches!(witness.add_checkpoint(&fork, time(9)), Outcome::OtherRoot { .. }));
-        assert!(witness.latched().is_none());
-    }
-    disk.plan(None);
-    assert!(matches!(witness.add_checkpoint(&fork, time(9)), Outcome::OtherRoot { .. }));
-    assert_eq!(evidence(&disk).iter().filter(|name| name.ends_with(".evidence")).count(), 1);
-    assert!(matches!(witness.add_checkpoint(&log.request(6, 7), time(9)), Outcome::Signed(_)));
 }

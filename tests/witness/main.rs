@@ -43,6 +43,7 @@ mod add_checkpoint;
 mod monitoring;
 mod sign_subtree;
 
+mod evidence;
 mod faults;
 mod lists;
 mod process;

@@ -255,6 +255,37 @@ fn a_witness_does_not_start_without_its_state() {
 }
 
 #[test]
+fn evidence_is_there_when_it_has_ended() {
+    let log = TestLog::new("log.example/one");
+    let place = Place::new(&[&log]);
+    let program = place.start();
+    assert_eq!(program.status(&log.request(0, 4)), 200);
+    for from in 0..4 {
+        assert_eq!(program.status(&log.forked(from).request(4, 4)), 422);
+    }
+    program.terminate();
+    let files = fs::read_dir(place.data().join("evidence")).unwrap();
+    let names: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(names.len() == 4 && names.iter().all(|name| name.ends_with(".evidence")), "{names:?}");
+}
+
+#[test]
+fn it_starts_where_evidence_cannot_be_read() {
+    let log = TestLog::new("log.example/one");
+    let place = Place::new(&[&log]);
+    place.start().terminate();
+    fs::write(place.data().join("evidence"), "no folder").unwrap();
+    let program = place.start();
+    assert_eq!(program.status(&log.request(0, 4)), 200);
+    assert_eq!(program.status(&log.forked(1).request(4, 4)), 422);
+    assert_eq!(program.client().get("/healthz").status, 200);
+    let metrics = program.client().get("/metrics");
+    assert!(metrics.text().contains("soulchain_witness_no_evidence 1\n"), "{}", metrics.text());
+    program.terminate();
+    assert_eq!(fs::read(place.data().join("evidence")).unwrap(), b"no folder");
+}
+
+#[test]
 fn the_list_of_logs_changes_while_it_runs() {
     let (one, two) = (TestLog::new("log.example/one"), TestLog::new("log.example/two"));
     let place = Place::new(&[&one]);

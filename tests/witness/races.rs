@@ -112,6 +112,29 @@ fn one_log_cannot_fill_the_queue() {
     assert!(matches!(witness.submit(&logs[1].request(0, 1), time(NOW)), Submitted::Pending(_)));
 }
 
+/// An answer without a record holds bytes as well.
+#[test]
+fn cosignatures_that_are_given_again_are_counted() {
+    let log = TestLog::new("log.example/one");
+    let disk: Arc<dyn Disk> = Arc::new(SimDisk::default());
+    create_with_segments(&disk, &both_keys(), [7; 32], 1 << 20).unwrap();
+    let mut options = WitnessOptions::default();
+    options.queue.bytes = 100_000;
+    let (witness, _) = Witness::open(&disk, both_keys(), list(&[&log]), options).unwrap();
+    let mut waiting = vec![pending(witness.submit(&log.request(0, 3), time(NOW)))];
+    let full = loop {
+        match witness.submit(&log.request(3, 3), time(NOW)) {
+            Submitted::Pending(answer) => waiting.push(answer),
+            Submitted::Answered(outcome) => break outcome,
+        }
+    };
+    // One with an ML-DSA-44 signature has over 3,000.
+    assert!(full == Outcome::Overloaded && waiting.len() < 34, "{full:?} after {}", waiting.len());
+    assert!(witness.commit());
+    let answers: Vec<_> = waiting.into_iter().map(|answer| answer.now().unwrap()).collect();
+    assert!(answers.len() > 20 && answers.iter().all(|answer| *answer == answers[0]));
+}
+
 /// A cosignature as a client saw it.
 struct Seen {
     sent: Instant,

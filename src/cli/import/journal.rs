@@ -81,6 +81,11 @@ impl Journal {
         Ok((Self { path, file: Mutex::new(file) }, standings))
     }
 
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Keeps links that are about to be sent.
     pub(super) fn signed(&self, agent: &str, batch: &Batch) -> CliResult<()> {
         let links = write_links(batch.links.iter().map(|signed| (&signed.link, signed.beside.as_ref())));

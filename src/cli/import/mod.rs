@@ -156,6 +156,7 @@ async fn resume(
     reader: &mut Reader,
 ) -> CliResult<Option<Worker>> {
     let Standing { mut logged, count, pending } = standing;
+    held_by_log(shared, label, count).await?;
     shared.bar.inc(count);
     let mut worker = None;
     if let Some(batch) = pending {
@@ -170,6 +171,26 @@ async fn resume(
         reader.pass_over(label, place, line_sha256);
     }
     Ok(worker)
+}
+
+/// A log that was founded anew, or restored from an older copy, has not what an import remembers.
+async fn held_by_log(shared: &Shared, label: &str, count: u64) -> CliResult<()> {
+    if count == 0 {
+        return Ok(());
+    }
+    let has = match shared.client.agent(label).await {
+        Ok(agent) => agent.head.seqno,
+        Err(error) if matches!(error.code(), "not_found" | "unknown_identity") => 0,
+        Err(error) => return Err(error.into()),
+    };
+    if has >= count {
+        return Ok(());
+    }
+    let state = shared.journal.path().display();
+    Err(CliError::failed(format!("{count} actions of `{label}` were imported, and the log has {has} links of it"))
+        .hint(format!(
+            "it is not the log that {state} tells of, or an older copy: import all again with another --state"
+        )))
 }
 
 fn dry_run(reader: &Reader, out: &Output) -> CliResult<()> {
