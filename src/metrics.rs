@@ -53,7 +53,9 @@ pub const WITNESS_SECONDS: &str = "soulchain_witness_add_checkpoint_seconds";
 pub const WITNESS_LOGS: &str = "soulchain_witness_logs";
 /// Logs of which a witness remembers a checkpoint, served or not.
 pub const WITNESS_REMEMBERED: &str = "soulchain_witness_remembered_logs";
-/// Files of evidence that a witness could not write yet.
+/// Contradictions of logs, as often as they were offered, of which a witness kept no evidence for want of room.
+pub const WITNESS_DROPPED_EVIDENCE: &str = "soulchain_witness_dropped_evidence_total";
+/// Files of evidence that a witness has not written yet.
 pub const WITNESS_UNWRITTEN_EVIDENCE: &str = "soulchain_witness_unwritten_evidence";
 /// 1 where a witness writes no evidence, since it could not read the folder when it started.
 pub const WITNESS_NO_EVIDENCE: &str = "soulchain_witness_no_evidence";
@@ -103,7 +105,8 @@ fn describe() {
     metrics::describe_histogram!(WITNESS_SECONDS, metrics::Unit::Seconds, "From a request to the durable answer");
     metrics::describe_gauge!(WITNESS_LOGS, "Logs that the witness serves");
     metrics::describe_gauge!(WITNESS_REMEMBERED, "Logs of which the witness remembers a checkpoint");
-    metrics::describe_gauge!(WITNESS_UNWRITTEN_EVIDENCE, "Files of evidence that could not be written yet");
+    metrics::describe_gauge!(WITNESS_UNWRITTEN_EVIDENCE, "Files of evidence that are not written yet");
+    metrics::describe_counter!(WITNESS_DROPPED_EVIDENCE, "Contradictions of logs that found no room for evidence");
     metrics::describe_gauge!(WITNESS_NO_EVIDENCE, "1 where the folder of evidence could not be read at the start");
     metrics::describe_gauge!(LATCHED, "1 when the engine takes no writes");
     metrics::describe_gauge!(OWED_ERASURES, "Ordered erasures that wait for the repair of a damaged file");

@@ -23,8 +23,8 @@ use super::plain::{PLAIN, busy, note_body, text};
 use crate::clock::{Clock, Reading};
 use crate::encoding::{UnixMillis, hex_decode_32};
 use crate::metrics::{
-    LATCHED, MetricsHandle, WITNESS_COSIGNED, WITNESS_LOGS, WITNESS_NO_EVIDENCE, WITNESS_REMEMBERED, WITNESS_REQUESTS,
-    WITNESS_SECONDS, WITNESS_UNWRITTEN_EVIDENCE,
+    LATCHED, MetricsHandle, WITNESS_COSIGNED, WITNESS_DROPPED_EVIDENCE, WITNESS_LOGS, WITNESS_NO_EVIDENCE,
+    WITNESS_REMEMBERED, WITNESS_REQUESTS, WITNESS_SECONDS, WITNESS_UNWRITTEN_EVIDENCE,
 };
 use crate::tlog::{SIZE_CONTENT_TYPE, Timestamp, size_body};
 use crate::witness::{Outcome, Submitted, Witness};
@@ -109,6 +109,7 @@ async fn metrics(State(app): Shared) -> Response {
     for (name, value) in gauges {
         metrics::gauge!(name).set(value);
     }
+    metrics::counter!(WITNESS_DROPPED_EVIDENCE).absolute(app.witness.dropped_evidence());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.render()).into_response()
 }
 

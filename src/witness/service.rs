@@ -140,7 +140,7 @@ impl Witness {
             let _closing = Closing(shelf);
             let name = "soulchain-evidence".to_owned();
             if let Err(error) = std::thread::Builder::new().name(name).spawn_scoped(scope, || shelf.run()) {
-                tracing::error!(%error, "no thread: evidence is written when the witness stops");
+                tracing::error!(%error, "no thread for evidence: it waits in memory, and is written when the witness stops");
             }
             committer.run();
         });
@@ -182,9 +182,14 @@ impl Witness {
         self.0.committer.is_out_of_room()
     }
 
-    /// How many files of evidence could not be written yet.
+    /// How many files of evidence wait to be written, or could not be.
     pub fn unwritten_evidence(&self) -> usize {
-        self.0.shelf.failed()
+        self.0.shelf.unwritten()
+    }
+
+    /// How often a contradiction of a log left no evidence for want of room.
+    pub fn dropped_evidence(&self) -> u64 {
+        self.0.shelf.dropped()
     }
 
     /// Whether evidence is written at all: not where its folder could not be read at the start.

@@ -10,8 +10,9 @@
 //! them may take them away.
 //!
 //! No answer waits for them. A place is reserved under the lock, and the file is written outside of it, by a thread of its
-//! own where the witness runs. What could not be written stays in memory, and is tried again with the next contradiction
-//! of that log and when the witness is closed. A folder that cannot be read is one without room.
+//! own where the witness runs. What could not be written stays in memory, and is tried again with later contradictions of
+//! that log, ever more seldom while that fails, and when the witness is closed. A folder that cannot be read is one without
+//! room; room that is made in it counts after a restart.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,6 +28,10 @@ const MAX_FILES_OF_A_LOG: usize = 8;
 const MAX_FILES: usize = 4_096;
 /// Most bytes of all files.
 const MAX_LEN: u64 = 64 << 20;
+/// Most bytes of one log's files, but for the first, which may be longer: so a log takes the room of a few, and not of all.
+const MAX_LEN_OF_A_LOG: u64 = 128 << 10;
+/// Most logs of which it is remembered that somebody was told of the want of room.
+const MAX_TOLD: usize = 4_096;
 
 /// The files that are there, and those that are to be.
 pub(super) struct Shelf {
@@ -41,14 +46,44 @@ pub(super) struct Shelf {
 #[derive(Default)]
 struct Held {
     /// By the hash of the origin, as in the name. They are reserved: their files may not be there yet.
-    names: BTreeMap<String, BTreeSet<String>>,
+    logs: BTreeMap<String, OfLog>,
     count: usize,
     len: u64,
     /// To be written.
     waiting: VecDeque<Exhibit>,
     /// What could not be written, by the hash of the origin.
-    failed: BTreeMap<String, Vec<Exhibit>>,
+    failed: BTreeMap<String, Failed>,
+    /// Logs whose evidence found no room, of which that was told.
+    told: BTreeSet<String>,
+    /// Contradictions that left nothing here for want of room.
+    dropped: u64,
     is_closed: bool,
+}
+
+/// The files of a log.
+#[derive(Default)]
+struct OfLog {
+    names: BTreeSet<String>,
+    len: u64,
+}
+
+/// What could not be written of a log.
+#[derive(Default)]
+struct Failed {
+    exhibits: Vec<Exhibit>,
+    /// Contradictions since it was tried, and with how many it is tried again: twice as many each time. Whoever has two
+    /// such notes can send them as often as they like.
+    since: u32,
+    due: u32,
+}
+
+/// Whether a contradiction is to be kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Room {
+    Yes,
+    /// It is here, or enough of its log is.
+    Enough,
+    Full,
 }
 
 impl Shelf {
@@ -72,7 +107,8 @@ impl Shelf {
             let mut held = self.held();
             held.try_again(log_of(name));
             self.wake.notify_all();
-            self.is_readable && held.has_room(name, 0)
+            // Where there is no room it is made all the same: its length decides.
+            self.is_readable && held.room(name, 0) != Room::Enough
         };
         if is_wanted {
             self.reserve(exhibit());
@@ -82,10 +118,15 @@ impl Shelf {
     fn reserve(&self, exhibit: Exhibit) {
         let len = exhibit.bytes.len();
         let mut held = self.held();
-        if len <= MAX_FILE_LEN && held.has_room(&exhibit.name, len as u64) {
-            held.add(&exhibit.name, len as u64);
-            held.waiting.push_back(exhibit);
-            self.wake.notify_all();
+        let room = if len > MAX_FILE_LEN { Room::Full } else { held.room(&exhibit.name, len as u64) };
+        match room {
+            Room::Yes => {
+                held.add(&exhibit.name, len as u64);
+                held.waiting.push_back(exhibit);
+                self.wake.notify_all();
+            }
+            Room::Enough => {}
+            Room::Full => held.leave_out(&exhibit),
         }
     }
 
@@ -112,7 +153,7 @@ impl Shelf {
     pub(super) fn finish(&self) {
         self.held().try_all_again();
         self.keep_waiting();
-        let files = self.failed();
+        let files = self.unwritten();
         if files > 0 {
             tracing::error!(files, "evidence against logs could not be written, and is lost");
         }
@@ -128,9 +169,15 @@ impl Shelf {
         self.is_readable
     }
 
-    /// How many files could not be written.
-    pub(super) fn failed(&self) -> usize {
-        self.held().failed.values().map(Vec::len).sum()
+    /// How many files wait to be written, or could not be.
+    pub(super) fn unwritten(&self) -> usize {
+        let held = self.held();
+        held.waiting.len() + held.failed()
+    }
+
+    /// How many contradictions left nothing here for want of room, each as often as it was offered.
+    pub(super) fn dropped(&self) -> u64 {
+        self.held().dropped
     }
 
     fn next(&self) -> Option<Exhibit> {
@@ -145,6 +192,7 @@ impl Shelf {
         let trouble = match written {
             Ok(Ok(())) => {
                 tracing::warn!(%origin, %size, file, "a log has signed two trees of one size: this file convicts it");
+                self.held().succeeded(log_of(&exhibit.name));
                 return;
             }
             Ok(Err(error)) => error.to_string(),
@@ -154,7 +202,7 @@ impl Shelf {
             tracing::error!(%origin, %size, file, error = trouble, "a log has signed two trees of one size, and what shows it cannot be written yet");
         }
         exhibit.is_told = true;
-        self.held().failed.entry(log_of(&exhibit.name).to_owned()).or_default().push(exhibit);
+        self.held().failed.entry(log_of(&exhibit.name).to_owned()).or_default().exhibits.push(exhibit);
     }
 
     fn write(&self, exhibit: &Exhibit) -> Result<(), StorageError> {
@@ -186,24 +234,63 @@ impl Held {
         Ok(held)
     }
 
-    fn has_room(&self, name: &str, len: u64) -> bool {
-        let of_log = self.names.get(log_of(name));
-        let is_new = of_log.is_none_or(|names| names.len() < MAX_FILES_OF_A_LOG && !names.contains(name));
-        is_new && self.count < MAX_FILES && self.len.saturating_add(len) <= MAX_LEN
+    fn room(&self, name: &str, len: u64) -> Room {
+        let of_log = self.logs.get(log_of(name));
+        if of_log.is_some_and(|of_log| of_log.has_enough(name, len)) {
+            return Room::Enough;
+        }
+        let is_full = self.count >= MAX_FILES || self.len.saturating_add(len) > MAX_LEN;
+        if is_full { Room::Full } else { Room::Yes }
     }
 
     fn add(&mut self, name: &str, len: u64) {
-        self.names.entry(log_of(name).to_owned()).or_default().insert(name.to_owned());
+        let of_log = self.logs.entry(log_of(name).to_owned()).or_default();
+        of_log.names.insert(name.to_owned());
+        of_log.len = of_log.len.saturating_add(len);
         self.count += 1;
         self.len = self.len.saturating_add(len);
     }
 
+    /// Says of each log once that there is no room for what convicts it.
+    fn leave_out(&mut self, exhibit: &Exhibit) {
+        self.dropped += 1;
+        let log = log_of(&exhibit.name);
+        if self.told.len() < MAX_TOLD && !self.told.contains(log) {
+            self.told.insert(log.to_owned());
+            let Exhibit { origin, size, .. } = exhibit;
+            tracing::error!(%origin, %size, "a log has signed two trees of one size, and `evidence` has no room for what shows it");
+        }
+    }
+
+    fn failed(&self) -> usize {
+        self.failed.values().map(|failed| failed.exhibits.len()).sum()
+    }
+
     fn try_again(&mut self, log: &str) {
-        self.waiting.extend(self.failed.remove(log).unwrap_or_default());
+        let Some(failed) = self.failed.get_mut(log) else { return };
+        failed.since = failed.since.saturating_add(1);
+        if failed.since > failed.due {
+            (failed.since, failed.due) = (0, failed.due.saturating_mul(2).max(1));
+            self.waiting.extend(failed.exhibits.drain(..));
+        }
+    }
+
+    fn succeeded(&mut self, log: &str) {
+        if self.failed.get(log).is_some_and(|failed| failed.exhibits.is_empty()) {
+            self.failed.remove(log);
+        }
     }
 
     fn try_all_again(&mut self) {
-        self.waiting.extend(std::mem::take(&mut self.failed).into_values().flatten());
+        self.waiting.extend(std::mem::take(&mut self.failed).into_values().flat_map(|failed| failed.exhibits));
+    }
+}
+
+impl OfLog {
+    fn has_enough(&self, name: &str, len: u64) -> bool {
+        self.names.contains(name)
+            || self.names.len() >= MAX_FILES_OF_A_LOG
+            || (!self.names.is_empty() && self.len.saturating_add(len) > MAX_LEN_OF_A_LOG)
     }
 }
 
@@ -236,15 +323,44 @@ mod tests {
         }
         assert_eq!(waiting(), (MAX_FILES_OF_A_LOG, 800));
         shelf.reserve(exhibit(1, 0, MAX_FILE_LEN + 1));
-        assert_eq!(waiting().0, MAX_FILES_OF_A_LOG);
+        assert_eq!((waiting().0, shelf.dropped()), (MAX_FILES_OF_A_LOG, 1));
         for log in 1..200 {
+            // The first of a log may be long, and then it is the only one.
             shelf.reserve(exhibit(log, 0, MAX_FILE_LEN));
+            shelf.reserve(exhibit(log, 1, MAX_FILE_LEN - 1));
         }
+        assert!(shelf.dropped() > 50, "{}", shelf.dropped());
         let (count, len) = waiting();
         assert!(len as u64 <= MAX_LEN && len + MAX_FILE_LEN > MAX_LEN as usize, "{len}");
+        assert_eq!(count, MAX_FILES_OF_A_LOG + MAX_LEN as usize / MAX_FILE_LEN);
         for log in 200..MAX_FILES + 200 {
             shelf.reserve(exhibit(log, 0, 0));
         }
         assert_eq!(waiting().0, MAX_FILES, "{count}");
+    }
+
+    #[test]
+    fn what_fails_is_tried_ever_more_seldom() {
+        let directory = tempfile::tempdir().unwrap();
+        // A file stands where the folder would be.
+        let disk: Arc<dyn Disk> = Arc::new(OsDisk::open(directory.path()).unwrap());
+        let shelf = Shelf::open(&disk);
+        std::fs::write(directory.path().join(FOLDER), "").unwrap();
+        shelf.reserve(exhibit(0, 0, 10));
+        shelf.keep_waiting();
+        let log = log_of(&exhibit(0, 0, 0).name).to_owned();
+        let tried: Vec<u32> = (1..=40)
+            .filter(|_| {
+                shelf.held().try_again(&log);
+                let is_tried = !shelf.held().waiting.is_empty();
+                shelf.keep_waiting();
+                is_tried
+            })
+            .collect();
+        assert_eq!(tried, [1, 3, 6, 11, 20, 37]);
+        assert_eq!(shelf.unwritten(), 1);
+        std::fs::remove_file(directory.path().join(FOLDER)).unwrap();
+        shelf.finish();
+        assert_eq!(shelf.unwritten(), 0);
     }
 }

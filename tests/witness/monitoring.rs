@@ -77,6 +77,7 @@ fn health_and_metrics() {
         "soulchain_witness_remembered_logs ",
         "soulchain_witness_unwritten_evidence 0\n",
         "soulchain_witness_no_evidence 0\n",
+        "soulchain_witness_dropped_evidence_total 0\n",
         "soulchain_witness_add_checkpoint_seconds_bucket{le=\"0.001\"} ",
     ] {
         assert!(metrics.text().contains(line), "{line}\n{}", metrics.text());
