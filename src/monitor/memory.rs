@@ -324,6 +324,11 @@ impl Ledger {
         }
     }
 
+    /// Whether a condition holds.
+    pub(super) fn holds(&self, kind: Kind, subject: &str) -> bool {
+        self.memory.conditions.contains_key(&format!("{kind} {subject}"))
+    }
+
     /// Lifts the conditions of a kind that nobody looks at any more; `why` says so of a subject for which that is so.
     pub(super) fn lift(&mut self, kind: Kind, why: impl Fn(&str) -> Option<&'static str>) {
         let prefix = format!("{kind} ");

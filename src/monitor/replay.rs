@@ -48,9 +48,10 @@ impl LogMonitor {
         // A state that is kept while this monitor remembers no replay, or a shorter one, is that of a first one whose end was
         // cut off, or newer than the memory: what it found is told again by the replay of no entries at all.
         if was_at_end && self.ledger.memory.judged.is_some_and(|judged| judged >= seen.tree().0.get()) {
-            self.is_replayed = true;
-            return self.tell_faults(world, &seen);
+            self.is_replayed = self.has_all_files();
+            return Ok(());
         }
+        self.keep_before_long_replay(&seen)?;
         let list = self.settings.watch.clone();
         let registry = self.state.as_ref().map(|state| state.replay().registry());
         let mut watcher = Watcher::new(&list, registry);
@@ -74,7 +75,8 @@ impl LogMonitor {
             Ok(followed) => followed,
             Err(AuditError::Source(error)) => {
                 self.unreadable(&error);
-                return self.note_faults(world, &seen, found, false);
+                self.note_faults(found.of_entries_not_shown(), false);
+                return Ok(());
             }
             Err(error) => return Err(io::Error::other(error)),
         };
@@ -88,12 +90,12 @@ impl LogMonitor {
                 promote(&*self.ledger.store, tile);
             }
         }
-        let Some(state) = state else { return self.stopped(world, &seen, &report, found) };
+        let Some(state) = state else { return self.stopped(&report, found) };
         self.tell_clock(&found, &state, world.now, first);
         self.tell_watched(watcher, &state);
         self.replayed = state.judged();
         self.state = Some(state);
-        self.is_replayed = true;
+        self.is_replayed = self.has_all_files();
         // A replay of no entries does not see the last one.
         self.sealed = (found.unsealed.is_none() && !was_at_end).then(|| seen.tree());
         // It has come past the place from which a monitor before this one could not judge.
@@ -102,7 +104,21 @@ impl LogMonitor {
         self.ledger.memory.is_guilty |= found.unsealed.is_some();
         // What was found in entries that were not shown to be the log's is found in those that are, or was not there.
         self.ledger.memory.faults.retain(|fault| !fault.is_open);
-        self.note_faults(world, &seen, found, true)
+        // The entries are those of the tree, whatever files were wrong or missing beside them.
+        self.note_faults(found, true);
+        Ok(())
+    }
+
+    /// Whether all files that the log served of this tree are what they have to be: then it may be cosigned.
+    fn has_all_files(&self) -> bool {
+        !self.ledger.holds(Kind::BadFiles, "") && !self.ledger.holds(Kind::Withheld, "files")
+    }
+
+    /// A replay that fails begins again where it was kept, so a long one begins by keeping what there is.
+    fn keep_before_long_replay(&mut self, seen: &OneSigned) -> io::Result<()> {
+        let judged = self.state.as_ref().map_or(0, |state| state.judged().get());
+        let more = seen.tree().0.get().saturating_sub(judged);
+        if more > (KEEP_EVERY / 16).max(judged / 16) { self.keep_replay(true) } else { Ok(()) }
     }
 
     /// What happened to whom is watched, of entries that were not judged before; of a first replay only lookalikes.
@@ -191,7 +207,7 @@ impl LogMonitor {
 
     /// The replay did not come to the end of the signed tree: it begins again where it was kept. What stands before the place
     /// where it stopped is as wrong as it was.
-    fn stopped(&mut self, world: &World<'_>, seen: &OneSigned, report: &Report, found: Found) -> io::Result<()> {
+    fn stopped(&mut self, report: &Report, found: Found) -> io::Result<()> {
         let is_proven = found.missing.is_none() && !is_missing(report);
         if let Some(Blind::Rules(stop)) = report.blind
             && found.wrong.is_none()
@@ -201,23 +217,20 @@ impl LogMonitor {
             let text = format!("{}: from there on this monitor cannot judge", Blind::Rules(stop));
             self.ledger.tell(Kind::LaterRules, &stop.index.to_string(), text, None)?;
         }
-        self.note_faults(world, seen, found, is_proven)
+        self.note_faults(found.of_entries_not_shown(), is_proven);
+        Ok(())
     }
 
-    /// Keeps the faults that were found, and tells those of which evidence can be made. Of entries that are not the log's
-    /// nothing is kept; of entries that are not shown to be, what the evidence shows.
-    fn note_faults(&mut self, world: &World<'_>, seen: &OneSigned, found: Found, is_proven: bool) -> io::Result<()> {
+    /// Keeps the faults that were found; of entries that are not shown to be the log's, for what the evidence shows.
+    fn note_faults(&mut self, found: Found, is_proven: bool) {
         let (mut first, mut more, counted_to) = (None, 0, self.ledger.memory.counted_to);
-        if found.wrong.is_none() {
-            for fault in found.faults {
-                let index = fault.index;
-                if self.note_fault(KnownFault { is_open: !is_proven, ..fault }, counted_to) {
-                    first.get_or_insert(index);
-                    more += 1;
-                }
+        for fault in found.faults {
+            let index = fault.index;
+            if self.note_fault(KnownFault { is_open: !is_proven, ..fault }, counted_to) {
+                first.get_or_insert(index);
+                more += 1;
             }
         }
-        self.tell_faults(world, seen)?;
         if let Some(first) = first {
             let all = self.ledger.memory.fault_count;
             let text = format!(
@@ -226,7 +239,6 @@ impl LogMonitor {
             );
             self.ledger.happened(Kind::MoreFaults, &format!("faults {all}"), text);
         }
-        Ok(())
     }
 
     fn tell_files(&mut self, found: &Found, report: &Report) {
@@ -265,11 +277,13 @@ impl LogMonitor {
 
     /// Makes evidence of the faults that wait for it, and tells them.
     ///
-    /// One that cannot be made waits, and is tried again after the others: a round tries in vain once at most.
-    fn tell_faults(&mut self, world: &World<'_>, seen: &OneSigned) -> io::Result<()> {
+    /// One that cannot be made waits, and is tried again after the others: a round tries in vain once at most. Where nothing
+    /// more is asked (`is_over`) it may well be served.
+    pub(super) fn tell_faults(&mut self, world: &World<'_>, is_over: &dyn Fn() -> bool) -> io::Result<()> {
+        let Some(seen) = self.seen.clone() else { return Ok(()) };
         let mut in_vain = None;
         for fault in core::mem::take(&mut self.ledger.memory.faults) {
-            let made = if in_vain.is_some() { Made::NotNow } else { self.evidence(world, seen, &fault) };
+            let made = if in_vain.is_some() { Made::NotNow } else { self.evidence(world, &seen, &fault) };
             match made {
                 Made::Evidence(evidence) => {
                     self.ledger.memory.is_guilty = true;
@@ -278,8 +292,7 @@ impl LogMonitor {
                 }
                 Made::Refuted if fault.is_open => {}
                 Made::Refuted | Made::NotNow => {
-                    // What was not asked for since the monitor ends may well be served.
-                    if !self.limits.stop.is_set() {
+                    if !is_over() {
                         let text = format!("{}; what shows it is not served now", fault.text());
                         self.ledger.tell(Kind::Suspicion, &fault.fact(), text, None)?;
                     }
@@ -341,6 +354,11 @@ impl Found {
             let size = if view.code == "clock" { size.get() } else { index + 1 };
             self.push(KnownFault { index, size, code: view.code.clone(), what: view.what.clone(), is_open: false });
         }
+    }
+
+    /// Of entries that are not the log's, since they lead to another tree, nothing is kept.
+    fn of_entries_not_shown(self) -> Self {
+        if self.wrong.is_none() { self } else { Self { faults: Vec::new(), ..self } }
     }
 
     fn push(&mut self, fault: KnownFault) {

@@ -40,6 +40,7 @@ struct Ask<'a> {
 pub(super) struct Allowances {
     take: Allowance,
     replay: Allowance,
+    faults: Allowance,
     settle: Allowance,
 }
 
@@ -149,6 +150,12 @@ impl LogMonitor {
             LogKind::Plain => self.is_replayed = false,
         }
         self.allowances.replay.after(&part);
+        if self.settings.kind == LogKind::Soulchain {
+            // They have a time of their own: a replay that was cut off would leave them none.
+            let part = Part::new(world.source, &self.limits, self.allowances.faults);
+            self.tell_faults(&world.of(&part), &|| part.is_over())?;
+            self.allowances.faults.after(&part);
+        }
         Ok(())
     }
 
@@ -166,7 +173,7 @@ impl LogMonitor {
 impl Allowances {
     pub(super) fn new(limits: &Limits) -> Self {
         let part = Allowance::new(limits, MAX_PART_TIME);
-        Self { take: part, replay: Allowance::new(limits, MAX_REPLAY_TIME), settle: part }
+        Self { take: part, replay: Allowance::new(limits, MAX_REPLAY_TIME), faults: part, settle: part }
     }
 }
 

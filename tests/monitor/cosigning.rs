@@ -92,6 +92,36 @@ fn what_is_faulty_or_not_seen_whole_is_not() {
     assert_eq!(shown(&sim).unwrap().claim().size().get(), 7, "nor anything after it");
 }
 
+/// A hash tile that is wrong hides nothing of the entries, which are proven without it; and what is not served as it is, is
+/// not cosigned.
+#[test]
+fn a_wrong_tile_hides_no_fault_and_is_not_cosigned() {
+    let spoiled = |log: &Log| {
+        let mut files = log.files();
+        let path = files.0.keys().find(|path| path.starts_with("tile/0/")).unwrap().clone();
+        files.change(&path, |bytes| bytes[0] ^= 1);
+        files
+    };
+    let (mut log, mut alpha, _) = Log::with_agents();
+    let mut sim = cosigning();
+    assert_eq!(kinds(&sim.round(&spoiled(&log))), [Kind::BadFiles]);
+    sim.round(&spoiled(&log));
+    assert_eq!(shown(&sim), None);
+    log.act(&mut alpha);
+    log.seal();
+    assert_eq!(kinds(&sim.round(&log.files())), [Kind::Resolved]);
+    assert_eq!(shown(&sim).unwrap().claim().size().get(), 7);
+    log.push_raw(vec![9; 3]);
+    log.seal();
+    let mut sim = cosigning();
+    let reports = sim.round(&spoiled(&log));
+    // The tile would show where the entry stands.
+    assert_eq!(kinds(&reports), [Kind::BadFiles, Kind::Suspicion], "{reports:#?}");
+    assert_eq!(shown(&sim), None);
+    assert_eq!(kinds(&sim.round(&log.files())), [Kind::BadEntry]);
+    assert_eq!(shown(&sim), None);
+}
+
 #[test]
 fn a_log_that_forked_is_not() {
     let (one, other) = two_histories();

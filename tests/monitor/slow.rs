@@ -12,14 +12,14 @@ use soulchain::encoding::UnixMillis;
 use soulchain::hash::Hash;
 use soulchain::merkle::LeafIndex;
 use soulchain::monitor::{
-    Board, Desk, Followed, Kind, Limits, LogKind, LogMonitor, LogSettings, MAX_PART_TIME, MemoryStore, Report, Spool,
-    Stop, Witnesses, run,
+    Board, Desk, Followed, Kind, Limits, LogKind, LogMonitor, LogSettings, MAX_PART_TIME, MAX_REPLAY_TIME, MemoryStore,
+    Report, Spool, Stop, Witnesses, run,
 };
 use soulchain::tlog::{Origin, SignedCheckpoint, TileId, TlogProof};
 
 use crate::conditions::{cosign, with_witness};
 use crate::log::{Files, LOG_KEY, Log, ORIGIN, root};
-use crate::{Sim, kinds, only, settings, two_histories};
+use crate::{Sim, check_under_log_key, kinds, only, settings, two_histories};
 
 /// What happens with a request for a file, by its path.
 type Happens = Box<dyn Fn(&str) -> io::Result<()> + Send + Sync>;
@@ -120,7 +120,7 @@ fn after_a_failure_nothing_more_is_asked() {
     }
     let broken: Vec<_> = told.iter().filter(|report| report.kind == Kind::PromiseBroken).collect();
     assert_eq!(broken.len(), 1, "{told:#?}");
-    crate::check_under_log_key(&sim.evidence(broken[0]));
+    check_under_log_key(&sim.evidence(broken[0]));
     assert!(kinds(&sim.round(&log.files())).contains(&Kind::Resolved));
 }
 
@@ -173,6 +173,33 @@ fn a_replay_that_is_cut_off_comes_to_its_end() {
         assert!(rounds < 10);
     }
     assert_eq!(sim.monitor.sizes().1.get(), 5);
+}
+
+/// What shows a fault has a time of its own: a replay that takes all of its time, in every round, keeps nobody from it.
+#[test]
+fn a_fault_is_shown_though_the_replay_is_cut_off() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    let mut sim = Sim::new();
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+    log.push_raw(vec![9; 3]);
+    log.seal();
+    for _ in 0..2_000 {
+        log.act(&mut alpha);
+    }
+    log.seal();
+    let time = Counted::default();
+    sim.monitor.limit(time.limits());
+    let files = Asked::of(&log, move |path| {
+        let is_late = path.starts_with("tile/entries/") && !path.starts_with("tile/entries/000");
+        time.pass(if is_late { MAX_REPLAY_TIME } else { Duration::ZERO });
+        Ok(())
+    });
+    let reports = sim.round_of(&files);
+    assert_eq!(sim.monitor.sizes().1.get(), 5, "it is cut off");
+    let report = reports.iter().find(|report| report.kind == Kind::BadEntry);
+    let evidence = sim.evidence(report.unwrap_or_else(|| panic!("{reports:#?}")));
+    assert!(check_under_log_key(&evidence).to_string().contains("entry 5"));
+    assert!(!kinds(&reports).contains(&Kind::Suspicion), "{reports:#?}");
 }
 
 fn followed(sim: Sim, source: Asked, witnesses: Box<dyn Witnesses>) -> Followed {
