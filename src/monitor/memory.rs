@@ -13,6 +13,7 @@ use super::report::{Kind, Report};
 use super::store::Store;
 use crate::encoding::{UnixMillis, hex_encode};
 use crate::hash::sha256;
+use crate::registry::CLOCK_LEEWAY_MS;
 use crate::verify::{Evidence, MAX_EVIDENCE_LEN};
 
 /// Most facts whose ids are kept; the oldest go first.
@@ -124,6 +125,19 @@ pub(super) struct KnownFault {
     pub(super) is_open: bool,
 }
 
+impl Memory {
+    /// Times that are yet to come were noted by a clock that was wrong: nobody knows when that was.
+    fn heal_times(&mut self, now: u64) {
+        let looks = [&mut self.looked_ms, &mut self.before_ms];
+        for look in looks.into_iter().chain(self.claims.iter_mut().map(|claim| &mut claim.read_before_ms)) {
+            // As far as log time has leeway nothing is said too much by the present.
+            *look = if *look > now.saturating_add(CLOCK_LEEWAY_MS) { 0 } else { now.min(*look) };
+        }
+        let since = self.claims.iter_mut().map(|claim| &mut claim.since_ms).chain(&mut self.partly_since_ms);
+        since.for_each(|since| *since = now.min(*since));
+    }
+}
+
 impl KnownFault {
     pub(super) fn kind(&self) -> Kind {
         if self.code.starts_with("trailer_") { Kind::BadTrailer } else { Kind::BadEntry }
@@ -176,6 +190,7 @@ impl Ledger {
     /// A round begins.
     pub(super) fn begin(&mut self, now: UnixMillis) {
         (self.now, self.without_file) = (now, 0);
+        self.memory.heal_times(now.get());
     }
 
     /// Makes all that was noted durable.
