@@ -339,6 +339,11 @@ impl Ledger {
         }
     }
 
+    /// Since when a condition holds that was told.
+    pub(super) fn holds_since(&self, kind: Kind) -> Option<u64> {
+        self.memory.conditions.get(&format!("{kind} ")).copied()
+    }
+
     /// Lifts the conditions of a kind that nobody looks at any more; `why` says so of a subject for which that is so.
     pub(super) fn lift(&mut self, kind: Kind, why: impl Fn(&str) -> Option<&'static str>) {
         let prefix = format!("{kind} ");

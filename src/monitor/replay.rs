@@ -248,8 +248,10 @@ impl LogMonitor {
             )
         });
         let wrong = found.clock.clone().or(behind);
-        // A trailer that is late, and may have had to wait for witnesses, says nothing of the log's clock.
-        if wrong.is_some() || latest >= now {
+        // A trailer that is late, and may have had to wait for witnesses, says nothing of the log's clock; unless it was not there
+        // when that was told, and is no older.
+        let is_later = self.ledger.holds_since(Kind::LogClock).is_some_and(|since| before.get() >= since);
+        if wrong.is_some() || latest >= now || is_later {
             self.ledger.condition(Kind::LogClock, "", wrong);
         }
     }
