@@ -220,11 +220,12 @@ impl Ledger {
         self.is_known(&self.id(kind, fact))
     }
 
-    /// Whether a fact was told whose id is this, or begins with it.
+    /// Whether a fact was told of which this is the id. Of an id that an earlier version wrote into the name of a file there is
+    /// but the beginning, here or there.
     pub(super) fn is_known(&self, id: &str) -> bool {
         let memory = &self.memory;
         let told = [&memory.told, &memory.told_without_file, &memory.told_of_others];
-        told.into_iter().flatten().any(|told| told.starts_with(id))
+        told.into_iter().flatten().any(|told| told.starts_with(id) || id.starts_with(told.as_str()))
     }
 
     /// Tells a fact, unless it was told before. Evidence is durable before the report of it; where none can be written, the
@@ -250,6 +251,12 @@ impl Ledger {
     pub(super) fn tell_with_file(&mut self, kind: Kind, id: String, text: String, place: String) {
         remember(&mut self.memory.told, &id);
         self.report(kind, id, text, Some(place));
+    }
+
+    /// Tells a fact whose evidence lies there under the beginning of its id, and no more of that is known than may be guessed.
+    pub(super) fn tell_with_old_file(&mut self, kind: Kind, (begins, guess): (&str, String), text: String, place: String) {
+        remember(&mut self.memory.told, begins);
+        self.report(kind, guess, text, Some(place));
     }
 
     fn told_of(&mut self, kind: Kind) -> &mut VecDeque<String> {
@@ -385,9 +392,10 @@ fn remember(told: &mut VecDeque<String>, id: &str) {
     }
 }
 
-/// Where the evidence of a fact lies: its kind, and how its id begins.
+/// Where the evidence of a fact lies: its kind, and its id. What it shows may be called otherwise than what was found, so the
+/// id cannot be had from it.
 fn evidence_name(kind: Kind, id: &str) -> String {
-    format!("{EVIDENCE}/{kind}-{}{EVIDENCE_EXTENSION}", &id[..16])
+    format!("{EVIDENCE}/{kind}-{id}{EVIDENCE_EXTENSION}")
 }
 
 #[cfg(test)]
