@@ -26,6 +26,8 @@ pub const MAX_FAULTS: u64 = 64;
 pub const MAX_WITHOUT_FILE: usize = 16;
 
 const NAME: &str = "memory";
+/// What a link is called that is late (`FaultReason::Late`).
+pub(super) const LATE: &str = "clock";
 /// Where evidence lies.
 pub(super) const EVIDENCE: &str = "evidence";
 pub(super) const EVIDENCE_EXTENSION: &str = ".evidence";
@@ -58,7 +60,10 @@ pub(super) struct Memory {
     pub(super) fault_count: u64,
     /// Entries below this one are counted there, if they are beyond those that are told one by one.
     #[serde(default)]
-    pub(super) counted_to: u64,
+    counted_to: u64,
+    /// The same of links that are late: they show with the trailer after them, when later entries may be counted.
+    #[serde(default)]
+    late_counted_to: u64,
     /// Since when the log shows its checkpoint and does not answer for all tiles.
     #[serde(default)]
     pub(super) partly_since_ms: Option<u64>,
@@ -138,7 +143,39 @@ impl Memory {
     }
 }
 
+/// Which faults are counted.
+#[derive(Clone, Copy)]
+pub(super) struct Counted {
+    to: u64,
+    late_to: u64,
+}
+
+impl Counted {
+    pub(super) fn has(self, fault: &KnownFault) -> bool {
+        fault.index < if fault.is_late() { self.late_to } else { self.to }
+    }
+}
+
+impl Memory {
+    /// The faults that are counted and not told one by one.
+    pub(super) const fn counted(&self) -> Counted {
+        Counted { to: self.counted_to, late_to: self.late_counted_to }
+    }
+
+    /// Counts a fault. Of each of the two sorts faults show in their order.
+    pub(super) fn count(&mut self, fault: &KnownFault) {
+        self.fault_count += 1;
+        let to = if fault.is_late() { &mut self.late_counted_to } else { &mut self.counted_to };
+        *to = (*to).max(fault.index + 1);
+    }
+}
+
 impl KnownFault {
+    /// Whether it shows with a trailer after it.
+    fn is_late(&self) -> bool {
+        self.code == LATE
+    }
+
     pub(super) fn kind(&self) -> Kind {
         if self.code.starts_with("trailer_") { Kind::BadTrailer } else { Kind::BadEntry }
     }

@@ -5,7 +5,7 @@ use std::io;
 use super::charges::Made;
 use super::copies::{Copying, promote};
 use super::log::{LogMonitor, World};
-use super::memory::{By, KnownFault, MAX_FAULTS};
+use super::memory::{By, KnownFault, LATE, MAX_FAULTS};
 use super::report::Kind;
 use super::store::Kept;
 use super::watch::Watcher;
@@ -207,11 +207,11 @@ impl LogMonitor {
     /// Keeps the faults that were found, and tells those of which evidence can be made. Of entries that are not the log's
     /// nothing is kept; of entries that are not shown to be, what the evidence shows.
     fn note_faults(&mut self, world: &World<'_>, seen: &OneSigned, found: Found, is_proven: bool) -> io::Result<()> {
-        let (mut first, mut more, counted_to) = (None, 0, self.ledger.memory.counted_to);
+        let (mut first, mut more, counted) = (None, 0, self.ledger.memory.counted());
         if found.wrong.is_none() {
             for fault in found.faults {
                 let index = fault.index;
-                if self.note_fault(KnownFault { is_open: !is_proven, ..fault }, counted_to) {
+                if self.note_fault(KnownFault { is_open: !is_proven, ..fault }, counted) {
                     first.get_or_insert(index);
                     more += 1;
                 }
@@ -340,7 +340,7 @@ impl Found {
         if let (Some(index), None) = (view.index, &view.tile)
             && !view.code.starts_with("checkpoint_")
         {
-            let size = if view.code == "clock" { size.get() } else { index + 1 };
+            let size = if view.code == LATE { size.get() } else { index + 1 };
             self.push(KnownFault { index, size, code: view.code.clone(), what: view.what.clone(), is_open: false });
         }
     }
