@@ -131,6 +131,19 @@ pub(super) struct KnownFault {
 }
 
 impl Memory {
+    /// What an earlier version did not keep, or kept in another sense.
+    fn upgrade(&mut self) {
+        if self.looked_ms == 0 {
+            // These were when the log was read, whatever it could show then.
+            self.before_ms = 0;
+            self.claims.iter_mut().for_each(|claim| claim.read_before_ms = 0);
+        }
+        if self.fault_count > MAX_FAULTS && (self.counted_to, self.late_counted_to) == (0, 0) {
+            let judged = self.judged.unwrap_or(0);
+            (self.counted_to, self.late_counted_to) = (judged, judged);
+        }
+    }
+
     /// Times that are yet to come were noted by a clock that was wrong: nobody knows when that was.
     fn heal_times(&mut self, now: u64) {
         let looks = [&mut self.looked_ms, &mut self.before_ms];
@@ -211,7 +224,7 @@ struct Untold {
 impl Ledger {
     pub(super) fn open(log: &str, store: Arc<dyn Store>) -> io::Result<Self> {
         let saved = store.read(NAME)?;
-        let memory = match &saved {
+        let mut memory = match &saved {
             None => Memory { v: 1, ..Memory::default() },
             Some(bytes) => {
                 serde_json::from_slice(bytes).ok().filter(|memory: &Memory| memory.v == 1).ok_or_else(|| {
@@ -219,6 +232,7 @@ impl Ledger {
                 })?
             }
         };
+        memory.upgrade();
         let saved = saved.unwrap_or_default();
         let (now, untold) = (UnixMillis::ZERO, Untold::default());
         Ok(Self { log: log.into(), store, memory, now, saved, without_file: 0, untold })

@@ -1,7 +1,7 @@
 //! What is wrong for a while, and what witnesses show.
 
 use soulchain::encoding::UnixMillis;
-use soulchain::monitor::{Desk, Kind, World};
+use soulchain::monitor::{Desk, Kind, Store as _, World};
 use soulchain::tlog::{Cosigner, KeyName, Origin, Policy, SignedCheckpoint, Timestamp};
 
 use crate::forks::Gone;
@@ -220,6 +220,31 @@ fn a_clock_that_was_ahead() {
         log.act(&mut alpha);
         log.seal();
         assert_eq!(kinds(&sim.round(&log.files())), [Kind::LogClock], "{withheld}");
+    }
+}
+
+/// An earlier version noted when it read the log, also where that could show nothing: that accuses no clock.
+#[test]
+fn times_that_an_earlier_version_has_noted() {
+    for withheld in ["tile/entries", "tile/0"] {
+        let (mut log, mut alpha, _) = Log::with_agents();
+        let mut sim = Sim::new();
+        assert_eq!(kinds(&sim.round(&log.files())), []);
+        log.act(&mut alpha);
+        log.seal();
+        let files = Picky::of(&log, |_, _| true, move |path, _| !path.starts_with(withheld));
+        assert_eq!(kinds(&sim.round_of(&files)), [Kind::Withheld]);
+        let kept = sim.store.read("memory").unwrap().unwrap();
+        let mut memory: serde_json::Value = serde_json::from_slice(&kept).unwrap();
+        memory.as_object_mut().unwrap().remove("looked_ms");
+        sim.now += 900_000;
+        memory["before_ms"] = sim.now.into();
+        for claim in memory["claims"].as_array_mut().unwrap() {
+            claim["read_before_ms"] = sim.now.into();
+        }
+        sim.store.write("memory", &[&serde_json::to_vec(&memory).unwrap()]).unwrap();
+        sim.restart();
+        assert_eq!(kinds(&sim.round(&log.files())), [Kind::Resolved]);
     }
 }
 
