@@ -214,11 +214,12 @@ pub(super) struct Ledger {
     untold: Untold,
 }
 
-/// Misbehaviours that are not told one by one: how many of a kind, and the first of them.
+/// Misbehaviours that are not told one by one: how many of a kind, the first of them, and the ids of all.
 #[derive(Default)]
 struct Untold {
     counts: BTreeMap<Kind, u64>,
     first: String,
+    ids: String,
 }
 
 impl Ledger {
@@ -353,6 +354,7 @@ impl Ledger {
             return;
         }
         *self.untold.counts.entry(kind).or_default() += 1;
+        self.untold.ids.push_str(&id);
         if self.untold.first.is_empty() {
             self.untold.first = text;
         }
@@ -360,7 +362,7 @@ impl Ledger {
 
     /// One report of all that is not told one by one. It is made durable with the ids of what it stands for.
     fn tell_untold(&mut self) {
-        let Untold { counts, first } = core::mem::take(&mut self.untold);
+        let Untold { counts, first, ids } = core::mem::take(&mut self.untold);
         if counts.is_empty() {
             return;
         }
@@ -372,7 +374,8 @@ impl Ledger {
              one are {}, and {total} in all; the first of them now: {first}",
             kinds.join(", ")
         );
-        let id = self.id(Kind::MoreFaults, &format!("untold {total}"));
+        // Not by their number: a memory that was restored counts the next ones anew.
+        let id = self.id(Kind::MoreFaults, &format!("untold {ids}"));
         self.report(Kind::MoreFaults, id, text, None);
     }
 
@@ -467,5 +470,21 @@ mod tests {
         assert!(!ledger.is_told(Kind::Fork, "0"));
         ledger.save().unwrap();
         assert_eq!(ledger.outbox().len(), 1 + MAX_WITHOUT_FILE + 1, "the rest is one report");
+    }
+
+    /// What is told as one has the id of what it stands for, and of nothing else, also where it is counted anew.
+    #[test]
+    fn the_rest_has_an_id_of_its_own() {
+        let rest = |first: usize| {
+            let mut ledger = Ledger::open("log.example", Arc::new(crate::monitor::MemoryStore::default())).unwrap();
+            for at in first..first + MAX_WITHOUT_FILE + 2 {
+                let id = ledger.id(Kind::Fork, &at.to_string());
+                ledger.tell_without_file(Kind::Fork, id, "fork".into());
+            }
+            ledger.save().unwrap();
+            ledger.outbox().last().unwrap().id.clone()
+        };
+        assert_eq!(rest(0), rest(0));
+        assert_ne!(rest(0), rest(1));
     }
 }

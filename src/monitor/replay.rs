@@ -208,12 +208,14 @@ impl LogMonitor {
     /// nothing is kept; of entries that are not shown to be, what the evidence shows.
     fn note_faults(&mut self, world: &World<'_>, seen: &OneSigned, found: Found, is_proven: bool) -> io::Result<()> {
         let (mut first, mut more, counted) = (None, 0, self.ledger.memory.counted());
+        let mut facts = String::new();
         if found.wrong.is_none() {
             for fault in found.faults {
-                let index = fault.index;
+                let (index, fact) = (fault.index, fault.fact());
                 if self.note_fault(KnownFault { is_open: !is_proven, ..fault }, counted) {
                     first.get_or_insert(index);
                     more += 1;
+                    facts = facts + "\n" + &fact;
                 }
             }
         }
@@ -224,7 +226,7 @@ impl LogMonitor {
                 "at least {more} more entries break rules, from entry {first} on, and {all} in all; more than {MAX_FAULTS} are \
                  not told one by one, and no evidence file is written of them: `soulchain audit` names them"
             );
-            self.ledger.happened(Kind::MoreFaults, &format!("faults {all}"), text);
+            self.ledger.happened(Kind::MoreFaults, &format!("faults{facts}"), text);
         }
         Ok(())
     }

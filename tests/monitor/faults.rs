@@ -400,6 +400,26 @@ fn many_faults() {
     assert_eq!(kinds(&sim.round(&log.files())), []);
 }
 
+/// What is told as one is another fact where it stands for other entries, though there are as many.
+#[test]
+fn as_many_faults_of_other_entries() {
+    let more = |acts: usize| {
+        let (mut log, mut alpha, _) = Log::with_agents();
+        for _ in 0..acts {
+            log.act(&mut alpha);
+        }
+        for _ in 0..70 {
+            log.push_raw(vec![9; 3]);
+        }
+        log.seal();
+        let more = Sim::new().round(&log.files()).pop().unwrap();
+        assert_eq!(more.kind, Kind::MoreFaults);
+        more.id
+    };
+    assert_eq!(more(1), more(1));
+    assert_ne!(more(1), more(2));
+}
+
 /// A link that is late shows with the trailer after it: it is counted, also where later entries were before.
 #[test]
 fn a_late_link_before_many_faults() {
