@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::bounds::Limits;
 use super::charges::Files;
 use super::cosign::Desk;
-use super::memory::{By, KnownFault, Ledger, MAX_FAULTS};
+use super::memory::{By, Counted, KnownFault, Ledger, MAX_FAULTS};
 use super::report::{Kind, Report};
 use super::round::Allowances;
 use super::settings::LogSettings;
@@ -391,9 +391,9 @@ impl LogMonitor {
         Ok(true)
     }
 
-    /// Notes a fault; it is told once its evidence was made. Beyond those that are told one by one it is counted, once: of
-    /// entries below `counted_to` that was done before. Says whether it was counted now.
-    pub(super) fn note_fault(&mut self, fault: KnownFault, counted_to: u64) -> bool {
+    /// Notes a fault; it is told once its evidence was made. Beyond those that are told one by one it is counted, once, if it
+    /// was not `counted` before. Says whether it was counted now.
+    pub(super) fn note_fault(&mut self, fault: KnownFault, counted: Counted) -> bool {
         if self.ledger.is_told(fault.kind(), &fault.fact()) {
             return false;
         }
@@ -416,10 +416,9 @@ impl LogMonitor {
                 memory.fault_count += 1;
                 memory.faults.push(fault);
             }
-            None if fault.index < counted_to => {}
+            None if counted.has(&fault) => {}
             None => {
-                memory.fault_count += 1;
-                memory.counted_to = memory.counted_to.max(fault.index + 1);
+                memory.count(&fault);
                 return true;
             }
         }

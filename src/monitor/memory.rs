@@ -13,6 +13,7 @@ use super::report::{Kind, Report};
 use super::store::Store;
 use crate::encoding::{UnixMillis, hex_encode};
 use crate::hash::sha256;
+use crate::registry::CLOCK_LEEWAY_MS;
 use crate::verify::{Evidence, MAX_EVIDENCE_LEN};
 
 /// Most facts whose ids are kept; the oldest go first.
@@ -25,6 +26,8 @@ pub const MAX_FAULTS: u64 = 64;
 pub const MAX_WITHOUT_FILE: usize = 16;
 
 const NAME: &str = "memory";
+/// What a link is called that is late (`FaultReason::Late`).
+pub(super) const LATE: &str = "clock";
 /// Where evidence lies.
 pub(super) const EVIDENCE: &str = "evidence";
 pub(super) const EVIDENCE_EXTENSION: &str = ".evidence";
@@ -57,7 +60,10 @@ pub(super) struct Memory {
     pub(super) fault_count: u64,
     /// Entries below this one are counted there, if they are beyond those that are told one by one.
     #[serde(default)]
-    pub(super) counted_to: u64,
+    counted_to: u64,
+    /// The same of links that are late: they show with the trailer after them, when later entries may be counted.
+    #[serde(default)]
+    late_counted_to: u64,
     /// Since when the log shows its checkpoint and does not answer for all tiles.
     #[serde(default)]
     pub(super) partly_since_ms: Option<u64>,
@@ -124,7 +130,65 @@ pub(super) struct KnownFault {
     pub(super) is_open: bool,
 }
 
+impl Memory {
+    /// What an earlier version did not keep, or kept in another sense.
+    fn upgrade(&mut self) {
+        if self.looked_ms == 0 {
+            // These were when the log was read, whatever it could show then.
+            self.before_ms = 0;
+            self.claims.iter_mut().for_each(|claim| claim.read_before_ms = 0);
+        }
+        if self.fault_count > MAX_FAULTS && (self.counted_to, self.late_counted_to) == (0, 0) {
+            let judged = self.judged.unwrap_or(0);
+            (self.counted_to, self.late_counted_to) = (judged, judged);
+        }
+    }
+
+    /// Times that are yet to come were noted by a clock that was wrong: nobody knows when that was.
+    fn heal_times(&mut self, now: u64) {
+        let looks = [&mut self.looked_ms, &mut self.before_ms];
+        for look in looks.into_iter().chain(self.claims.iter_mut().map(|claim| &mut claim.read_before_ms)) {
+            // As far as log time has leeway nothing is said too much by the present.
+            *look = if *look > now.saturating_add(CLOCK_LEEWAY_MS) { 0 } else { now.min(*look) };
+        }
+        let since = self.claims.iter_mut().map(|claim| &mut claim.since_ms).chain(&mut self.partly_since_ms);
+        since.for_each(|since| *since = now.min(*since));
+    }
+}
+
+/// Which faults are counted.
+#[derive(Clone, Copy)]
+pub(super) struct Counted {
+    to: u64,
+    late_to: u64,
+}
+
+impl Counted {
+    pub(super) fn has(self, fault: &KnownFault) -> bool {
+        fault.index < if fault.is_late() { self.late_to } else { self.to }
+    }
+}
+
+impl Memory {
+    /// The faults that are counted and not told one by one.
+    pub(super) const fn counted(&self) -> Counted {
+        Counted { to: self.counted_to, late_to: self.late_counted_to }
+    }
+
+    /// Counts a fault. Of each of the two sorts faults show in their order.
+    pub(super) fn count(&mut self, fault: &KnownFault) {
+        self.fault_count += 1;
+        let to = if fault.is_late() { &mut self.late_counted_to } else { &mut self.counted_to };
+        *to = (*to).max(fault.index + 1);
+    }
+}
+
 impl KnownFault {
+    /// Whether it shows with a trailer after it.
+    fn is_late(&self) -> bool {
+        self.code == LATE
+    }
+
     pub(super) fn kind(&self) -> Kind {
         if self.code.starts_with("trailer_") { Kind::BadTrailer } else { Kind::BadEntry }
     }
@@ -150,17 +214,18 @@ pub(super) struct Ledger {
     untold: Untold,
 }
 
-/// Misbehaviours that are not told one by one: how many of a kind, and the first of them.
+/// Misbehaviours that are not told one by one: how many of a kind, the first of them, and the ids of all.
 #[derive(Default)]
 struct Untold {
     counts: BTreeMap<Kind, u64>,
     first: String,
+    ids: String,
 }
 
 impl Ledger {
     pub(super) fn open(log: &str, store: Arc<dyn Store>) -> io::Result<Self> {
         let saved = store.read(NAME)?;
-        let memory = match &saved {
+        let mut memory = match &saved {
             None => Memory { v: 1, ..Memory::default() },
             Some(bytes) => {
                 serde_json::from_slice(bytes).ok().filter(|memory: &Memory| memory.v == 1).ok_or_else(|| {
@@ -168,6 +233,7 @@ impl Ledger {
                 })?
             }
         };
+        memory.upgrade();
         let saved = saved.unwrap_or_default();
         let (now, untold) = (UnixMillis::ZERO, Untold::default());
         Ok(Self { log: log.into(), store, memory, now, saved, without_file: 0, untold })
@@ -176,6 +242,7 @@ impl Ledger {
     /// A round begins.
     pub(super) fn begin(&mut self, now: UnixMillis) {
         (self.now, self.without_file) = (now, 0);
+        self.memory.heal_times(now.get());
     }
 
     /// Makes all that was noted durable.
@@ -205,11 +272,12 @@ impl Ledger {
         self.is_known(&self.id(kind, fact))
     }
 
-    /// Whether a fact was told whose id is this, or begins with it.
+    /// Whether a fact was told of which this is the id. Of an id that an earlier version wrote into the name of a file there is
+    /// but the beginning, here or there.
     pub(super) fn is_known(&self, id: &str) -> bool {
         let memory = &self.memory;
         let told = [&memory.told, &memory.told_without_file, &memory.told_of_others];
-        told.into_iter().flatten().any(|told| told.starts_with(id))
+        told.into_iter().flatten().any(|told| told.starts_with(id) || id.starts_with(told.as_str()))
     }
 
     /// Tells a fact, unless it was told before. Evidence is durable before the report of it; where none can be written, the
@@ -235,6 +303,18 @@ impl Ledger {
     pub(super) fn tell_with_file(&mut self, kind: Kind, id: String, text: String, place: String) {
         remember(&mut self.memory.told, &id);
         self.report(kind, id, text, Some(place));
+    }
+
+    /// Tells a fact whose evidence lies there under the beginning of its id, and no more of that is known than may be guessed.
+    pub(super) fn tell_with_old_file(
+        &mut self,
+        kind: Kind,
+        (begins, guess): (&str, String),
+        text: String,
+        place: String,
+    ) {
+        remember(&mut self.memory.told, begins);
+        self.report(kind, guess, text, Some(place));
     }
 
     fn told_of(&mut self, kind: Kind) -> &mut VecDeque<String> {
@@ -280,6 +360,7 @@ impl Ledger {
             return;
         }
         *self.untold.counts.entry(kind).or_default() += 1;
+        self.untold.ids.push_str(&id);
         if self.untold.first.is_empty() {
             self.untold.first = text;
         }
@@ -287,7 +368,7 @@ impl Ledger {
 
     /// One report of all that is not told one by one. It is made durable with the ids of what it stands for.
     fn tell_untold(&mut self) {
-        let Untold { counts, first } = core::mem::take(&mut self.untold);
+        let Untold { counts, first, ids } = core::mem::take(&mut self.untold);
         if counts.is_empty() {
             return;
         }
@@ -299,7 +380,8 @@ impl Ledger {
              one are {}, and {total} in all; the first of them now: {first}",
             kinds.join(", ")
         );
-        let id = self.id(Kind::MoreFaults, &format!("untold {total}"));
+        // Not by their number: a memory that was restored counts the next ones anew.
+        let id = self.id(Kind::MoreFaults, &format!("untold {ids}"));
         self.report(Kind::MoreFaults, id, text, None);
     }
 
@@ -327,6 +409,11 @@ impl Ledger {
     /// Whether a condition holds.
     pub(super) fn holds(&self, kind: Kind, subject: &str) -> bool {
         self.memory.conditions.contains_key(&format!("{kind} {subject}"))
+    }
+
+    /// Since when a condition holds that was told.
+    pub(super) fn holds_since(&self, kind: Kind) -> Option<u64> {
+        self.memory.conditions.get(&format!("{kind} ")).copied()
     }
 
     /// Lifts the conditions of a kind that nobody looks at any more; `why` says so of a subject for which that is so.
@@ -370,9 +457,10 @@ fn remember(told: &mut VecDeque<String>, id: &str) {
     }
 }
 
-/// Where the evidence of a fact lies: its kind, and how its id begins.
+/// Where the evidence of a fact lies: its kind, and its id. What it shows may be called otherwise than what was found, so the
+/// id cannot be had from it.
 fn evidence_name(kind: Kind, id: &str) -> String {
-    format!("{EVIDENCE}/{kind}-{}{EVIDENCE_EXTENSION}", &id[..16])
+    format!("{EVIDENCE}/{kind}-{id}{EVIDENCE_EXTENSION}")
 }
 
 #[cfg(test)]
@@ -393,5 +481,21 @@ mod tests {
         assert!(!ledger.is_told(Kind::Fork, "0"));
         ledger.save().unwrap();
         assert_eq!(ledger.outbox().len(), 1 + MAX_WITHOUT_FILE + 1, "the rest is one report");
+    }
+
+    /// What is told as one has the id of what it stands for, and of nothing else, also where it is counted anew.
+    #[test]
+    fn the_rest_has_an_id_of_its_own() {
+        let rest = |first: usize| {
+            let mut ledger = Ledger::open("log.example", Arc::new(crate::monitor::MemoryStore::default())).unwrap();
+            for at in first..first + MAX_WITHOUT_FILE + 2 {
+                let id = ledger.id(Kind::Fork, &at.to_string());
+                ledger.tell_without_file(Kind::Fork, id, "fork".into());
+            }
+            ledger.save().unwrap();
+            ledger.outbox().last().unwrap().id.clone()
+        };
+        assert_eq!(rest(0), rest(0));
+        assert_ne!(rest(0), rest(1));
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use super::charges::Made;
 use super::copies::{Copying, promote};
 use super::log::{LogMonitor, World};
-use super::memory::{By, KnownFault, MAX_FAULTS};
+use super::memory::{By, KnownFault, LATE, MAX_FAULTS};
 use super::report::Kind;
 use super::store::Kept;
 use super::watch::Watcher;
@@ -223,12 +223,14 @@ impl LogMonitor {
 
     /// Keeps the faults that were found; of entries that are not shown to be the log's, for what the evidence shows.
     fn note_faults(&mut self, found: Found, is_proven: bool) {
-        let (mut first, mut more, counted_to) = (None, 0, self.ledger.memory.counted_to);
+        let (mut first, mut more, counted) = (None, 0, self.ledger.memory.counted());
+        let mut facts = String::new();
         for fault in found.faults {
-            let index = fault.index;
-            if self.note_fault(KnownFault { is_open: !is_proven, ..fault }, counted_to) {
+            let (index, fact) = (fault.index, fault.fact());
+            if self.note_fault(KnownFault { is_open: !is_proven, ..fault }, counted) {
                 first.get_or_insert(index);
                 more += 1;
+                facts = facts + "\n" + &fact;
             }
         }
         if let Some(first) = first {
@@ -237,7 +239,7 @@ impl LogMonitor {
                 "at least {more} more entries break rules, from entry {first} on, and {all} in all; more than {MAX_FAULTS} are \
                  not told one by one, and no evidence file is written of them: `soulchain audit` names them"
             );
-            self.ledger.happened(Kind::MoreFaults, &format!("faults {all}"), text);
+            self.ledger.happened(Kind::MoreFaults, &format!("faults{facts}"), text);
         }
     }
 
@@ -260,8 +262,10 @@ impl LogMonitor {
             )
         });
         let wrong = found.clock.clone().or(behind);
-        // A trailer that is late, and may have had to wait for witnesses, says nothing of the log's clock.
-        if wrong.is_some() || latest >= now {
+        // A trailer that is late, and may have had to wait for witnesses, says nothing of the log's clock; unless it was not there
+        // when that was told, and is no older.
+        let is_later = self.ledger.holds_since(Kind::LogClock).is_some_and(|since| before.get() >= since);
+        if wrong.is_some() || latest >= now || is_later {
             self.ledger.condition(Kind::LogClock, "", wrong);
         }
     }
@@ -351,7 +355,7 @@ impl Found {
         if let (Some(index), None) = (view.index, &view.tile)
             && !view.code.starts_with("checkpoint_")
         {
-            let size = if view.code == "clock" { size.get() } else { index + 1 };
+            let size = if view.code == LATE { size.get() } else { index + 1 };
             self.push(KnownFault { index, size, code: view.code.clone(), what: view.what.clone(), is_open: false });
         }
     }

@@ -15,6 +15,11 @@ use crate::encoding::hex_encode;
 use crate::hash::sha256;
 use crate::verify::{Conviction, Doubt, Evidence, OneSigned, convict, policy_of_keys};
 
+/// Hex digits of an id.
+const ID_LEN: usize = 32;
+/// How many of them an earlier version wrote into the name of a file.
+const OLD_ID_LEN: usize = 16;
+
 /// What a file of evidence shows.
 enum Stray {
     /// It convicts the log; in words.
@@ -67,13 +72,17 @@ impl LogMonitor {
             match self.judge_stray(&name) {
                 Stray::Verifies(evidence, charge) => {
                     self.ledger.memory.is_guilty = true;
-                    let id = self.full_id(kind, id, &evidence);
                     let text = format!(
                         "{charge}. The file of this evidence lay in the monitor's directory, and its memory, which is older, did \
                          not know it: it verifies, and counts again"
                     );
                     let place = self.ledger.store.place(&name);
-                    self.ledger.tell_with_file(kind, id, text, place);
+                    if id.len() == ID_LEN {
+                        self.ledger.tell_with_file(kind, id.into(), text, place);
+                    } else {
+                        let guess = self.full_id(kind, id, &evidence);
+                        self.ledger.tell_with_old_file(kind, (id, guess), text, place);
+                    }
                 }
                 Stray::Not(why) => doubted.push((file, why)),
             }
@@ -151,9 +160,10 @@ impl LogMonitor {
     }
 }
 
-/// The kind of a report and the beginning of its id, by the name of its evidence; `None` where it has no such name.
+/// The kind of a report and its id, or the beginning of it, by the name of its evidence; `None` where it has no such name.
 fn written_as(file: &str) -> Option<(Kind, &str)> {
     let (kind, id) = file.strip_suffix(EVIDENCE_EXTENSION)?.split_once('-')?;
     let kind = Kind::ALL.iter().find(|known| known.as_str() == kind)?;
-    (id.len() == 16 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))).then_some((*kind, id))
+    let is_id = matches!(id.len(), ID_LEN | OLD_ID_LEN);
+    (is_id && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))).then_some((*kind, id))
 }

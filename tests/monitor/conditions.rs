@@ -1,7 +1,7 @@
 //! What is wrong for a while, and what witnesses show.
 
 use soulchain::encoding::UnixMillis;
-use soulchain::monitor::{Desk, Kind, World};
+use soulchain::monitor::{Desk, Kind, Store as _, World};
 use soulchain::tlog::{Cosigner, KeyName, Origin, Policy, SignedCheckpoint, Timestamp};
 
 use crate::forks::Gone;
@@ -181,6 +181,97 @@ fn a_clock_that_is_right() {
         log.act(&mut alpha);
         log.seal();
     }
+}
+
+/// A clock that was a day ahead, and was set right, accuses nobody: not with what it noted of the log, nor of trees that wait.
+#[test]
+fn a_clock_that_was_ahead() {
+    const DAY: u64 = 86_400_000;
+    for withheld in ["nothing", "tile/entries", "tile/0"] {
+        let (mut log, mut alpha, _) = Log::with_agents();
+        let mut sim = Sim::new();
+        assert_eq!(kinds(&sim.round(&log.files())), []);
+        sim.now += DAY;
+        assert_eq!(kinds(&sim.round(&log.files())), []);
+        if withheld != "nothing" {
+            log.act(&mut alpha);
+            log.seal();
+            let files = Picky::of(&log, |_, _| true, move |path, _| !path.starts_with(withheld));
+            assert_eq!(kinds(&sim.round_of(&files)), [Kind::Withheld]);
+        }
+        sim.now -= DAY;
+        sim.restart();
+        for round in 0..3 {
+            // Longer than log time has leeway.
+            sim.now += 600_000;
+            if withheld == "nothing" || round > 0 {
+                log.time = sim.now - 400_000;
+                log.act(&mut alpha);
+                log.seal();
+            }
+            let told = kinds(&sim.round(&log.files()));
+            assert!(told.iter().all(|kind| *kind == Kind::Resolved), "{withheld} {round}: {told:?}");
+        }
+        assert_eq!(sim.monitor.conditions().count(), 0);
+        // It is looked at again.
+        sim.now += 900_000;
+        assert_eq!(kinds(&sim.round(&log.files())), []);
+        log.time = sim.now - 600_000;
+        log.act(&mut alpha);
+        log.seal();
+        assert_eq!(kinds(&sim.round(&log.files())), [Kind::LogClock], "{withheld}");
+    }
+}
+
+/// An earlier version noted when it read the log, also where that could show nothing: that accuses no clock.
+#[test]
+fn times_that_an_earlier_version_has_noted() {
+    for withheld in ["tile/entries", "tile/0"] {
+        let (mut log, mut alpha, _) = Log::with_agents();
+        let mut sim = Sim::new();
+        assert_eq!(kinds(&sim.round(&log.files())), []);
+        log.act(&mut alpha);
+        log.seal();
+        let files = Picky::of(&log, |_, _| true, move |path, _| !path.starts_with(withheld));
+        assert_eq!(kinds(&sim.round_of(&files)), [Kind::Withheld]);
+        let kept = sim.store.read("memory").unwrap().unwrap();
+        let mut memory: serde_json::Value = serde_json::from_slice(&kept).unwrap();
+        memory.as_object_mut().unwrap().remove("looked_ms");
+        sim.now += 900_000;
+        memory["before_ms"] = sim.now.into();
+        for claim in memory["claims"].as_array_mut().unwrap() {
+            claim["read_before_ms"] = sim.now.into();
+        }
+        sim.store.write("memory", &[&serde_json::to_vec(&memory).unwrap()]).unwrap();
+        sim.restart();
+        assert_eq!(kinds(&sim.round(&log.files())), [Kind::Resolved]);
+    }
+}
+
+/// Rounds that are hours apart, or a log that seals seldom: what is new is always late, and the clock may be right all the same.
+#[test]
+fn a_clock_that_is_looked_at_seldom() {
+    const HOUR: u64 = 3_600_000;
+    let (mut log, mut alpha, _) = Log::with_agents();
+    let mut sim = Sim::new();
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+    sim.now += HOUR;
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+    // Now it is slow, by 10 minutes.
+    for expected in [vec![Kind::LogClock], vec![]] {
+        sim.now += 60_000;
+        log.time = sim.now - 600_000;
+        log.act(&mut alpha);
+        log.seal();
+        assert_eq!(kinds(&sim.round(&log.files())), expected);
+    }
+    // It is set right, and seals half an hour before it is looked at.
+    sim.now += HOUR;
+    log.time = sim.now - HOUR / 2;
+    log.act(&mut alpha);
+    log.seal();
+    assert_eq!(kinds(&sim.round(&log.files())), [Kind::Resolved]);
+    assert_eq!(sim.monitor.conditions().count(), 0);
 }
 
 /// A checkpoint that does not hold, or that no quorum has cosigned, says nothing of how old it is.

@@ -399,6 +399,82 @@ fn many_faults() {
     assert_eq!(kinds(&sim.round(&log.files())), []);
 }
 
+/// What is told as one is another fact where it stands for other entries, though there are as many.
+#[test]
+fn as_many_faults_of_other_entries() {
+    let more = |acts: usize| {
+        let (mut log, mut alpha, _) = Log::with_agents();
+        for _ in 0..acts {
+            log.act(&mut alpha);
+        }
+        for _ in 0..70 {
+            log.push_raw(vec![9; 3]);
+        }
+        log.seal();
+        let reports = Sim::new().round(&log.files());
+        reports.into_iter().find(|report| report.kind == Kind::MoreFaults).unwrap().id
+    };
+    assert_eq!(more(1), more(1));
+    assert_ne!(more(1), more(2));
+}
+
+/// A link that is late shows with the trailer after it: it is counted, also where later entries were before.
+#[test]
+fn a_late_link_before_many_faults() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    let link = log.link_with(&alpha, 1, &Body::Action(None), |header| {
+        header.ctime = UnixMillis::new(header.ctime.get() + 3_600_000);
+    });
+    log.push(&link);
+    alpha.advance(&link);
+    for _ in 0..80 {
+        log.push_raw(vec![9; 3]);
+    }
+    let mut sim = Sim::new();
+    let reports = sim.round(&log.files());
+    let more = reports.iter().find(|report| report.kind == Kind::MoreFaults).unwrap();
+    assert!(more.text.contains("from entry 70 on, and 80 in all"), "{}", more.text);
+    log.seal();
+    let later = only(sim.round(&log.files()), Kind::MoreFaults);
+    assert!(
+        later.text.starts_with("at least 1 more entries break rules, from entry 5 on, and 81 in all"),
+        "{}",
+        later.text
+    );
+    // It is counted once, however often it is replayed.
+    sim.restart();
+    log.act(&mut alpha);
+    log.seal();
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+}
+
+/// The state of an earlier version does not say which faults were counted.
+#[test]
+fn faults_that_an_earlier_version_has_told() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    for _ in 0..80 {
+        log.push_raw(vec![9; 3]);
+    }
+    log.act(&mut alpha);
+    log.seal();
+    let mut sim = Sim::new();
+    sim.round(&log.files());
+    let kept = sim.store.read("memory").unwrap().unwrap();
+    let mut memory: serde_json::Value = serde_json::from_slice(&kept).unwrap();
+    for new in ["counted_to", "late_counted_to"] {
+        memory.as_object_mut().unwrap().remove(new);
+    }
+    sim.store.write("memory", &[&serde_json::to_vec(&memory).unwrap()]).unwrap();
+    sim.restart();
+    log.act(&mut alpha);
+    log.seal();
+    assert_eq!(kinds(&sim.round(&log.files())), []);
+    log.push_raw(vec![9; 3]);
+    log.seal();
+    let later = only(sim.round(&log.files()), Kind::MoreFaults);
+    assert!(later.text.contains("at least 1 more entries") && later.text.contains("81 in all"), "{}", later.text);
+}
+
 /// A log that misbehaves more often than there is room for files: all of it is told, and the reports say that no file was
 /// written, why, and what to do.
 #[test]

@@ -1,5 +1,6 @@
 //! A monitor whose memory is older than what lies beside it: it was restored from a backup.
 
+use soulchain::merkle::LeafIndex;
 use soulchain::monitor::{Desk, Kind, Store as _};
 use soulchain::tlog::{Cosigner, KeyName};
 
@@ -67,6 +68,44 @@ fn a_memory_and_evidence_that_are_older_than_the_replay() {
     check_under_log_key(&sim.evidence(&reports[1]));
     sim.restart();
     assert_eq!(kinds(&sim.round(&log.files())), []);
+}
+
+/// A fault of which the evidence is called otherwise than what the replay found: it is told once, with one id, though the
+/// memory was restored, or a kill came before it was kept.
+#[test]
+fn evidence_that_is_called_otherwise() {
+    for is_old in [false, true] {
+        let (mut log, mut alpha, _) = Log::with_agents();
+        let mut sim = Sim::new();
+        assert_eq!(kinds(&sim.round(&log.files())), []);
+        let before = backup(&sim);
+        log.act(&mut alpha);
+        log.seal();
+        // It follows a trailer, and covers something else.
+        let mut trailer = log.true_trailer();
+        trailer.covers = LeafIndex::new(trailer.covers.get() + 1);
+        log.push_raw(trailer.to_bytes().into());
+        log.act(&mut alpha);
+        log.seal();
+        let bad = only(sim.round(&log.files()), Kind::BadTrailer);
+        assert!(bad.text.contains("`trailer_follows_trailer`"), "{}", bad.text);
+        let conviction = check_under_log_key(&sim.evidence(&bad));
+        assert!(conviction.to_string().contains("`trailer_covers`"), "{conviction}");
+        if is_old {
+            // As an earlier version called the file.
+            let name = bad.evidence.as_deref().unwrap();
+            sim.store.rename(name, &name.replace(&bad.id, &bad.id[..16])).unwrap();
+        }
+        restore(&mut sim, &before);
+        let reports = sim.round(&log.files());
+        assert_eq!(kinds(&reports), [Kind::BadTrailer], "{reports:#?}");
+        assert_eq!(reports[0].id[..16], bad.id[..16]);
+        assert_eq!(reports[0].id == bad.id, !is_old);
+        for _ in 0..2 {
+            sim.restart();
+            assert_eq!(kinds(&sim.round(&log.files())), [], "it is told once");
+        }
+    }
 }
 
 /// What was seen for a moment is known by its evidence alone: it is told, and nothing of such a log is cosigned.
