@@ -14,8 +14,8 @@ use soulchain::clock::{SystemClock, now};
 use soulchain::hash::Hash;
 use soulchain::keyfile::KeyFile;
 use soulchain::log::{
-    BackupError, Directory, Engine, Finding, FsckReport, KeptBody, NoCheck, Opaque, OpaqueGroup, OpenError, Options,
-    OriginFile, Place, PoolLimits, Severity, Subject, backup, fsck, open,
+    BackupError, Directory, Engine, FLUSH_AFTER, Finding, FsckReport, KeptBody, NoCheck, Opaque, OpaqueGroup,
+    OpenError, Options, OriginFile, Place, PoolLimits, Severity, Subject, backup, fsck, open,
 };
 use soulchain::merkle::{LeafIndex, TreeSize};
 use soulchain::node::{Node, NodeError, NodeOptions, ViewStore, check_directory};
@@ -148,6 +148,7 @@ fn options(path: &Path, confirm_newest: bool) -> NodeOptions {
         pool: PoolLimits::default(),
         confirm_newest,
         views: ViewStore::Fjall,
+        flush_after: FLUSH_AFTER,
     }
 }
 

@@ -28,7 +28,7 @@ fn a_full_pool_refuses_at_once() {
 fn a_node_that_has_latched_refuses_writes_and_goes_on_reading() {
     let server = Server::start();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(server.node.engine().flush()).unwrap();
+    server.flush();
     let mut agent = Agent::registered(&server, "before");
     // The files of the tree cannot be written any more: a folder of theirs has become a file.
     let tiles = server.directory.path().join("data/tile");
