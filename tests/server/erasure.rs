@@ -127,7 +127,7 @@ fn nobody_else_does_and_nothing_else_is_signed() {
     let reader = Reader::new(&server, &agent.admin, PATH);
     let now = clock::now().get() / 1000;
     let delete = |reader: Reader<'_>| reader.ask_with(&server, ("DELETE", "DELETE"), PATH, &[]);
-    for created in [now - 302, now + 302, 0] {
+    for created in [now - 600, now + 600, 0] {
         delete(Reader { created, ..reader.clone() }).problem(401, "bad_signature");
     }
     delete(Reader { authority: "other.example".into(), ..reader.clone() }).problem(401, "bad_signature");
@@ -162,7 +162,7 @@ fn only_what_is_kept_is_erased() {
 #[test]
 fn an_address_that_erases_too_often_waits() {
     let limits = LimitSettings {
-        writes_per_minute: NonZeroU32::new(3),
+        writes_per_minute: NonZeroU32::new(1),
         registrations_per_hour: None,
         key_events_per_minute: None,
         links_per_second: None,
@@ -173,9 +173,7 @@ fn an_address_that_erases_too_often_waits() {
     server.append(&[agent.genesis(), agent.beside(TEXT)]);
     let reader = Reader::new(&server, &agent.admin, PATH);
     let ask = |from| reader.ask_with(&server, ("DELETE", "DELETE"), PATH, &[("x-forwarded-for", from)]);
-    for _ in 0..3 {
-        assert_eq!(ask("192.0.2.1").status, 204);
-    }
+    assert_eq!(ask("192.0.2.1").status, 204);
     let answer = ask("192.0.2.1");
     answer.problem(429, "rate_limited");
     assert!(answer.header("retry-after").is_some());

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use soulchain::encoding::b64_decode;
@@ -296,7 +296,8 @@ impl Server {
 
     /// Waits until `/checkpoint` covers a size; gives the checkpoint.
     pub(crate) fn published(&self, size: u64) -> AcceptedCheckpoint {
-        for _ in 0..500 {
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(30) {
             let answer = self.get("/checkpoint");
             if answer.status == 200 {
                 let accepted = accept(self.node.log_vkey(), &answer.body);
