@@ -172,10 +172,10 @@ fn with_little_memory() -> Server {
 }
 
 /// What `/metrics` shows of answers and bodies under way; the servers of other tests are in it.
-fn held_bytes(server: &Server) -> f64 {
+fn held_bytes(server: &Server) -> usize {
     let shown = server.get("/metrics");
     let value = shown.text().lines().find_map(|line| line.strip_prefix("soulchain_http_held_bytes "));
-    value.map_or(0.0, |value| value.parse().unwrap())
+    value.map_or(0, |value| value.parse().unwrap())
 }
 
 /// Asks until it is answered so.
@@ -199,7 +199,7 @@ fn answers_that_nobody_takes_hold_no_more_memory_than_they_may() {
     write!(deaf, "GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     // Its memory is held before the first byte is on its way.
     assert_eq!(deaf.peek(&mut [0]).unwrap(), 1);
-    assert!(held_bytes(&server) >= whole.len() as f64);
+    assert!(held_bytes(&server) >= whole.len());
     let refused = server.get(&path);
     refused.problem(503, "overloaded");
     assert_eq!(refused.header("retry-after"), Some("1"));
@@ -238,7 +238,7 @@ fn bodies_that_do_not_end_hold_no_more_memory_than_they_may() {
         slow.retain(waits);
         slow.resize_with(3, begin);
         let answer = ask();
-        if answer.status == 503 && slow.iter().all(waits) && held_bytes(&server) >= 11_700_000.0 {
+        if answer.status == 503 && slow.iter().all(waits) && held_bytes(&server) >= 11_700_000 {
             break answer;
         }
         assert!(started.elapsed() < PATIENCE, "{answer:?}");
