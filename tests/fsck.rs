@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use soulchain::clock::{SystemClock, now};
@@ -148,6 +149,8 @@ fn options(path: &Path, confirm_newest: bool) -> NodeOptions {
         pool: PoolLimits::default(),
         confirm_newest,
         views: ViewStore::Fjall,
+        // None but those that a test orders, and those of closing.
+        flush_after: Duration::from_hours(1),
     }
 }
 
@@ -408,7 +411,7 @@ fn frames_that_no_flush_has_reached_are_followed() {
     let report = check_node(&copy, false);
     assert!(report.is_clean(), "{:?}", report.findings);
     assert_eq!(report.size, size);
-    assert!(report.flushed.unwrap().0 < size, "the test is quicker than a flush");
+    assert!(report.flushed.unwrap().0 < size, "no flush has reached it");
     let (segment, _) = journal_segment(&copy);
     let last = fs::read(copy.join(&segment)).unwrap().iter().rposition(|byte| *byte != 0).unwrap();
     assert_eq!(names(&stays(&copy, &segment, Some(last), check_node)), [segment]);
@@ -423,6 +426,15 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
+/// Whoever goes on until it is told to stop does so for no test that has failed.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_backup_of_a_log_that_grows_is_a_beginning_of_it() {
     let (folder, path) = agent_log();
@@ -430,6 +442,7 @@ fn a_backup_of_a_log_that_grows_is_a_beginning_of_it() {
     let stop = AtomicBool::new(false);
     let copies: Vec<PathBuf> = (0..3).map(|at| folder.path().join(format!("copy{at}"))).collect();
     std::thread::scope(|scope| {
+        let stop_at_end = StopAtEnd(&stop);
         scope.spawn(|| {
             let mut agent = Agent::new(node.log_id());
             submit(&node, vec![agent.genesis()]);
@@ -441,9 +454,14 @@ fn a_backup_of_a_log_that_grows_is_a_beginning_of_it() {
         });
         for copy in &copies {
             backup(&path, copy, false, &mut |_| {}).unwrap();
-            std::thread::sleep(std::time::Duration::from_millis(100));
+            // The next copy has more.
+            let (copied, started) = (node.engine().flushed(), Instant::now());
+            while node.engine().flushed() <= copied {
+                assert!(started.elapsed() < Duration::from_mins(1), "the log does not grow");
+                std::thread::sleep(Duration::from_millis(20));
+            }
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stop_at_end);
     });
     assert!(matches!(backup(&path, &copies[0], false, &mut |_| {}), Err(BackupError::Exists(_))));
     let view = node.view();

@@ -237,10 +237,18 @@ fn load<T>(program: Program, clients: &mut [Client], told: &Mutex<Told>, done: i
             scope.spawn(move || client.run(address, told, stop));
         }
         scope.spawn(|| follow(address, told, &stop));
-        let result = done(program);
-        stop.store(true, Ordering::Relaxed);
-        result
+        let _stop_at_end = StopAtEnd(&stop);
+        done(program)
     })
+}
+
+/// The others do not go on for a test that has failed.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The log as it was read so far: what was shown once is there for ever.
@@ -337,6 +345,7 @@ fn nothing_that_was_told_is_lost_or_contradicted() {
     log.check(program.address, &told);
     load(program, &mut clients, &told, |program| {
         std::thread::sleep(Duration::from_millis(500));
+        within_a_minute("more than 100 links are acknowledged", || told.lock().unwrap().links.len() > 100);
         program.terminate();
     });
     let program = Program::start(&data);
@@ -345,6 +354,15 @@ fn nothing_that_was_told_is_lost_or_contradicted() {
     let told = told.lock().unwrap();
     assert!(told.links.len() > 100, "{} links: too little was done", told.links.len());
     eprintln!("{kills} kills, {} links acknowledged, {} checkpoints", told.links.len(), told.heads.len());
+}
+
+/// Waits for something that another thread does.
+fn within_a_minute(what: &str, is_so: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < Duration::from_mins(1), "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Signs a request for a body.
@@ -380,19 +398,24 @@ fn killed_while_bodies_are_erased() {
     program.kill();
     let mut left: Vec<u64> = (2..2 + BODIES).collect();
     let (mut answered, mut unanswered) = (Vec::new(), Vec::new());
-    for _ in 0..number("SOULCHAIN_KILLS").unwrap_or(5) {
+    for kill in 0..number("SOULCHAIN_KILLS").unwrap_or(5) {
         let program = Program::start(&data);
         let address = program.address;
         let life = Duration::from_millis(20 + dice.below(800));
+        let is_answered = AtomicBool::new(kill > 0);
         std::thread::scope(|scope| {
+            let is_answered = &is_answered;
             scope.spawn(move || {
                 std::thread::sleep(life);
+                // In the first life at least one erasure is answered.
+                within_a_minute("an erasure is answered", || is_answered.load(Ordering::Relaxed));
                 program.kill();
             });
             while let Some(seqno) = left.pop() {
                 if let Ok(answer) = about_body(address, &agent, "DELETE", seqno) {
                     assert_eq!(answer.status, 204, "{answer:?}");
                     answered.push(seqno);
+                    is_answered.store(true, Ordering::Relaxed);
                 } else {
                     unanswered.push(seqno);
                     break;

@@ -23,6 +23,7 @@ use crate::client::{Action, Agent, AgentKeys, Client, KnownLog, Logged, NewAgent
 use crate::config::Settings;
 use crate::hash::sha256;
 use crate::keyfile::KeyFile;
+use crate::log::FLUSH_AFTER;
 use crate::merkle::verify_consistency;
 use crate::node::{Node, NodeOptions, WitnessPolicy};
 use crate::soul::{Outcome, next_commitment};
@@ -93,6 +94,7 @@ fn found(directory: &Path, keep: bool) -> Result<(Node, Settings), ServeError> {
         pool: settings.pool_limits(),
         confirm_newest: false,
         views: settings.view_store()?,
+        flush_after: FLUSH_AFTER,
     };
     Ok((Node::open(options)?.0, settings))
 }

@@ -16,7 +16,7 @@ use super::args::read_file;
 use super::feed::feed;
 use crate::config::Settings;
 use crate::http::{App, Limits, Recorder, router, serve};
-use crate::log::{Recovery, publish_every};
+use crate::log::{FLUSH_AFTER, Recovery, publish_every};
 use crate::metrics::MetricsHandle;
 use crate::node::{Node, NodeOptions, WitnessPolicy};
 use crate::witness::Contradiction;
@@ -79,6 +79,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), ServeError> {
         pool: settings.pool_limits(),
         confirm_newest: args.confirm_newest,
         views: settings.view_store()?,
+        flush_after: FLUSH_AFTER,
     };
     let (node, recovery) = Node::open(options)?;
     let node = with_witnesses(node, &settings.data, settings.policy.as_deref())?;

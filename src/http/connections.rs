@@ -121,7 +121,7 @@ impl HeldBytes {
             share.bytes += more;
         }
         open.bytes += more;
-        show(open.bytes);
+        metrics::gauge!(HELD_BYTES).increment(shown(more));
         self.bytes = len;
         true
     }
@@ -134,16 +134,17 @@ impl Drop for HeldBytes {
         }
         let mut open = self.by.of.open();
         open.bytes -= self.bytes;
-        show(open.bytes);
+        metrics::gauge!(HELD_BYTES).decrement(shown(self.bytes));
         if let Some(share) = self.by.address.and_then(|address| open.addresses.get_mut(&address)) {
             share.bytes -= self.bytes;
         }
     }
 }
 
+/// Bytes as the gauge counts them. It is of the process: what it shows is the sum of all servers in it.
 #[allow(clippy::cast_precision_loss, reason = "a gauge")]
-fn show(bytes: usize) {
-    metrics::gauge!(HELD_BYTES).set(bytes as f64);
+const fn shown(bytes: usize) -> f64 {
+    bytes as f64
 }
 
 impl Drop for Counted {
@@ -212,5 +213,22 @@ mod tests {
         drop(others);
         let open = limit.open();
         assert_eq!((open.bytes, open.addresses.len()), (0, 0));
+    }
+
+    #[test]
+    fn the_gauge_shows_what_all_servers_of_the_process_hold() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let shows = |bytes: &str| recorder.handle().render().contains(&format!("\n{HELD_BYTES} {bytes}\n"));
+        metrics::with_local_recorder(&recorder, || {
+            let held = || limit(0, &[]).count("127.0.0.1".parse().unwrap()).unwrap().held();
+            let (mut one, mut other) = (held(), held());
+            assert!(one.hold(300_000) && other.hold(1_000_000) && one.hold(400_000));
+            assert!(!other.hold(9 << 20), "refused, and not counted");
+            assert!(shows("1400000"));
+            drop(one);
+            assert!(shows("1000000"));
+            drop(other);
+            assert!(shows("0"));
+        });
     }
 }

@@ -52,6 +52,6 @@ pub use owed::OwedErasure;
 pub use pool::PoolLimits;
 pub use publisher::{PUBLISH_INTERVAL, publish_every};
 pub use reader::{KeptBody, LogReader};
-pub use sequencer::Committed;
+pub use sequencer::{Committed, FLUSH_AFTER};
 pub use tail::{ROW_LEN, Row, SideBody};
 pub use view::{LogView, Published};

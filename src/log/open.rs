@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -18,7 +19,7 @@ use super::manifest::{CHAIN_INDEX, MANIFEST, Manifest, PublishedNote};
 use super::owed::{self, Orders, OwedErasure, OwedErasures};
 use super::pool::{Pool, PoolLimits};
 use super::reader::{LogReader, Store, parse_bundle};
-use super::sequencer::{FlushQueue, Sequencer, SignerThread, run_flushes, tail_root};
+use super::sequencer::{FLUSH_AFTER, FlushQueue, Sequencer, SignerThread, run_flushes, tail_root};
 use super::tail::{ROW_LEN, Row, Stored, Tail};
 use super::view::{LogView, Published};
 use crate::clock::Clock;
@@ -38,12 +39,20 @@ pub struct Storage {
 }
 
 /// How a log is opened.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Limits of the pool.
     pub pool: PoolLimits,
     /// The operator knows that nothing later than this copy exists.
     pub confirm_newest: bool,
+    /// How long a frame waits for its flush at most: another time is for tests, which need it early or not at all.
+    pub flush_after: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { pool: PoolLimits::default(), confirm_newest: false, flush_after: FLUSH_AFTER }
+    }
 }
 
 /// What opening found.
@@ -143,7 +152,7 @@ pub fn open<M: Machine>(
         tail,
         root,
         signer,
-        flushes: FlushQueue::new(jobs),
+        flushes: FlushQueue::new(jobs, options.flush_after),
         erasures,
         published,
         last_batch: None,

@@ -35,8 +35,9 @@ pub struct Committed<M: Machine> {
     pub view: Arc<LogView<M::State>>,
 }
 
-/// A flush starts this long after the first frame that is not flushed.
-const FLUSH_AFTER: Duration = Duration::from_secs(1);
+/// A flush starts this long after the first frame that is not flushed, unless [`Options`](super::open::Options) say
+/// otherwise.
+pub const FLUSH_AFTER: Duration = Duration::from_secs(1);
 /// Or at this many unflushed bytes.
 pub(crate) const FLUSH_AT_BYTES: usize = 32 << 20;
 /// And here the sequencer waits for it.
@@ -61,6 +62,7 @@ pub(crate) struct Sequencer<M: Machine> {
 /// What the sequencer knows of flushing.
 pub(crate) struct FlushQueue {
     jobs: SyncSender<FlushJob>,
+    after: Duration,
     in_flight: bool,
     unflushed_bytes: usize,
     in_flight_bytes: usize,
@@ -72,9 +74,10 @@ pub(crate) struct FlushQueue {
 }
 
 impl FlushQueue {
-    pub(crate) fn new(jobs: SyncSender<FlushJob>) -> Self {
+    pub(crate) fn new(jobs: SyncSender<FlushJob>, after: Duration) -> Self {
         Self {
             jobs,
+            after,
             in_flight: false,
             unflushed_bytes: 0,
             in_flight_bytes: 0,
@@ -86,7 +89,7 @@ impl FlushQueue {
 
     /// Whether it is time for a flush; `awaited` where somebody waits for one.
     fn is_due(&self, awaited: bool) -> bool {
-        let old = self.first_unflushed.is_some_and(|at| at.elapsed() >= FLUSH_AFTER);
+        let old = self.first_unflushed.is_some_and(|at| at.elapsed() >= self.after);
         let awaited = self.first_unflushed.is_some() && (awaited || !self.waiting.is_empty());
         self.may_start() && (old || awaited || self.unflushed_bytes >= FLUSH_AT_BYTES)
     }
@@ -96,7 +99,7 @@ impl FlushQueue {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        if self.may_start() { self.first_unflushed.map(|at| at + FLUSH_AFTER) } else { None }
+        if self.may_start() { self.first_unflushed.map(|at| at + self.after) } else { None }
     }
 
     fn bytes(&self) -> usize {

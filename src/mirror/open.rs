@@ -19,7 +19,7 @@ use crate::audit::{HttpSource, Source};
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::keyfile::{AnyKeyFile, KeyAlg};
-use crate::log::{Directory, Following, Machine, Opaque, Options, OriginFile, PoolLimits, Recovery, follow};
+use crate::log::{Directory, Following, Machine, Opaque, Options, OriginFile, Recovery, follow};
 use crate::node::{Node, RegistryMachine, WitnessPolicy};
 use crate::soul::LogId;
 use crate::tlog::{Cosigner, KeyName, Origin, Policy, SignedCheckpoint, Vkey};
@@ -130,7 +130,7 @@ impl Pieces<'_> {
         make_durable_folder(&folder).map_err(|error| MirrorOpenError::Notes(folder, error))?;
         let notes = Notes::on(Arc::clone(self.directory.disk()));
         let storage = self.directory.storage()?;
-        let options = Options { pool: PoolLimits::default(), confirm_newest: self.options.confirm_newest };
+        let options = Options { confirm_newest: self.options.confirm_newest, ..Options::default() };
         let (following, recovery) = follow(machine, storage, options)?;
         following.engine().keep(Box::new(self.directory));
         let clock = Arc::clone(&self.options.clock);

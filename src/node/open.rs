@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use quick_cache::sync::Cache;
 use secrecy::SecretString;
@@ -51,6 +52,8 @@ pub struct NodeOptions {
     pub confirm_newest: bool,
     /// Which store holds the views.
     pub views: ViewStore,
+    /// How long a frame waits for its flush at most: another time is for tests, which need it early or not at all.
+    pub flush_after: Duration,
 }
 
 /// What a node stands on: the system's clock and disk, or doubles of them for tests.
@@ -172,7 +175,8 @@ impl Node {
         }
         let log_id = LogId::of_origin(&found);
         let storage = storage(&directory, options.views)?;
-        let log_options = Options { pool: options.pool, confirm_newest: options.confirm_newest };
+        let log_options =
+            Options { pool: options.pool, confirm_newest: options.confirm_newest, flush_after: options.flush_after };
         let sign = checkpoint_signer(&origin, &keys.instant, None);
         let (engine, recovery) = open(RegistryMachine::new(log_id), storage, sign, platform.clock, log_options)?;
         engine.keep(Box::new(directory));

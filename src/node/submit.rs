@@ -333,7 +333,7 @@ mod tests {
     use crate::clock::{ManualClock, now};
     use crate::ed25519::SigningKey;
     use crate::encoding::UnixMillis;
-    use crate::log::PoolLimits;
+    use crate::log::{FLUSH_AFTER, PoolLimits};
     use crate::node::{NodeOptions, Platform, ViewStore};
     use crate::registry::Reference;
     use crate::soul::{
@@ -362,6 +362,7 @@ mod tests {
             pool: PoolLimits::default(),
             confirm_newest: false,
             views: ViewStore::default(),
+            flush_after: FLUSH_AFTER,
         };
         let platform = Platform { clock: Arc::<ManualClock>::clone(clock), ..Platform::default() };
         Node::open_on(options, platform).unwrap().0

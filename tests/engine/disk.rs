@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use soulchain::storage::{Disk, DiskFile};
@@ -83,7 +83,27 @@ struct Inner {
 
 /// A double of a directory. Clones of the handle are the same disk.
 #[derive(Clone, Default)]
-pub(crate) struct SimDisk(Arc<Mutex<Inner>>);
+pub(crate) struct SimDisk(Arc<Mutex<Inner>>, Arc<Gate>);
+
+/// Where syncs wait for as long as they are held.
+#[derive(Default)]
+struct Gate {
+    is_shut: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn set_shut(&self, is_shut: bool) {
+        *self.is_shut.lock().unwrap() = is_shut;
+        self.changed.notify_all();
+    }
+
+    /// Not for ever: a test that fails while it holds them comes to its end.
+    fn pass(&self) {
+        let shut = self.is_shut.lock().unwrap();
+        drop(self.changed.wait_timeout_while(shut, Duration::from_mins(1), |is_shut| *is_shut).unwrap());
+    }
+}
 
 /// How the operation that is being done ends.
 enum Verdict {
@@ -133,6 +153,15 @@ impl SimDisk {
         self.inner().sync_time = time;
     }
 
+    /// Syncs of files begin, and do not go on before they are released.
+    pub(crate) fn hold_syncs(&self) {
+        self.1.set_shut(true);
+    }
+
+    pub(crate) fn release_syncs(&self) {
+        self.1.set_shut(false);
+    }
+
     /// The process dies: another disk with the same contents, page cache included, that works.
     pub(crate) fn copy(&self) -> Self {
         let mut inner = self.inner().clone();
@@ -140,7 +169,7 @@ impl SimDisk {
         inner.is_dead = false;
         inner.sync_time = Duration::ZERO;
         inner.ops.clear();
-        Self(Arc::new(Mutex::new(inner)))
+        Self(Arc::new(Mutex::new(inner)), Arc::default())
     }
 
     /// The power goes: another disk that has what survived.
@@ -158,7 +187,7 @@ impl SimDisk {
         let files = files.map(|(id, file)| (id, file.after_power_loss(&mut coin))).collect();
         let durable_names = names.clone();
         let inner = Inner { files, names, durable_names, next_file: before.next_file, ..Inner::default() };
-        Self(Arc::new(Mutex::new(inner)))
+        Self(Arc::new(Mutex::new(inner)), Arc::default())
     }
 
     /// The bytes of a file, past every fault.
@@ -457,6 +486,7 @@ impl DiskFile for SimFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        self.disk.1.pass();
         let time = self.disk.inner().sync_time;
         if !time.is_zero() {
             std::thread::sleep(time);

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
+use std::time::Duration;
 
 use soulchain::clock::ManualClock;
 use soulchain::hash::Hash;
@@ -35,7 +36,9 @@ impl World {
     pub(crate) fn new(segment_len: u64) -> Self {
         let disk = SimDisk::default();
         let views = SimViews::new(&disk);
-        Self { disk, views, segment_len, options: Options::default() }
+        // No flushes but those that a test orders, and those of closing.
+        let options = Options { flush_after: Duration::from_hours(1), ..Options::default() };
+        Self { disk, views, segment_len, options }
     }
 
     /// A world with an empty log.

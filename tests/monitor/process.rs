@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -20,6 +21,8 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_soulchain");
 pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) files: Arc<Mutex<Files>>,
+    /// How often `checkpoint` was asked for: once a round, at its start.
+    rounds: Arc<AtomicUsize>,
     posts: mpsc::Receiver<String>,
 }
 
@@ -29,22 +32,35 @@ impl Server {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let files = Arc::new(Mutex::new(log.files()));
         let (sender, posts) = mpsc::channel();
-        let served = Arc::clone(&files);
+        let rounds = Arc::new(AtomicUsize::new(0));
+        let (served, begun) = (Arc::clone(&files), Arc::clone(&rounds));
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let (served, sender) = (Arc::clone(&served), sender.clone());
-                thread::spawn(move || answer(stream.unwrap(), &served, &sender));
+                let (served, begun, sender) = (Arc::clone(&served), Arc::clone(&begun), sender.clone());
+                thread::spawn(move || answer(stream.unwrap(), &served, &begun, &sender));
             }
         });
-        Self { url, files, posts }
+        Self { url, files, rounds, posts }
     }
 
     fn show(&self, log: &Log) {
         *self.files.lock().unwrap() = log.files();
     }
+
+    /// Waits until another round begins; the one before has come to its end then.
+    fn await_round(&self) {
+        let before = self.rounds.load(Ordering::SeqCst);
+        for _ in 0..600 {
+            if self.rounds.load(Ordering::SeqCst) > before {
+                return;
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        panic!("no other round begins");
+    }
 }
 
-fn answer(stream: TcpStream, files: &Mutex<Files>, posts: &mpsc::Sender<String>) -> Option<()> {
+fn answer(stream: TcpStream, files: &Mutex<Files>, rounds: &AtomicUsize, posts: &mpsc::Sender<String>) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let (mut head, mut len) = (String::new(), 0);
     reader.read_line(&mut head).ok()?;
@@ -61,6 +77,9 @@ fn answer(stream: TcpStream, files: &Mutex<Files>, posts: &mpsc::Sender<String>)
     let mut body = vec![0; len];
     reader.read_exact(&mut body).ok()?;
     let path = head.split(' ').nth(1)?.trim_start_matches('/').to_owned();
+    if path == "checkpoint" {
+        rounds.fetch_add(1, Ordering::SeqCst);
+    }
     let found = files.lock().unwrap().0.get(&path).cloned();
     let (status, bytes) = match found {
         _ if head.starts_with("POST") => {
@@ -168,12 +187,15 @@ fn a_kill_and_a_second_process() {
     log.push_raw(vec![7; 7]);
     log.act(&mut alpha);
     log.seal();
-    server.show(&log);
+    // Beside the old tiles: a round may be under way.
+    server.files.lock().unwrap().0.extend(log.files().0);
     let report = running.next();
     assert_eq!(report["kind"], "bad_entry");
     let refused = command(&server.url, &state, &["--once"]).output().unwrap();
     assert_eq!(refused.status.code(), Some(3), "{}", String::from_utf8_lossy(&refused.stderr));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("in use by another monitor"));
+    // It is told before it is noted that it was told; who is killed in between rightly tells it again.
+    server.await_round();
     drop(running);
     assert_eq!(once(&server.url, &state, &[]), (vec![], Some(0)), "nothing is told again");
     let evidence = std::fs::read(report["evidence"].as_str().unwrap()).unwrap();
@@ -206,10 +228,12 @@ fn what_it_serves() {
     });
     let url = url.unwrap();
     let hash = soulchain::encoding::hex_encode(&soulchain::hash::sha256(&[crate::log::ORIGIN.as_bytes()]));
-    let mut shown = String::new();
+    let (mut shown, mut metrics) = (String::new(), String::new());
+    let replayed = "soulchain_monitor_replayed_size{log=\"log.example/audited\"} 4";
     for _ in 0..300 {
         shown = get(&url, &format!("/{hash}/checkpoint"));
-        if shown.starts_with("HTTP/1.1 200") {
+        metrics = get(&url, "/metrics");
+        if shown.starts_with("HTTP/1.1 200") && metrics.contains(replayed) {
             break;
         }
         thread::sleep(Duration::from_millis(100));
@@ -219,8 +243,7 @@ fn what_it_serves() {
     let cosigner = Cosigner::from_seed(KeyName::parse("monitor.example/m1").unwrap(), keyfile.seed());
     let policy = format!("log {}\nwitness m {}\nquorum m\n", vkey(LOG_KEY), cosigner.vkey());
     assert!(Policy::parse(policy.as_bytes()).unwrap().verify_checkpoint(&note).is_ok());
-    let metrics = get(&url, "/metrics");
-    assert!(metrics.contains("soulchain_monitor_replayed_size{log=\"log.example/audited\"} 4"), "{metrics}");
+    assert!(metrics.contains(replayed), "{metrics}");
     assert!(get(&url, "/healthz").ends_with("ok\n"));
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use soulchain::clock::ManualClock;
 use soulchain::encoding::UnixMillis;
 use soulchain::keyfile::KeyFile;
-use soulchain::log::PoolLimits;
+use soulchain::log::{FLUSH_AFTER, PoolLimits};
 use soulchain::merkle::LeafIndex;
 use soulchain::node::{AppendError, Node, NodeOptions, Platform, Submitted, ViewStore};
 use soulchain::soul::{Beside, Identity, Link, Salt};
@@ -88,6 +88,7 @@ impl World {
             pool: PoolLimits::default(),
             confirm_newest: false,
             views: ViewStore::default(),
+            flush_after: FLUSH_AFTER,
         };
         let platform = Platform { clock: Arc::<ManualClock>::clone(&self.clock), ..Platform::default() };
         self.node = Some(Node::open_on(options, platform).unwrap().0);

@@ -279,11 +279,7 @@ fn spoken_of() -> (Server, Agent, Agent) {
         links.extend([speaker.say(&attest(actor.identity())), speaker.say(&retract(taken))]);
         server.append(&links);
     }
-    let started = Instant::now();
-    while server.node.engine().flushed() != server.node.view().size() {
-        assert!(started.elapsed() < Duration::from_secs(20));
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    server.flush();
     (server, actor, speaker)
 }
 
@@ -435,6 +431,7 @@ fn a_directory_of_the_older_layout_is_refused_until_it_is_repaired() {
         pool: soulchain::log::PoolLimits::default(),
         confirm_newest: false,
         views: soulchain::node::ViewStore::default(),
+        flush_after: soulchain::log::FLUSH_AFTER,
     };
     let refused = || match Node::open(options()) {
         Err(error @ NodeError::Open(OpenError::OlderLayout)) => {

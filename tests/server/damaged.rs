@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use serde_json::Value;
 use soulchain::encoding::b64_encode;
-use soulchain::log::{Machine as _, Past, PoolLimits, ReadError, Row};
+use soulchain::log::{FLUSH_AFTER, Machine as _, Past, PoolLimits, ReadError, Row};
 use soulchain::merkle::LeafIndex;
 use soulchain::node::{Node, NodeOptions, RegistryMachine, ViewStore};
 use soulchain::soul::LogId;
@@ -198,6 +198,7 @@ fn another_log_time_in_the_views_is_not_believed() {
             pool: PoolLimits::default(),
             confirm_newest: false,
             views: ViewStore::default(),
+            flush_after: FLUSH_AFTER,
         };
         let (node, recovery) = Node::open(options).unwrap();
         node.engine().close();

@@ -3,6 +3,7 @@
 use std::future::Future as _;
 use std::num::NonZeroU32;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use serde_json::Value;
 use soulchain::clock;
@@ -126,7 +127,7 @@ fn nobody_else_does_and_nothing_else_is_signed() {
     let reader = Reader::new(&server, &agent.admin, PATH);
     let now = clock::now().get() / 1000;
     let delete = |reader: Reader<'_>| reader.ask_with(&server, ("DELETE", "DELETE"), PATH, &[]);
-    for created in [now - 302, now + 302, 0] {
+    for created in [now - 600, now + 600, 0] {
         delete(Reader { created, ..reader.clone() }).problem(401, "bad_signature");
     }
     delete(Reader { authority: "other.example".into(), ..reader.clone() }).problem(401, "bad_signature");
@@ -161,7 +162,7 @@ fn only_what_is_kept_is_erased() {
 #[test]
 fn an_address_that_erases_too_often_waits() {
     let limits = LimitSettings {
-        writes_per_minute: NonZeroU32::new(3),
+        writes_per_minute: NonZeroU32::new(1),
         registrations_per_hour: None,
         key_events_per_minute: None,
         links_per_second: None,
@@ -172,9 +173,7 @@ fn an_address_that_erases_too_often_waits() {
     server.append(&[agent.genesis(), agent.beside(TEXT)]);
     let reader = Reader::new(&server, &agent.admin, PATH);
     let ask = |from| reader.ask_with(&server, ("DELETE", "DELETE"), PATH, &[("x-forwarded-for", from)]);
-    for _ in 0..3 {
-        assert_eq!(ask("192.0.2.1").status, 204);
-    }
+    assert_eq!(ask("192.0.2.1").status, 204);
     let answer = ask("192.0.2.1");
     answer.problem(429, "rate_limited");
     assert!(answer.header("retry-after").is_some());
@@ -298,14 +297,16 @@ fn an_order_in_the_journal_that_a_repair_has_finished_is_not_owed() {
     let (server, agent, links) = with_body();
     let directory = server.stop();
     let disk = FillingDisk::at(&directory.path().join("data"));
-    let server = Server::open_on(directory, Setup::default(), disk.platform());
+    // The copies below are taken while nothing is written.
+    let quiet = Setup { publish: Duration::from_hours(1), ..Setup::default() };
+    let server = Server::open_on(directory, quiet, disk.platform());
     // In a full bundle a file that is missing does not keep the log from opening.
     let mut busy = Agent::registered(&server, "busy");
     for _ in 0..2 {
         server.append(&(0..150).map(|_| busy.empty()).collect::<Vec<_>>());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(server.node.engine().flush()).unwrap();
+    server.flush();
     let index = server.json("/v1/agents/keeper/links/3")["index"].as_u64().unwrap();
     disk.set_no_room_for_bodies(true);
     let mut order = Box::pin(server.node.engine().erase(LeafIndex::new(index)));

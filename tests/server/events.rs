@@ -125,13 +125,13 @@ fn checkpoints_are_told_when_they_are_published_and_not_later() {
 fn streams_do_not_keep_a_server_from_stopping() {
     let setup = Setup::default();
     let limits =
-        soulchain::http::ServerLimits { connections: 2, drain_timeout: Duration::from_secs(30), ..setup.server };
+        soulchain::http::ServerLimits { connections: 2, drain_timeout: Duration::from_mins(1), ..setup.server };
     let server = Server::with(Setup { server: limits, ..setup });
     // As many as there are slots.
     let mut streams = [Stream::open(&server, "", None), Stream::open(&server, "", None)];
     let started = Instant::now();
     server.stop();
-    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     for stream in &mut streams {
         assert!(!stream.read_until(|_| false), "the stream ends");
     }

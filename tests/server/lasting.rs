@@ -3,7 +3,7 @@
 //! goes on the same.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use soulchain::ed25519::SigningKey;
@@ -276,14 +276,6 @@ fn picture(server: &Server) -> Vec<Value> {
     shown
 }
 
-fn wait_for_flush(server: &Server) {
-    let started = Instant::now();
-    while server.node.engine().flushed() != server.node.view().size() {
-        assert!(started.elapsed() < Duration::from_secs(20));
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 fn without_views(directory: &TempDir) {
     std::fs::remove_dir_all(directory.path().join("data/views")).unwrap();
 }
@@ -293,7 +285,7 @@ fn a_log_with_every_type_outlives_its_process() {
     let server = Server::with(setup());
     let mut cast = Cast::gather(&server);
     // What is replayed from the journal alone then names what is in the public files alone.
-    wait_for_flush(&server);
+    server.flush();
     cast.reach_back(&server);
     let killed = server.crashed();
     assert_ne!(server.node.engine().flushed(), server.node.view().size(), "the journal alone has the newest links");
@@ -328,7 +320,7 @@ fn a_log_with_every_type_outlives_its_process() {
 fn a_check_of_the_directory_reads_the_past_whatever_the_chain_index_says() {
     let server = Server::with(setup());
     let mut cast = Cast::gather(&server);
-    wait_for_flush(&server);
+    server.flush();
     cast.reach_back(&server);
     let shown = picture(&server);
     let directory = server.stop();

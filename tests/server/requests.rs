@@ -117,18 +117,17 @@ fn a_slow_body_is_given_up() {
     let mut stream = server.connect();
     let head = format!("POST /v1/links HTTP/1.1\r\nhost: x\r\ncontent-type: {JSON}\r\ncontent-length: 1000\r\n\r\n");
     stream.write_all(head.as_bytes()).unwrap();
-    let started = Instant::now();
     let mut feeder = stream.try_clone().unwrap();
     let feeding = std::thread::spawn(move || {
-        for _ in 0..100 {
-            std::thread::sleep(Duration::from_millis(20));
-            if feeder.write_all(b" ").is_err() {
-                return;
-            }
+        let started = Instant::now();
+        // Of the 1,000 bytes no more than half come in this time.
+        while feeder.write_all(b" ").is_ok() {
+            assert!(started.elapsed() < Duration::from_secs(20), "it reads on");
+            std::thread::sleep(Duration::from_millis(40));
         }
     });
     read_answer(&mut stream).problem(408, "timeout");
-    assert!(started.elapsed() < Duration::from_secs(2));
+    drop(stream);
     feeding.join().unwrap();
 }
 
@@ -150,18 +149,16 @@ fn submit_from(server: &Server, address: &str, links: &[Signed]) -> super::suppo
 
 #[test]
 fn an_address_that_writes_too_often_waits() {
-    let server = limited(4, 0, 0);
+    let server = limited(2, 0, 0);
     let mut agent = Agent::new(server.node.log_id(), "often");
     assert_eq!(submit_from(&server, "192.0.2.1", &[agent.genesis()]).status, 201);
-    for _ in 0..3 {
-        assert_eq!(submit_from(&server, "192.0.2.1", &[agent.empty()]).status, 201);
-    }
+    assert_eq!(submit_from(&server, "192.0.2.1", &[agent.empty()]).status, 201);
     let before = server.size_and_root();
     let next = agent.empty();
     let answer = submit_from(&server, "203.0.113.9, 192.0.2.1", std::slice::from_ref(&next));
     answer.problem(429, "rate_limited");
     let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
-    assert!((1..=16).contains(&wait), "{wait}");
+    assert!((1..=31).contains(&wait), "{wait}");
     assert_eq!(server.size_and_root(), before);
     // Others are not concerned, and reading never is.
     assert_eq!(submit_from(&server, "192.0.2.2", &[next]).status, 201);
@@ -196,7 +193,7 @@ fn an_identity_has_a_rate_that_others_cannot_use_up() {
     }
     let links: Vec<Signed> = (0..250).map(|_| agent.empty()).collect();
     assert_eq!(server.append(&links).len(), 250);
-    let more: Vec<Signed> = (0..50).map(|_| agent.empty()).collect();
+    let more: Vec<Signed> = (0..200).map(|_| agent.empty()).collect();
     let answer = server.submit(&more);
     answer.problem(429, "rate_limited");
     assert!(answer.header("retry-after").is_some());
@@ -224,13 +221,14 @@ fn key_events_have_a_share_that_other_links_do_not_use_up() {
     // Links use up what the address and the identity have.
     let links: Vec<Signed> = (0..255).map(|_| agent.empty()).collect();
     assert_eq!(submit_from(&server, "192.0.2.1", &links).status, 201);
-    for _ in 0..2 {
-        submit_from(&server, "192.0.2.1", &[agent.clone().empty(), agent.clone().empty()]);
-    }
-    let more: Vec<Signed> = (0..9).map(|_| agent.clone().empty()).collect();
-    submit_from(&server, "192.0.2.1", &more[..1]).problem(429, "rate_limited");
+    let mut thief = agent.clone();
+    thief.act = super::agent::key("of a thief");
+    let of_thief = thief.empty();
+    let ask = || submit_from(&server, "192.0.2.1", std::slice::from_ref(&of_thief));
+    let refused = std::iter::repeat_with(ask).take(20).find(|answer| answer.status != 403);
+    refused.unwrap().problem(429, "rate_limited");
     let mut later = agent.clone();
-    let more: Vec<Signed> = (0..9).map(|_| later.empty()).collect();
+    let more: Vec<Signed> = (0..200).map(|_| later.empty()).collect();
     submit_from(&server, "192.0.2.2", &more).problem(429, "rate_limited");
     // Key events go through, until their own share is used up; one of the next key still.
     let rotate = |agent: &mut Agent, at: usize| {

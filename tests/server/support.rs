@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use soulchain::encoding::b64_decode;
@@ -36,6 +36,7 @@ pub(crate) struct Setup {
     pub(crate) limits: LimitSettings,
     pub(crate) server: ServerLimits,
     pub(crate) publish: Duration,
+    pub(crate) flush_after: Duration,
 }
 
 impl Default for Setup {
@@ -51,6 +52,8 @@ impl Default for Setup {
             },
             server: ServerLimits { drain_timeout: Duration::from_secs(5), ..ServerLimits::default() },
             publish: Duration::from_millis(20),
+            // None but those that a test orders, and those of closing.
+            flush_after: Duration::from_hours(1),
         }
     }
 }
@@ -90,7 +93,7 @@ impl Server {
     /// The same on a double of the clock or the disk.
     pub(crate) fn open_on(directory: Arc<TempDir>, setup: Setup, platform: Platform) -> Self {
         static METRICS: OnceLock<MetricsHandle> = OnceLock::new();
-        let Setup { pool, limits, server, publish } = setup;
+        let Setup { pool, limits, server, publish, flush_after } = setup;
         let options = NodeOptions {
             data: directory.path().join("data"),
             origin: Some(ORIGIN.into()),
@@ -99,6 +102,7 @@ impl Server {
             pool,
             confirm_newest: false,
             views: ViewStore::default(),
+            flush_after,
         };
         let (node, _) = Node::open_on(options, platform).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -169,6 +173,11 @@ impl Server {
         let view = self.node.view();
         let note = (self.node.publication_signer())(view.size(), &view.root());
         self.runtime.as_ref().unwrap().block_on(self.node.engine().publish(&view, note)).unwrap();
+    }
+
+    /// Flushes what is appended now.
+    pub(crate) fn flush(&self) {
+        self.runtime.as_ref().unwrap().block_on(self.node.engine().flush()).unwrap();
     }
 
     /// The directory as a crash would leave it now, in another place.
@@ -287,7 +296,8 @@ impl Server {
 
     /// Waits until `/checkpoint` covers a size; gives the checkpoint.
     pub(crate) fn published(&self, size: u64) -> AcceptedCheckpoint {
-        for _ in 0..500 {
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(30) {
             let answer = self.get("/checkpoint");
             if answer.status == 200 {
                 let accepted = accept(self.node.log_vkey(), &answer.body);

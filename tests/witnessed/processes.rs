@@ -220,7 +220,7 @@ fn spawn(
 }
 
 /// The address in a line of the node's log, which may hold colours.
-fn address(line: &str) -> Option<String> {
+pub(crate) fn address(line: &str) -> Option<String> {
     const BEGINNING: &str = "http://127.0.0.1:";
     let (_, port) = line.split_once(BEGINNING)?;
     let port: String = port.chars().take_while(char::is_ascii_digit).collect();

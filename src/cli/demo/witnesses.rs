@@ -15,7 +15,7 @@ use crate::tlog::Vkey;
 const WITNESSES: usize = 3;
 const QUORUM: usize = 2;
 /// How long what is to be witnessed within a second may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What a witness says when it has come up.
 #[derive(Debug, Deserialize)]
