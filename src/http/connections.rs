@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::limits::network;
 use crate::metrics::HELD_BYTES;
 
-/// Connections of one address, unless settings say otherwise: an eighth of all.
+/// Connections of one address (of IPv6: one /48), unless settings say otherwise: an eighth of all.
 pub(super) const CONNECTIONS_PER_ADDRESS: NonZeroUsize = NonZeroUsize::new(2_048).expect("2,048 is not zero");
 
 /// Memory that requests and answers under way may hold, unless settings say otherwise.

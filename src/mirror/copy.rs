@@ -22,7 +22,7 @@ use crate::merkle::{LeafIndex, TreeSize};
 use crate::storage::Disk;
 use crate::tlog::{
     Checkpoint, Cosigner, NoteSignature, NoteVerifier, Origin, Policy, PolicyLog, PolicyWitness, SignedCheckpoint,
-    TILE_WIDTH, Timestamp, decode_hashes, signature_lines,
+    TILE_WIDTH, Timestamp, TimestampedSignature, decode_hashes, signature_lines,
 };
 
 /// Checkpoints that uploads may lead to: the pending one and those before it.
@@ -289,6 +289,7 @@ impl<M: Machine> Mirror<M> {
         if claim.size() > self.engine().view().size() {
             return Err(MirrorError::EndsInsideBatch(claim.size()));
         }
+        let mut least = UnixMillis::ZERO;
         if let Some(mirrored) = &progress.mirrored {
             if mirrored.claim().size() > claim.size() {
                 return Ok(Completed::Behind);
@@ -297,8 +298,10 @@ impl<M: Machine> Mirror<M> {
             if mirrored.claim() == claim && !own.is_empty() {
                 return Ok(Completed::Cosigned(signature_lines(&own)));
             }
+            least = own.iter().filter_map(|line| time_of(line, cosigner)).max().unwrap_or(least);
         }
-        let Reading::Time(now) = self.0.clock.read(UnixMillis::ZERO) else { return Err(MirrorError::ClockJumped) };
+        // Times of a mirror never go back.
+        let Reading::Time(now) = self.0.clock.read(least) else { return Err(MirrorError::ClockJumped) };
         let time = Timestamp::new(now.get() / 1000).unwrap_or(Timestamp::MAX);
         let mut cosigned = self.without_strangers(checkpoint);
         cosigned.add_signature(cosigner.cosign(claim, time)).map_err(MirrorError::Cosign)?;
@@ -365,6 +368,12 @@ fn own_signatures(checkpoint: &SignedCheckpoint, cosigner: &Cosigner) -> Vec<Not
         signature.name() == cosigner.vkey().name() && signature.key_id() == cosigner.vkey().id()
     };
     checkpoint.note().signatures().iter().filter(own).cloned().collect()
+}
+
+/// When one of its own signatures was made.
+fn time_of(line: &NoteSignature, cosigner: &Cosigner) -> Option<UnixMillis> {
+    let signature = TimestampedSignature::parse(cosigner.vkey().kind(), line.bytes()).ok()?;
+    Some(UnixMillis::new(signature.time.get().saturating_mul(1000)))
 }
 
 fn is_by(signature: &NoteSignature, key: &NoteVerifier) -> bool {

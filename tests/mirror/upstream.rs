@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use soulchain::audit::HttpSource;
 use soulchain::clock::{Clock, Reading};
-use soulchain::encoding::UnixMillis;
+use soulchain::encoding::{UnixMillis, b64_decode};
 use soulchain::keyfile::KeyAlg;
 use soulchain::merkle::TreeSize;
 use soulchain::mirror::{Follower, MirrorOptions, OpenedMirror, Round, Trouble, open};
@@ -230,33 +230,41 @@ fn a_directory_holds_one_log() {
     assert_eq!(Copy::open(dir, &log).size(), 200);
 }
 
-/// A clock that has jumped until it is put right.
+/// A clock that is set, and has jumped while it shows 0.
 #[derive(Default)]
-struct Jumpy(AtomicBool);
+struct Jumpy(AtomicU64);
 
 impl Clock for Jumpy {
-    fn read(&self, _: UnixMillis) -> Reading {
-        if self.0.load(Ordering::SeqCst) { Reading::Time(UnixMillis::new(1_234_567_890_123)) } else { Reading::Jumped }
+    fn read(&self, least: UnixMillis) -> Reading {
+        match self.0.load(Ordering::SeqCst) {
+            0 => Reading::Jumped,
+            seconds => Reading::Time(UnixMillis::new(seconds * 1000).max(least)),
+        }
     }
 }
 
 #[test]
-fn a_clock_that_jumped_gives_no_time_to_cosign_with_and_the_copy_goes_on() {
-    let log = Log::start(Tree::new(300, "a"), 300);
+fn a_clock_that_jumped_gives_no_time_to_cosign_with_and_times_never_go_back() {
+    let log = Log::start(Tree::new(300, "a"), 200);
     let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(Jumpy::default()));
     let options = MirrorOptions { clock: Arc::clone(&clock) as _, ..options(&dir, &log, KeyAlg::Ed25519) };
     let OpenedMirror::Opaque(mirror) = open(&options).unwrap().mirror else { panic!("it is no log of agents") };
     let follower = Follower::new(mirror.clone(), Box::new(HttpSource::new(&log.url()).unwrap())).unwrap();
+    let time = || {
+        let served = mirror.mirrored()?.to_string();
+        let signature = b64_decode(served.lines().last()?.rsplit(' ').next()?)?;
+        Some(u64::from_be_bytes(signature[4..12].try_into().ok()?))
+    };
     match follower.round() {
         Err(Trouble::Stopped(why)) => assert!(why.contains("the clock has moved"), "{why}"),
         other => panic!("{other:?}"),
     }
-    assert_eq!(mirror.engine().view().size().get(), 300);
-    assert!(mirror.mirrored().is_none());
-    clock.0.store(true, Ordering::SeqCst);
-    assert_eq!(follower.round(), Ok(Round::UpToDate(TreeSize::new(300))));
-    let served = mirror.mirrored().unwrap().to_string();
-    let line = served.lines().last().unwrap();
-    let signature = soulchain::encoding::b64_decode(line.rsplit(' ').next().unwrap()).unwrap();
-    assert_eq!(signature[4..12], 1_234_567_890_u64.to_be_bytes());
+    // The copy goes on.
+    assert_eq!((mirror.engine().view().size().get(), time()), (200, None));
+    for (now, size, signed_at) in [(1_234_567_890, 200, 1_234_567_890), (1_234_567_000, 300, 1_234_567_890)] {
+        clock.0.store(now, Ordering::SeqCst);
+        log.show(size);
+        assert_eq!(follower.round(), Ok(Round::UpToDate(TreeSize::new(size))));
+        assert_eq!(time(), Some(signed_at));
+    }
 }
