@@ -93,6 +93,7 @@ impl LogMonitor {
             }
         }
         let is_read = self.take_tree(world, note)?;
+        self.take_over_evidence()?;
         self.ledger.save()?;
         tell(self)?;
         // Those that are there: none that is slow holds up the replay.

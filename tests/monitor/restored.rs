@@ -1,7 +1,10 @@
 //! A monitor whose memory is older than what lies beside it: it was restored from a backup.
 
+use std::io;
+use std::sync::{Arc, Mutex};
+
 use soulchain::merkle::LeafIndex;
-use soulchain::monitor::{Desk, Kind, Store as _};
+use soulchain::monitor::{Desk, Kind, LogMonitor, MAX_EVIDENCE, MemoryStore, Store};
 use soulchain::tlog::{Cosigner, KeyName};
 
 use crate::forks::Gone;
@@ -33,10 +36,10 @@ fn a_memory_that_is_older_than_the_rest() {
     restore(&mut sim, &before);
     // The log cannot even be asked.
     let reports = sim.round_of(&Gone);
-    assert_eq!(kinds(&reports), [Kind::BadEntry, Kind::Restored, Kind::Unreachable], "{reports:#?}");
-    assert_eq!((&reports[0].id, &reports[0].evidence), (&bad.id, &bad.evidence));
-    check_under_log_key(&sim.evidence(&reports[0]));
-    assert!(reports[1].text.contains("Nothing is wrong with the log's files"), "{}", reports[1].text);
+    assert_eq!(kinds(&reports), [Kind::Restored, Kind::BadEntry, Kind::Unreachable], "{reports:#?}");
+    assert_eq!((&reports[1].id, &reports[1].evidence), (&bad.id, &bad.evidence));
+    check_under_log_key(&sim.evidence(&reports[1]));
+    assert!(reports[0].text.contains("Nothing is wrong with the log's files"), "{}", reports[0].text);
     assert_eq!(sim.monitor.sizes().0.get(), log.next(), "the copies show that it is the same log");
     sim.restart();
     assert_eq!(kinds(&sim.round_of(&Gone)), [], "it is told once");
@@ -134,6 +137,114 @@ fn a_fork_of_which_the_evidence_is_left() {
     assert_eq!(kinds(&sim.round(&one.files())), []);
     let reports = sim.round(&other.files());
     assert!(!reports.iter().any(|report| report.id == fork.id), "{reports:#?}");
+}
+
+/// Values, some of which cannot be read, nor their names listed.
+#[derive(Clone)]
+struct Refusing {
+    values: MemoryStore,
+    refuses: Arc<Mutex<String>>,
+}
+
+impl Refusing {
+    fn check(&self, name: &str) -> io::Result<()> {
+        let refuses = self.refuses.lock().unwrap();
+        if refuses.is_empty() || *refuses != name { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+    }
+}
+
+impl Store for Refusing {
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        self.check(name).and_then(|()| self.values.read(name))
+    }
+
+    fn write(&self, name: &str, parts: &[&[u8]]) -> io::Result<()> {
+        self.values.write(name, parts)
+    }
+
+    fn copy(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.values.copy(name, bytes)
+    }
+
+    fn names(&self, folder: &str) -> io::Result<Vec<String>> {
+        self.check(folder).and_then(|()| self.values.names(folder))
+    }
+
+    fn place(&self, name: &str) -> String {
+        self.values.place(name)
+    }
+}
+
+fn cosigning() -> Sim {
+    let cosigner = Cosigner::from_seed(KeyName::parse("m.example").unwrap(), &[60; 32]);
+    Sim::of(settings(), Desk::new(Some(cosigner)))
+}
+
+fn shown(sim: &Sim) -> Option<String> {
+    sim.desk.checkpoint(&soulchain::encoding::hex_encode(&sim.settings.origin.hash()))
+}
+
+/// Evidence that cannot be listed, or read, may convict the log: that is told, nothing is cosigned, and it is tried again.
+#[test]
+fn evidence_that_cannot_be_read() {
+    for lists in [false, true] {
+        let (mut one, other) = two_histories();
+        let mut sim = cosigning();
+        assert_eq!(kinds(&sim.round(&one.files())), []);
+        let (before, cosigned) = (backup(&sim), shown(&sim));
+        let fork = only(sim.round(&other.files()), Kind::Fork);
+        restore(&mut sim, &before);
+        let refuses = if lists { fork.evidence.clone().unwrap() } else { "evidence".into() };
+        let store = Refusing { values: sim.store.clone(), refuses: Arc::new(Mutex::new(refuses)) };
+        let open = |sim: &Sim| {
+            LogMonitor::open(sim.settings.clone(), Arc::new(store.clone()), sim.desk.clone()).unwrap()
+        };
+        for expected in [vec![Kind::EvidenceUnread], vec![]] {
+            sim.monitor = open(&sim);
+            one.seal_after_acts(1);
+            assert_eq!(kinds(&sim.round(&one.files())), expected);
+            one.seal_after_acts(1);
+            assert_eq!(kinds(&sim.round(&one.files())), [], "it is told once");
+            assert_eq!(sim.monitor.sizes().1.get(), one.next(), "the log is followed");
+            assert_eq!(shown(&sim), cosigned);
+        }
+        store.refuses.lock().unwrap().clear();
+        one.seal_after_acts(1);
+        let reports = sim.round(&one.files());
+        assert_eq!(kinds(&reports), [Kind::Fork, Kind::Resolved], "{reports:#?}");
+        assert_eq!((&reports[0].id, &reports[0].evidence), (&fork.id, &fork.evidence));
+        assert_eq!(shown(&sim), cosigned, "it is convicted");
+    }
+}
+
+/// More files than there may be, that are no evidence, hide none that is one; nor do they keep the log from being followed.
+#[test]
+fn evidence_among_many_files() {
+    for is_convicted in [true, false] {
+        let (mut one, other) = two_histories();
+        let mut sim = cosigning();
+        assert_eq!(kinds(&sim.round(&one.files())), []);
+        let (before, cosigned) = (backup(&sim), shown(&sim));
+        if is_convicted {
+            only(sim.round(&other.files()), Kind::Fork);
+        }
+        for at in 0..=MAX_EVIDENCE {
+            sim.store.write(&format!("evidence/bad_entry-{at:016x}.evidence"), &[b"nothing"]).unwrap();
+        }
+        restore(&mut sim, &before);
+        one.seal_after_acts(1);
+        assert_eq!(kinds(&sim.round(&one.files())), [], "some at a time");
+        assert_eq!(sim.monitor.sizes().1.get(), one.next(), "the log is followed");
+        assert_eq!(shown(&sim), cosigned, "nothing is cosigned until all are judged");
+        let (mut told, mut rounds) = (Vec::new(), 1);
+        while told.last() != Some(&Kind::Restored) {
+            told.extend(kinds(&sim.round(&one.files())));
+            rounds += 1;
+            assert!(rounds < 30, "{told:?}");
+        }
+        assert_eq!(told, if is_convicted { vec![Kind::Fork, Kind::Restored] } else { vec![Kind::Restored] });
+        assert_eq!(shown(&sim) == cosigned, is_convicted);
+    }
 }
 
 /// The replay that is left is of a tree that the log signed, and goes on without: that is a fork, and no fault of files.
