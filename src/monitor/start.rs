@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use super::log::{LogMonitor, World};
-use super::memory::{EVIDENCE, EVIDENCE_EXTENSION};
+use super::memory::{By, EVIDENCE, EVIDENCE_EXTENSION};
 use super::report::Kind;
 use super::settings::LogKind;
 use crate::encoding::hex_encode;
@@ -33,6 +33,8 @@ pub(super) struct Strays {
     left: Option<VecDeque<String>>,
     /// Those that do not verify, and why.
     doubted: Vec<(String, String)>,
+    /// Those that do so only beside a copy of the log.
+    elsewhere: Vec<(String, String)>,
 }
 
 impl Strays {
@@ -46,6 +48,8 @@ impl Strays {
 enum Stray {
     /// It convicts the log; in words.
     Verifies(Box<Evidence>, String),
+    /// It is of entries that it does not have: the replay finds the same, or it counts for nothing.
+    Elsewhere(Box<Evidence>, String),
     /// It does not; why.
     Not(String),
 }
@@ -123,7 +127,7 @@ impl LogMonitor {
             match self.ledger.store.read(&format!("{EVIDENCE}/{file}")) {
                 Ok(Some(bytes)) => {
                     len += bytes.len();
-                    self.take_over_file(file, &bytes);
+                    self.take_over_file(file, &bytes)?;
                 }
                 // It was moved away.
                 Ok(None) => {}
@@ -142,8 +146,8 @@ impl LogMonitor {
         Ok(unread)
     }
 
-    fn take_over_file(&mut self, file: String, bytes: &[u8]) {
-        let Some((kind, id)) = written_as(&file) else { return };
+    fn take_over_file(&mut self, file: String, bytes: &[u8]) -> io::Result<()> {
+        let Some((kind, id)) = written_as(&file) else { return Ok(()) };
         match self.judge_stray(bytes) {
             Stray::Verifies(evidence, charge) => {
                 self.ledger.memory.is_guilty = true;
@@ -159,20 +163,37 @@ impl LogMonitor {
                     self.ledger.tell_with_old_file(kind, (id, guess), text, place);
                 }
             }
+            Stray::Elsewhere(evidence, why) => {
+                // The tree that it is of was signed: whatever the log shows now must have it in it.
+                if let Some(signed) = OneSigned::of(evidence.checkpoint().get(), &self.keys) {
+                    self.ledger.claim(By::Log, "", &signed)?;
+                }
+                self.strays.elsewhere.push((file, why));
+            }
             Stray::Not(why) => self.strays.doubted.push((file, why)),
         }
+        Ok(())
     }
 
-    /// Of those that do not verify there is one report.
+    /// Of those that do not verify there is one report, and one of those that cannot be judged here.
     fn tell_doubted(&mut self) -> io::Result<()> {
-        let Some((first, why)) = self.strays.doubted.first() else { return Ok(()) };
+        let Strays { doubted, elsewhere, .. } = &self.strays;
+        let (doubted, elsewhere) = (doubted.clone(), elsewhere.clone());
+        let rests = "Nothing rests on them, and they are left as they are. The memory may be older than they are, or the \
+                     policy another";
+        self.tell_strays(&doubted, "do not verify under its policy", rests)?;
+        let rests = "Nothing rests on them; where the replay finds the same, that is told as what it is";
+        self.tell_strays(&elsewhere, "do not have the entries of which they are", rests)
+    }
+
+    fn tell_strays(&mut self, strays: &[(String, String)], are: &str, rests: &str) -> io::Result<()> {
+        let Some((first, why)) = strays.first() else { return Ok(()) };
         let text = format!(
-            "{} files in {} are not in this monitor's memory, and do not verify under its policy; the first is {first}: {why}. \
-             Nothing rests on them, and they are left as they are. The memory may be older than they are, or the policy another",
-            self.strays.doubted.len(),
+            "{} files in {} are not in this monitor's memory, and {are}; the first is {first}: {why}. {rests}",
+            strays.len(),
             self.ledger.store.place(EVIDENCE),
         );
-        let names: Vec<_> = self.strays.doubted.iter().map(|(file, _)| file.as_str()).collect();
+        let names: Vec<_> = strays.iter().map(|(file, _)| file.as_str()).collect();
         self.ledger.tell(Kind::Restored, &names.join(" "), text, None)
     }
 
@@ -184,7 +205,7 @@ impl LogMonitor {
         };
         match convict(&evidence, &policy_of_keys(&self.all_keys)).as_ref().map(Conviction::to_string) {
             Ok(charge) => Stray::Verifies(Box::new(evidence), charge),
-            Err(doubt @ Doubt::EntriesElsewhere) => Stray::Verifies(Box::new(evidence), doubt.to_string()),
+            Err(doubt @ Doubt::EntriesElsewhere) => Stray::Elsewhere(Box::new(evidence), doubt.to_string()),
             Err(doubt) => Stray::Not(doubt.to_string()),
         }
     }

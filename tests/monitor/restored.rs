@@ -3,9 +3,10 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use soulchain::merkle::LeafIndex;
+use soulchain::merkle::{LeafIndex, TreeSize};
 use soulchain::monitor::{Desk, Kind, LogMonitor, MAX_EVIDENCE, MemoryStore, Store};
 use soulchain::tlog::{Cosigner, KeyName};
+use soulchain::verify::{BadReplay, Doubt, Evidence, OneSigned, convict};
 
 use crate::forks::Gone;
 use crate::log::Log;
@@ -214,6 +215,64 @@ fn evidence_that_cannot_be_read() {
         assert_eq!(kinds(&reports), [Kind::Fork, Kind::Resolved], "{reports:#?}");
         assert_eq!((&reports[0].id, &reports[0].evidence), (&fork.id, &fork.evidence));
         assert_eq!(shown(&sim), cosigned, "it is convicted");
+    }
+}
+
+/// A file that names a fault, and has no entries: it convicts nobody, unless the replay finds the same.
+#[test]
+fn evidence_without_its_entries() {
+    for is_true in [true, false] {
+        let (mut log, mut alpha, _) = Log::with_agents();
+        let mut sim = cosigning();
+        assert_eq!(kinds(&sim.round(&log.files())), []);
+        let before = backup(&sim);
+        log.act(&mut alpha);
+        let mut trailer = log.true_trailer();
+        trailer.map_root[0] ^= u8::from(is_true);
+        log.push_raw(trailer.to_bytes().into());
+        if is_true {
+            log.act(&mut alpha);
+            log.seal();
+        }
+        let told = sim.round(&log.files());
+        let name = match told.first() {
+            Some(bad) => {
+                assert_eq!(kinds(&told), [Kind::BadTrailer]);
+                bad.evidence.clone().unwrap()
+            }
+            None => format!("evidence/bad_trailer-{:032x}.evidence", 7),
+        };
+        let checkpoint = OneSigned::parse(str::from_utf8(&log.files().0["checkpoint"]).unwrap()).unwrap();
+        let evidence = Evidence::Replay(BadReplay {
+            code: "trailer_map_root".into(),
+            index: LeafIndex::new(6),
+            checkpoint,
+            size: TreeSize::new(log.next()),
+            path: Vec::new(),
+            entries: None,
+        });
+        let judged = convict(&evidence, &sim.settings.policy);
+        assert!(matches!(judged, Err(Doubt::EntriesElsewhere)), "{judged:?}");
+        sim.store.write(&name, &[evidence.to_string().as_bytes()]).unwrap();
+        restore(&mut sim, &before);
+        // It waits for its entries.
+        let unread = sim.round_of(&Gone);
+        let restored = unread.iter().find(|report| report.text.contains("do not have the entries")).unwrap();
+        assert_eq!(restored.kind, Kind::Restored);
+        assert!(unread.iter().all(|report| report.kind != Kind::BadTrailer), "{unread:#?}");
+        let reports = sim.round(&log.files());
+        let of_log: Vec<_> = reports.iter().filter(|report| report.kind != Kind::Resolved).collect();
+        assert_eq!(of_log.len(), usize::from(is_true), "{reports:#?}");
+        if is_true {
+            assert_eq!((of_log[0].kind, &of_log[0].id), (Kind::BadTrailer, &told[0].id));
+            check_under_log_key(&sim.evidence(of_log[0]));
+        } else {
+            log.seal_after_acts(1);
+            assert_eq!(kinds(&sim.round(&log.files())), []);
+            assert!(shown(&sim).unwrap().contains(&format!("\n{}\n", log.next())), "it is cosigned");
+        }
+        sim.restart();
+        assert_eq!(kinds(&sim.round(&log.files())), []);
     }
 }
 
