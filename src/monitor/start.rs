@@ -9,17 +9,12 @@ use std::collections::VecDeque;
 use std::io;
 
 use super::log::{LogMonitor, World};
-use super::memory::{By, EVIDENCE, EVIDENCE_EXTENSION};
+use super::memory::{By, EVIDENCE, EVIDENCE_EXTENSION, ID_LEN, OLD_ID_LEN};
 use super::report::Kind;
 use super::settings::LogKind;
 use crate::encoding::hex_encode;
 use crate::hash::sha256;
 use crate::verify::{Conviction, Doubt, Evidence, OneSigned, convict, policy_of_keys};
-
-/// Hex digits of an id.
-const ID_LEN: usize = 32;
-/// How many of them an earlier version wrote into the name of a file.
-const OLD_ID_LEN: usize = 16;
 
 /// Most files of evidence that a round takes over.
 const TAKEN_OVER_FILES: usize = 64;
@@ -111,6 +106,7 @@ impl LogMonitor {
         if self.strays.left.is_none() {
             let files = self.ledger.evidence_files()?;
             self.ledger.memory.evidence_count = files.len() as u64;
+            files.iter().filter_map(|file| written_as(file)).for_each(|(_, id)| self.ledger.keep_known(id));
             let is_unknown = |file: &String| written_as(file).is_some_and(|(_, id)| !self.ledger.is_known(id));
             self.strays.left = Some(files.into_iter().filter(is_unknown).collect());
         }
@@ -152,8 +148,8 @@ impl LogMonitor {
             Stray::Verifies(evidence, charge) => {
                 self.ledger.memory.is_guilty = true;
                 let text = format!(
-                    "{charge}. The file of this evidence lay in the monitor's directory, and its memory, which is older, did \
-                     not know it: it verifies, and counts again"
+                    "{charge}. The file of this evidence lay in the monitor's directory, and its memory did not know it, \
+                     which may be older: it verifies, and counts again"
                 );
                 let place = self.ledger.store.place(&format!("{EVIDENCE}/{file}"));
                 if id.len() == ID_LEN {
