@@ -313,7 +313,13 @@ impl Ledger {
     }
 
     /// Tells a fact whose evidence lies there under the beginning of its id, and no more of that is known than may be guessed.
-    pub(super) fn tell_with_old_file(&mut self, kind: Kind, (begins, guess): (&str, String), text: String, place: String) {
+    pub(super) fn tell_with_old_file(
+        &mut self,
+        kind: Kind,
+        (begins, guess): (&str, String),
+        text: String,
+        place: String,
+    ) {
         self.remember_with_file(begins);
         self.report(kind, guess, text, Some(place));
     }
@@ -525,7 +531,8 @@ mod tests {
         for at in 0..=MAX_TOLD {
             ledger.tell(Kind::Suspicion, &at.to_string(), String::new(), None).unwrap();
         }
-        let forgotten: Vec<_> = (0..=MAX_EVIDENCE).filter(|fact| !ledger.is_told(Kind::Fork, &fact.to_string())).collect();
+        let forgotten: Vec<_> =
+            (0..=MAX_EVIDENCE).filter(|fact| !ledger.is_told(Kind::Fork, &fact.to_string())).collect();
         assert_eq!(forgotten, [1]);
         // An earlier version kept all of them in one place.
         ledger.memory.told = core::mem::take(&mut ledger.memory.told_with_file);

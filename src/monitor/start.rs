@@ -244,7 +244,7 @@ impl LogMonitor {
         let text = format!(
             "the monitor's own memory is older than its replay, which came to {size} entries of the log: it was restored from a \
              backup, or lost. Nothing is wrong with the log's files. What was found and told between entries {known} and {size} \
-             of watched identities is not told again; trees that it saw since are forgotten, but the one that was replayed"
+             of watched identities is not told again, unless the log shows another history now; trees that it saw since are forgotten, but the one that was replayed"
         );
         self.ledger.tell(Kind::Restored, &format!("replay {size} {root}"), text, None)?;
         self.compare(world, kept, false)

@@ -10,6 +10,7 @@ use soulchain::verify::{BadReplay, Doubt, Evidence, OneSigned, convict};
 
 use crate::forks::Gone;
 use crate::log::Log;
+use crate::watching::{append, keys, watching};
 use crate::{Sim, check_under_log_key, kinds, only, settings, two_histories};
 
 /// What a monitor remembers, to be put back later.
@@ -140,6 +141,46 @@ fn a_fork_of_which_the_evidence_is_left() {
     assert!(!reports.iter().any(|report| report.id == fork.id), "{reports:#?}");
 }
 
+/// What happened to watched identities in the history that is followed now is told, from where the memory ends; also where the
+/// replay that is left is of another one.
+#[test]
+fn watched_identities_in_another_history() {
+    for (acts, keeps_at) in [(5, 5), (1, 3), (0, 5)] {
+        let (mut one, _) = two_histories();
+        let (mut other, mut alpha, _) = Log::with_agents();
+        let mut sim = watching(&["alpha"]);
+        assert_eq!(kinds(&sim.round(&other.files())), []);
+        let before = backup(&sim);
+        one.seal_after_acts(keeps_at);
+        assert_eq!(kinds(&sim.round(&one.files())), []);
+        sim.monitor.close().unwrap();
+        for folder in ["tile", "unproven"] {
+            for name in sim.store.names(folder).unwrap() {
+                sim.store.rename(&format!("{folder}/{name}"), &format!("away/{name}")).unwrap();
+            }
+        }
+        restore(&mut sim, &before);
+        // Its keys change where the other history has something else.
+        let body = keys(&alpha, None);
+        append(&mut other, &mut alpha, &body);
+        other.seal();
+        if acts > 0 {
+            other.seal_after_acts(acts);
+        }
+        let mut told = Vec::new();
+        for _ in 0..3 {
+            told.extend(kinds(&sim.round(&other.files())));
+        }
+        while other.next() <= one.next() {
+            other.seal_after_acts(1);
+            told.extend(kinds(&sim.round(&other.files())));
+            told.extend(kinds(&sim.round(&other.files())));
+        }
+        assert_eq!(told.iter().filter(|kind| **kind == Kind::Keys).count(), 1, "{acts}: {told:?}");
+        assert!(told.contains(&Kind::Fork), "{told:?}");
+    }
+}
+
 /// Values, some of which cannot be read, nor their names listed.
 #[derive(Clone)]
 struct Refusing {
@@ -197,9 +238,8 @@ fn evidence_that_cannot_be_read() {
         restore(&mut sim, &before);
         let refuses = if lists { fork.evidence.clone().unwrap() } else { "evidence".into() };
         let store = Refusing { values: sim.store.clone(), refuses: Arc::new(Mutex::new(refuses)) };
-        let open = |sim: &Sim| {
-            LogMonitor::open(sim.settings.clone(), Arc::new(store.clone()), sim.desk.clone()).unwrap()
-        };
+        let open =
+            |sim: &Sim| LogMonitor::open(sim.settings.clone(), Arc::new(store.clone()), sim.desk.clone()).unwrap();
         for expected in [vec![Kind::EvidenceUnread], vec![]] {
             sim.monitor = open(&sim);
             one.seal_after_acts(1);
