@@ -537,7 +537,7 @@ mod tests {
         // An earlier version kept all of them in one place.
         ledger.memory.told = core::mem::take(&mut ledger.memory.told_with_file);
         ledger.keep_known(&ledger.id(Kind::Fork, "0"));
-        ledger.keep_known(&ledger.id(Kind::Fork, "2")[..OLD_ID_LEN].to_owned());
+        ledger.keep_known(&ledger.id(Kind::Fork, "2")[..OLD_ID_LEN]);
         assert_eq!(ledger.memory.told_with_file, [ledger.id(Kind::Fork, "0"), ledger.id(Kind::Fork, "2")]);
     }
 

@@ -93,6 +93,8 @@ impl LogMonitor {
             }
         }
         let is_read = self.take_tree(world, note)?;
+        self.ledger.save()?;
+        tell(self)?;
         self.take_over_evidence()?;
         self.ledger.save()?;
         tell(self)?;

@@ -143,7 +143,8 @@ impl LogMonitor {
     }
 
     fn take_over_file(&mut self, file: String, bytes: &[u8]) -> io::Result<()> {
-        let Some((kind, id)) = written_as(&file) else { return Ok(()) };
+        // It may have been found anew meanwhile.
+        let Some((kind, id)) = written_as(&file).filter(|(_, id)| !self.ledger.is_known(id)) else { return Ok(()) };
         match self.judge_stray(bytes) {
             Stray::Verifies(evidence, charge) => {
                 self.ledger.memory.is_guilty = true;

@@ -316,6 +316,25 @@ fn evidence_without_its_entries() {
     }
 }
 
+/// Evidence that cannot be read, of what is found anew meanwhile: it is told once.
+#[test]
+fn evidence_that_is_made_anew_before_it_is_read() {
+    let (one, other) = two_histories();
+    let mut sim = cosigning();
+    assert_eq!(kinds(&sim.round(&one.files())), []);
+    let before = backup(&sim);
+    let fork = only(sim.round(&other.files()), Kind::Fork);
+    restore(&mut sim, &before);
+    let refuses = Arc::new(Mutex::new(fork.evidence.clone().unwrap()));
+    let store = Refusing { values: sim.store.clone(), refuses: refuses.clone() };
+    sim.monitor = LogMonitor::open(sim.settings.clone(), Arc::new(store), sim.desk.clone()).unwrap();
+    assert_eq!(kinds(&sim.round(&one.files())), [Kind::EvidenceUnread]);
+    let again = only(sim.round(&other.files()), Kind::Fork);
+    assert_eq!((&again.id, &again.evidence), (&fork.id, &fork.evidence));
+    refuses.lock().unwrap().clear();
+    assert_eq!(kinds(&sim.round(&one.files())), [Kind::Resolved]);
+}
+
 /// More files than there may be, that are no evidence, hide none that is one; nor do they keep the log from being followed.
 #[test]
 fn evidence_among_many_files() {
