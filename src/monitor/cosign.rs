@@ -250,7 +250,8 @@ impl LogMonitor {
     pub(super) fn cosign(&mut self) -> io::Result<()> {
         let desk = self.desk.clone();
         let (Some(cosigner), Some(seen)) = (&desk.cosigner, &self.seen) else { return Ok(()) };
-        if !self.is_replayed || self.ledger.memory.is_guilty || !self.is_fresh() {
+        let is_innocent = self.strays.is_done() && !self.ledger.memory.is_guilty;
+        if !self.is_replayed || !is_innocent || !self.is_fresh() {
             return Ok(());
         }
         let Some(time) = Timestamp::new(self.ledger.now.get() / 1000) else { return Ok(()) };

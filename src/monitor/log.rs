@@ -15,6 +15,7 @@ use super::memory::{By, Counted, KnownFault, Ledger, MAX_FAULTS};
 use super::report::{Kind, Report};
 use super::round::Allowances;
 use super::settings::LogSettings;
+use super::start::Strays;
 use super::store::Store;
 use super::witnesses::{Asked, Witnesses};
 use crate::audit::{Source, SourceError, State};
@@ -68,6 +69,8 @@ pub struct LogMonitor {
     pub(super) is_replayed: bool,
     /// Whether there was a round.
     has_started: bool,
+    /// Evidence that lay there before it.
+    pub(super) strays: Strays,
     /// Whether this round has seen the log sign the newest tree.
     is_fresh: bool,
     /// As of when the log is known to show what this round read.
@@ -116,6 +119,7 @@ impl LogMonitor {
             replayed: TreeSize::ZERO,
             is_replayed: false,
             has_started: false,
+            strays: Strays::default(),
             is_fresh: false,
             shown_ms: None,
             unread: None,

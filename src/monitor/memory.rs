@@ -3,7 +3,7 @@
 //! A fact is told once: its id is kept. A report that was found is kept until it was told, so that a kill in between repeats
 //! it, with the same id, and never loses it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 
@@ -26,6 +26,10 @@ pub const MAX_FAULTS: u64 = 64;
 pub const MAX_WITHOUT_FILE: usize = 16;
 
 const NAME: &str = "memory";
+/// Hex digits of an id.
+pub(super) const ID_LEN: usize = 32;
+/// How many of them an earlier version wrote into the name of a file.
+pub(super) const OLD_ID_LEN: usize = 16;
 /// What a link is called that is late (`FaultReason::Late`).
 pub(super) const LATE: &str = "clock";
 /// Where evidence lies.
@@ -77,6 +81,9 @@ pub(super) struct Memory {
     /// What is wrong now, and was told.
     conditions: BTreeMap<String, u64>,
     told: VecDeque<String>,
+    /// The same of misbehaviours whose evidence lies there: those are not pushed out by others.
+    #[serde(default)]
+    told_with_file: VecDeque<String>,
     /// The same of what anybody can hand in, so that the others have their room for themselves.
     #[serde(default)]
     told_of_others: VecDeque<String>,
@@ -276,7 +283,7 @@ impl Ledger {
     /// but the beginning, here or there.
     pub(super) fn is_known(&self, id: &str) -> bool {
         let memory = &self.memory;
-        let told = [&memory.told, &memory.told_without_file, &memory.told_of_others];
+        let told = [&memory.told_with_file, &memory.told, &memory.told_without_file, &memory.told_of_others];
         told.into_iter().flatten().any(|told| told.starts_with(id) || id.starts_with(told.as_str()))
     }
 
@@ -301,7 +308,7 @@ impl Ledger {
 
     /// Tells a fact whose evidence lies there.
     pub(super) fn tell_with_file(&mut self, kind: Kind, id: String, text: String, place: String) {
-        remember(&mut self.memory.told, &id);
+        self.remember_with_file(&id);
         self.report(kind, id, text, Some(place));
     }
 
@@ -313,8 +320,33 @@ impl Ledger {
         text: String,
         place: String,
     ) {
-        remember(&mut self.memory.told, begins);
+        self.remember_with_file(begins);
         self.report(kind, guess, text, Some(place));
+    }
+
+    /// Keeps the id of a fact of which the evidence lies there.
+    fn remember_with_file(&mut self, id: &str) {
+        self.memory.told_with_file.push_back(id.into());
+        if self.memory.told_with_file.len() as u64 > MAX_EVIDENCE {
+            // One whose file was moved away needs no more than others do; and there are not more files than that.
+            let files = self.evidence_files().unwrap_or_default();
+            let lie: BTreeSet<_> = files.iter().filter_map(|file| file.split_once('-')?.1.get(..OLD_ID_LEN)).collect();
+            let told = &mut self.memory.told_with_file;
+            let at = told.iter().position(|id| !lie.contains(&id[..OLD_ID_LEN])).unwrap_or(0);
+            if let Some(moved) = told.remove(at) {
+                remember(&mut self.memory.told, &moved);
+            }
+        }
+    }
+
+    /// The same of files that are known, and that an earlier version kept among all others.
+    pub(super) fn keep_known(&mut self, id: &str) {
+        let is_it = |told: &&String| told.starts_with(id) || id.starts_with(told.as_str());
+        if !self.memory.told_with_file.iter().any(|told| is_it(&told))
+            && let Some(told) = self.memory.told.iter().find(is_it).cloned()
+        {
+            self.remember_with_file(&told);
+        }
     }
 
     fn told_of(&mut self, kind: Kind) -> &mut VecDeque<String> {
@@ -481,6 +513,37 @@ mod tests {
         assert!(!ledger.is_told(Kind::Fork, "0"));
         ledger.save().unwrap();
         assert_eq!(ledger.outbox().len(), 1 + MAX_WITHOUT_FILE + 1, "the rest is one report");
+    }
+
+    /// What is told beside them pushes no id out of which the evidence lies there; of those that were moved away it may.
+    #[test]
+    fn facts_whose_evidence_lies_there_are_not_forgotten() {
+        let store = Arc::new(crate::monitor::MemoryStore::default());
+        let mut ledger = Ledger::open("log.example", store.clone()).unwrap();
+        let tell = |ledger: &mut Ledger, fact: u64| {
+            let id = ledger.id(Kind::Fork, &fact.to_string());
+            let name = evidence_name(Kind::Fork, &id);
+            store.write(&name, &[b""]).unwrap();
+            ledger.tell_with_file(Kind::Fork, id, String::new(), name.clone());
+            name
+        };
+        tell(&mut ledger, 0);
+        let moved = tell(&mut ledger, 1);
+        store.rename(&moved, "away").unwrap();
+        (2..=MAX_EVIDENCE).for_each(|fact| drop(tell(&mut ledger, fact)));
+        assert_eq!(ledger.memory.told_with_file.len() as u64, MAX_EVIDENCE);
+        assert!((0..=MAX_EVIDENCE).all(|fact| ledger.is_told(Kind::Fork, &fact.to_string())));
+        for at in 0..=MAX_TOLD {
+            ledger.tell(Kind::Suspicion, &at.to_string(), String::new(), None).unwrap();
+        }
+        let forgotten: Vec<_> =
+            (0..=MAX_EVIDENCE).filter(|fact| !ledger.is_told(Kind::Fork, &fact.to_string())).collect();
+        assert_eq!(forgotten, [1]);
+        // An earlier version kept all of them in one place.
+        ledger.memory.told = core::mem::take(&mut ledger.memory.told_with_file);
+        ledger.keep_known(&ledger.id(Kind::Fork, "0"));
+        ledger.keep_known(&ledger.id(Kind::Fork, "2")[..OLD_ID_LEN]);
+        assert_eq!(ledger.memory.told_with_file, [ledger.id(Kind::Fork, "0"), ledger.id(Kind::Fork, "2")]);
     }
 
     /// What is told as one has the id of what it stands for, and of nothing else, also where it is counted anew.

@@ -110,6 +110,8 @@ kinds! {
     BadPromise "bad_promise" Warning,
     /// Part of what the monitor itself keeps is older than the rest of it.
     Restored "restored" Warning,
+    /// Files of evidence that lie there cannot be listed or read.
+    EvidenceUnread "evidence_unread" Warning,
     /// A condition that was reported is over.
     Resolved "resolved" Info,
     /// A name looks like a watched one.

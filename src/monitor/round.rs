@@ -96,6 +96,9 @@ impl LogMonitor {
         let is_read = self.take_tree(world, note)?;
         self.ledger.save()?;
         tell(self)?;
+        self.take_over_evidence()?;
+        self.ledger.save()?;
+        tell(self)?;
         // Those that are there: none that is slow holds up the replay.
         for heard in heard.try_iter() {
             if let Heard::Witness(at, answer) = heard {

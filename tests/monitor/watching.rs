@@ -6,7 +6,7 @@ use soulchain::soul::{Body, Keys, LinkRef, Notice, NoticeKind, Reason, Retract, 
 use crate::log::{ACT, Agent, BOTH, Log, listed};
 use crate::{Sim, kinds, settings};
 
-fn watching(words: &[&str]) -> Sim {
+pub(crate) fn watching(words: &[&str]) -> Sim {
     let watch = WatchList::of(words.iter().copied());
     Sim::of(LogSettings { watch, ..settings() }, Desk::default())
 }
@@ -18,14 +18,14 @@ fn registrar(log: &Log) -> Agent {
     Agent { identity, seqno: head.seqno, prev: head.curr, auth, key: 10 }
 }
 
-fn append(log: &mut Log, agent: &mut Agent, body: &Body) -> LinkRef {
+pub(crate) fn append(log: &mut Log, agent: &mut Agent, body: &Body) -> LinkRef {
     let link = log.link(agent, agent.key, body);
     log.push(&link);
     agent.advance(&link);
     LinkRef { curr: link.curr(), seqno: link.header().seqno }
 }
 
-fn keys(agent: &Agent, suspect_from: Option<Seqno>) -> Body {
+pub(crate) fn keys(agent: &Agent, suspect_from: Option<Seqno>) -> Body {
     let keys = listed(&[(agent.key, BOTH), (30 + agent.key, ACT)]);
     let pop = agent.pops(&[30 + agent.key]);
     Body::Keys(Keys { keys, next: None, custodian: None, pop, suspect_from })
