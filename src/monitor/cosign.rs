@@ -39,6 +39,8 @@ struct Cosigned {
     keys: Vec<NoteVerifier>,
     /// With the log's signature and ours.
     note: Option<SignedCheckpoint>,
+    /// The largest tree for which a cosignature was allowed.
+    pledged: Option<(TreeSize, Hash)>,
     /// A step forward that waits for a round, and the one that a round has.
     waiting: Option<SignedCheckpoint>,
     at_work: Option<SignedCheckpoint>,
@@ -155,7 +157,8 @@ impl Desk {
 
     pub(super) fn restore(&self, origin: &Origin, keys: &[NoteVerifier], note: Option<&str>) {
         let note = note.and_then(|note| SignedCheckpoint::parse(note.as_bytes()).ok());
-        let log = Cosigned { keys: keys.to_vec(), note, ..Cosigned::default() };
+        let pledged = note.as_ref().map(|note| (note.claim().size(), note.claim().root()));
+        let log = Cosigned { keys: keys.to_vec(), note, pledged, ..Cosigned::default() };
         if self.cosigner.is_some() {
             self.logs().insert(hex_encode(&origin.hash()), log);
         }
@@ -178,6 +181,18 @@ impl Desk {
         if let Some(log) = self.logs().get_mut(&hex_encode(&origin.hash())) {
             log.at_work = None;
         }
+    }
+
+    /// Whether a tree may be cosigned: it is larger than all before, or the same as the last. Whoever follows the log, the
+    /// key that all share signs no two trees of one size.
+    fn pledge(&self, origin: &Origin, tree: (TreeSize, Hash)) -> bool {
+        let mut logs = self.logs();
+        let Some(log) = logs.get_mut(&hex_encode(&origin.hash())) else { return false };
+        let is_allowed = log.pledged.is_none_or(|last| tree.0 > last.0 || tree == last);
+        if is_allowed {
+            log.pledged = Some(tree);
+        }
+        is_allowed
     }
 
     fn show(&self, origin: &Origin, note: SignedCheckpoint) {
@@ -254,6 +269,9 @@ impl LogMonitor {
             return Ok(());
         }
         let Some(time) = Timestamp::new(self.ledger.now.get() / 1000) else { return Ok(()) };
+        if !desk.pledge(&self.settings.origin, seen.tree()) {
+            return Ok(());
+        }
         let mut note = seen.get().clone();
         note.add_signature(cosigner.cosign(note.claim(), time)).map_err(io::Error::other)?;
         self.ledger.memory.cosigned = Some(note.to_string());

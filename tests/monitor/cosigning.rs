@@ -307,3 +307,26 @@ fn a_contradiction_finds_room() {
     assert_eq!(sim.desk.add_checkpoint(&body), Answer::Refused(422, "the proof does not hold"));
     assert!(kinds(&sim.round(&log.files())).contains(&Kind::Fork));
 }
+
+/// Whoever follows a log twice with one key has no two trees of one size cosigned, and none that is smaller than the last.
+#[test]
+fn two_that_follow_one_log_sign_one_history() {
+    let (mut one, mut alpha, _) = Log::with_agents();
+    one.act(&mut alpha);
+    one.seal();
+    let (mut other, _, mut beta) = Log::with_agents();
+    other.act(&mut beta);
+    other.seal();
+    let mut sim = cosigning();
+    let mut second = Sim { desk: sim.desk.clone(), ..Sim::new() };
+    second.restart();
+    sim.round(&one.files());
+    let before = shown(&sim).unwrap();
+    assert_eq!(before.claim().size().get(), 7);
+    second.round(&Log::with_agents().0.files());
+    assert_eq!(shown(&sim).unwrap(), before, "the smaller one");
+    let reports = second.round(&other.files());
+    assert_eq!((kinds(&reports), second.monitor.sizes().1.get()), (vec![], other.next()), "by itself it is well");
+    assert!(other.next() == one.next() && other.root() != one.root());
+    assert_eq!(shown(&sim).unwrap().claim(), before.claim(), "the other history");
+}
