@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::log::{LogMonitor, World};
 use crate::encoding::hex_encode;
 use crate::hash::Hash;
-use crate::merkle::TreeSize;
+use crate::merkle::{EMPTY_ROOT, TreeSize};
 use crate::tlog::{
     AddCheckpointRequest, Cosigner, NoteVerifier, Origin, SignedCheckpoint, Timestamp, TlogError, signature_lines,
 };
@@ -34,13 +34,14 @@ pub struct Desk {
     offered: Condvar,
 }
 
-#[derive(Default)]
 struct Cosigned {
     keys: Vec<NoteVerifier>,
-    /// With the log's signature and ours.
+    /// The tree that was cosigned last, under whichever key.
+    tree: (TreeSize, Hash),
+    /// The same, with the log's signature and ours; none where it was cosigned under another key.
     note: Option<SignedCheckpoint>,
     /// The largest tree for which a cosignature was allowed.
-    pledged: Option<(TreeSize, Hash)>,
+    pledged: (TreeSize, Hash),
     /// A step forward that waits for a round, and the one that a round has.
     waiting: Option<SignedCheckpoint>,
     at_work: Option<SignedCheckpoint>,
@@ -94,7 +95,7 @@ impl Desk {
         if request.old_size() > claim.size() {
             return Answer::Refused(400, "the old size is greater than that of the checkpoint");
         }
-        let (size, root) = log.tree();
+        let (size, root) = log.tree;
         let is_cosigned = log.note.as_ref().is_some_and(|note| note.claim() == claim);
         let is_step = request.old_size() == size && request.verify_consistency(&root).is_ok();
         if is_cosigned && is_step {
@@ -125,7 +126,7 @@ impl Desk {
         let claim = request.checkpoint().claim();
         let logs = self.logs();
         let Some(log) = logs.get(&hex_encode(&claim.origin().hash())) else { return Some(Answer::NotYet) };
-        let (size, _) = log.tree();
+        let (size, _) = log.tree;
         if request.old_size() != size {
             return Some(Answer::Conflict(size));
         }
@@ -133,14 +134,15 @@ impl Desk {
         (!is_there).then_some(Answer::NotYet)
     }
 
-    /// The cosignature on the checkpoint of a request, once it was made.
+    /// The cosignature on the checkpoint of a request, once it was made, by the key that cosigns now.
     pub fn cosigned(&self, body: &[u8]) -> Option<String> {
         let (request, cosigner) = (AddCheckpointRequest::parse(body).ok()?, self.cosigner.as_ref()?);
         let claim = request.checkpoint().claim();
         let logs = self.logs();
         let note = logs.get(&hex_encode(&claim.origin().hash()))?.note.as_ref().filter(|note| note.claim() == claim)?;
         let ours = note.note().signatures().iter().filter(|line| line.key_id() == cosigner.vkey().id());
-        Some(signature_lines(&ours.cloned().collect::<Vec<_>>()))
+        let ours: Vec<_> = ours.cloned().collect();
+        (!ours.is_empty()).then(|| signature_lines(&ours))
     }
 
     /// Waits for the time of the next round, or until a log offers something.
@@ -155,13 +157,23 @@ impl Desk {
         }
     }
 
+    /// What an earlier monitor cosigned. If that was under another key, the tree binds this one, and the signature is not shown.
     pub(super) fn restore(&self, origin: &Origin, keys: &[NoteVerifier], note: Option<&str>) {
+        let Some(cosigner) = &self.cosigner else { return };
         let note = note.and_then(|note| SignedCheckpoint::parse(note.as_bytes()).ok());
-        let pledged = note.as_ref().map(|note| (note.claim().size(), note.claim().root()));
-        let log = Cosigned { keys: keys.to_vec(), note, pledged, ..Cosigned::default() };
-        if self.cosigner.is_some() {
-            self.logs().insert(hex_encode(&origin.hash()), log);
-        }
+        let tree = note.as_ref().map_or((TreeSize::ZERO, EMPTY_ROOT), tree_of);
+        let note = note.filter(|note| is_signed_by(note, cosigner));
+        let log = Cosigned {
+            keys: keys.to_vec(),
+            tree,
+            note,
+            pledged: tree,
+            waiting: None,
+            at_work: None,
+            refused: Vec::new(),
+            older: Vec::new(),
+        };
+        self.logs().insert(hex_encode(&origin.hash()), log);
     }
 
     /// What a round takes up: what is to be cosigned, then the others, the largest first.
@@ -188,15 +200,16 @@ impl Desk {
     fn pledge(&self, origin: &Origin, tree: (TreeSize, Hash)) -> bool {
         let mut logs = self.logs();
         let Some(log) = logs.get_mut(&hex_encode(&origin.hash())) else { return false };
-        let is_allowed = log.pledged.is_none_or(|last| tree.0 > last.0 || tree == last);
+        let is_allowed = tree.0 > log.pledged.0 || tree == log.pledged;
         if is_allowed {
-            log.pledged = Some(tree);
+            log.pledged = tree;
         }
         is_allowed
     }
 
     fn show(&self, origin: &Origin, note: SignedCheckpoint) {
         if let Some(log) = self.logs().get_mut(&hex_encode(&origin.hash())) {
+            log.tree = tree_of(&note);
             log.note = Some(note);
         }
     }
@@ -226,12 +239,9 @@ impl Cosigned {
     /// Remembers what is not to be cosigned, while there is room. For what contradicts at sight there is.
     fn refuse(&mut self, checkpoint: &SignedCheckpoint) {
         let claim = checkpoint.claim();
-        let known = [&self.note, &self.waiting, &self.at_work].into_iter().flatten().chain(&self.refused);
-        let contradicts = known.into_iter().any(|other| {
-            let other = other.claim();
-            other.size() == claim.size() && other.root() != claim.root()
-        });
-        let is_older = claim.size() < self.tree().0;
+        let known = [&self.waiting, &self.at_work].into_iter().flatten().chain(&self.refused).map(tree_of);
+        let contradicts = known.chain([self.tree]).any(|(size, root)| size == claim.size() && root != claim.root());
+        let is_older = claim.size() < self.tree.0;
         let (others, most) = if is_older { (&mut self.older, MAX_OLDER) } else { (&mut self.refused, MAX_REFUSED) };
         if others.iter().any(|other| other.claim() == claim) {
             return;
@@ -243,11 +253,16 @@ impl Cosigned {
             others.push(checkpoint.clone());
         }
     }
+}
 
-    fn tree(&self) -> (TreeSize, Hash) {
-        let none = (TreeSize::ZERO, crate::merkle::EMPTY_ROOT);
-        self.note.as_ref().map_or(none, |note| (note.claim().size(), note.claim().root()))
-    }
+fn tree_of(note: &SignedCheckpoint) -> (TreeSize, Hash) {
+    (note.claim().size(), note.claim().root())
+}
+
+fn is_signed_by(note: &SignedCheckpoint, cosigner: &Cosigner) -> bool {
+    let Ok(key) = NoteVerifier::new(cosigner.vkey().clone()) else { return false };
+    let text = note.note().text();
+    note.note().signatures().iter().any(|line| key.verify(text, line).is_some())
 }
 
 impl LogMonitor {

@@ -330,3 +330,28 @@ fn two_that_follow_one_log_sign_one_history() {
     assert!(other.next() == one.next() && other.root() != one.root());
     assert_eq!(shown(&sim).unwrap().claim(), before.claim(), "the other history");
 }
+
+/// The same log and memory under another key: the tree binds, the signature is not this one's.
+#[test]
+fn a_new_key_does_not_answer_with_the_signature_of_the_old() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    let mut sim = cosigning();
+    sim.round(&log.files());
+    let again = request(&log, 5);
+    assert!(matches!(sim.desk.add_checkpoint(&again), Answer::Cosigned(_)));
+    let new = Cosigner::from_seed(KeyName::parse("monitor.example/m2").unwrap(), &[61; 32]);
+    sim.desk = std::sync::Arc::new(Desk::new(Some(new)));
+    sim.restart();
+    assert_eq!(shown(&sim), None);
+    assert_eq!(sim.desk.cosigned(&again), None);
+    assert_eq!(sim.desk.add_checkpoint(&again), Answer::NotYet);
+    assert_eq!(sim.desk.outcome(&again), None, "it waits for a round");
+    let older = signed(&log, 0, 3, root(&log.leaves()[..3]));
+    assert_eq!(sim.desk.add_checkpoint(&older), Answer::Conflict(TreeSize::new(5)), "the tree is not forgotten");
+    sim.round(&log.files());
+    let Some(Answer::Cosigned(lines)) = sim.desk.outcome(&again) else { panic!("it is not cosigned") };
+    assert!(lines.contains("monitor.example/m2"), "{lines}");
+    log.act(&mut alpha);
+    log.seal();
+    assert_eq!(sim.desk.add_checkpoint(&request(&log, 5)), Answer::NotYet);
+}
