@@ -9,8 +9,10 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use tokio::sync::watch;
 
 use super::log::{LogMonitor, World};
 use crate::encoding::hex_encode;
@@ -32,10 +34,12 @@ pub struct Desk {
     cosigner: Option<Cosigner>,
     logs: Mutex<BTreeMap<String, Cosigned>>,
     offered: Condvar,
+    /// Those who wait for a round look again.
+    changed: watch::Sender<()>,
 }
 
 struct Cosigned {
-    keys: Vec<NoteVerifier>,
+    keys: Arc<[NoteVerifier]>,
     /// The tree that was cosigned last, under whichever key.
     tree: (TreeSize, Hash),
     /// The same, with the log's signature and ours; none where it was cosigned under another key.
@@ -74,55 +78,72 @@ impl Desk {
         self.logs().get(origin_hash)?.note.as_ref().map(ToString::to_string)
     }
 
-    /// Judges an `add-checkpoint`; what the log signed is taken up for the next round, to be cosigned or to be compared.
-    pub fn add_checkpoint(&self, body: &[u8]) -> Answer {
+    /// Reads the body of an `add-checkpoint`; or says what it is answered with.
+    pub fn read(&self, body: &[u8]) -> Result<AddCheckpointRequest, Answer> {
         if self.cosigner.is_none() {
-            return Answer::Refused(404, "this monitor cosigns nothing");
+            return Err(Answer::Refused(404, "this monitor cosigns nothing"));
         }
-        let request = match AddCheckpointRequest::parse(body) {
-            Ok(request) => request,
-            Err(TlogError::EmptyRoot) => return Answer::Refused(422, "not the root of the empty tree"),
-            Err(_) => return Answer::Refused(400, "not a request"),
-        };
+        AddCheckpointRequest::parse(body).map_err(|error| match error {
+            TlogError::EmptyRoot => Answer::Refused(422, "not the root of the empty tree"),
+            _ => Answer::Refused(400, "not a request"),
+        })
+    }
+
+    /// Judges an `add-checkpoint`; what the log signed is taken up for the next round, to be cosigned or to be compared.
+    ///
+    /// Signatures and proofs are verified while the desk is free for others; if the tree has changed meanwhile, the proof
+    /// is looked at again.
+    pub fn add_checkpoint(&self, request: &AddCheckpointRequest) -> Answer {
         let claim = request.checkpoint().claim();
-        let mut logs = self.logs();
-        let Some(log) = logs.get_mut(&hex_encode(&claim.origin().hash())) else {
+        let hash = hex_encode(&claim.origin().hash());
+        let Some((keys, mut tree)) = self.logs().get(&hash).map(|log| (Arc::clone(&log.keys), log.tree)) else {
             return Answer::Refused(404, "this log is not followed");
         };
-        if request.checkpoint().verify(&log.keys).is_err() {
+        if request.checkpoint().verify(&keys).is_err() {
             return Answer::Refused(403, "not signed by a key of the log");
         }
         if request.old_size() > claim.size() {
             return Answer::Refused(400, "the old size is greater than that of the checkpoint");
         }
-        let (size, root) = log.tree;
-        let is_cosigned = log.note.as_ref().is_some_and(|note| note.claim() == claim);
-        let is_step = request.old_size() == size && request.verify_consistency(&root).is_ok();
-        if is_cosigned && is_step {
-            drop(logs);
-            return self.cosigned(body).map_or(Answer::NotYet, Answer::Cosigned);
+        loop {
+            let is_step = request.old_size() == tree.0 && request.verify_consistency(&tree.1).is_ok();
+            let mut logs = self.logs();
+            let Some(log) = logs.get_mut(&hash) else { return Answer::Refused(404, "this log is not followed") };
+            if log.tree == tree {
+                return self.take(log, request, is_step);
+            }
+            tree = log.tree;
+        }
+    }
+
+    fn take(&self, log: &mut Cosigned, request: &AddCheckpointRequest, is_step: bool) -> Answer {
+        let claim = request.checkpoint().claim();
+        let cosigned = log.note.as_ref().filter(|note| note.claim() == claim);
+        if is_step && let Some(lines) = cosigned.and_then(|note| self.lines(note)) {
+            return Answer::Cosigned(lines);
         }
         if is_step {
             log.step(request.checkpoint());
             self.offered.notify_all();
+            // One that has lost its place waits no more.
+            self.changed.send_replace(());
             return Answer::NotYet;
         }
-        if !is_cosigned {
+        if cosigned.is_none() {
             log.refuse(request.checkpoint());
         }
-        if request.old_size() == size {
+        if request.old_size() == log.tree.0 {
             Answer::Refused(422, "the proof does not hold")
         } else {
-            Answer::Conflict(size)
+            Answer::Conflict(log.tree.0)
         }
     }
 
     /// What has become of a request that was to wait; `None` while it waits, or a round has it.
-    pub fn outcome(&self, body: &[u8]) -> Option<Answer> {
-        if let Some(lines) = self.cosigned(body) {
+    pub fn outcome(&self, request: &AddCheckpointRequest) -> Option<Answer> {
+        if let Some(lines) = self.cosigned(request) {
             return Some(Answer::Cosigned(lines));
         }
-        let Ok(request) = AddCheckpointRequest::parse(body) else { return Some(Answer::Refused(400, "not a request")) };
         let claim = request.checkpoint().claim();
         let logs = self.logs();
         let Some(log) = logs.get(&hex_encode(&claim.origin().hash())) else { return Some(Answer::NotYet) };
@@ -134,14 +155,23 @@ impl Desk {
         (!is_there).then_some(Answer::NotYet)
     }
 
+    /// Changes whenever an [`outcome`](Self::outcome) may have.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
     /// The cosignature on the checkpoint of a request, once it was made, by the key that cosigns now.
-    pub fn cosigned(&self, body: &[u8]) -> Option<String> {
-        let (request, cosigner) = (AddCheckpointRequest::parse(body).ok()?, self.cosigner.as_ref()?);
+    pub fn cosigned(&self, request: &AddCheckpointRequest) -> Option<String> {
         let claim = request.checkpoint().claim();
         let logs = self.logs();
         let note = logs.get(&hex_encode(&claim.origin().hash()))?.note.as_ref().filter(|note| note.claim() == claim)?;
-        let ours = note.note().signatures().iter().filter(|line| line.key_id() == cosigner.vkey().id());
-        let ours: Vec<_> = ours.cloned().collect();
+        self.lines(note)
+    }
+
+    /// Our signature lines; `None` where there is none.
+    fn lines(&self, note: &SignedCheckpoint) -> Option<String> {
+        let key_id = self.cosigner.as_ref()?.vkey().id();
+        let ours: Vec<_> = note.note().signatures().iter().filter(|line| line.key_id() == key_id).cloned().collect();
         (!ours.is_empty()).then(|| signature_lines(&ours))
     }
 
@@ -164,7 +194,7 @@ impl Desk {
         let tree = note.as_ref().map_or((TreeSize::ZERO, EMPTY_ROOT), tree_of);
         let note = note.filter(|note| is_signed_by(note, cosigner));
         let log = Cosigned {
-            keys: keys.to_vec(),
+            keys: keys.into(),
             tree,
             note,
             pledged: tree,
@@ -193,6 +223,7 @@ impl Desk {
         if let Some(log) = self.logs().get_mut(&hex_encode(&origin.hash())) {
             log.at_work = None;
         }
+        self.changed.send_replace(());
     }
 
     /// Whether a tree may be cosigned: it is larger than all before, or the same as the last. Whoever follows the log, the
@@ -212,6 +243,7 @@ impl Desk {
             log.tree = tree_of(&note);
             log.note = Some(note);
         }
+        self.changed.send_replace(());
     }
 
     fn logs(&self) -> MutexGuard<'_, BTreeMap<String, Cosigned>> {
