@@ -56,6 +56,23 @@ pub(super) struct Part<'a> {
     is_cut: AtomicBool,
 }
 
+/// Nothing more was asked for: the time is over.
+#[derive(Debug)]
+struct TooSlow;
+
+/// Whether the monitor did not ask, since the time was over: the log has not failed to answer.
+pub(super) fn is_too_slow(error: &SourceError) -> bool {
+    matches!(error, SourceError::Io(_, error) if error.get_ref().is_some_and(|error| error.is::<TooSlow>()))
+}
+
+impl fmt::Display for TooSlow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not asked for: the log answers too slowly")
+    }
+}
+
+impl std::error::Error for TooSlow {}
+
 impl Default for Limits {
     fn default() -> Self {
         let start = Instant::now();
@@ -106,19 +123,19 @@ impl<'a> Part<'a> {
         self.refusal().is_some()
     }
 
-    fn refusal(&self) -> Option<(io::ErrorKind, &'static str)> {
+    fn refusal(&self) -> Option<io::Error> {
         if self.limits.stop.is_set() {
-            return Some((io::ErrorKind::Interrupted, "the monitor ends"));
+            return Some(io::Error::new(io::ErrorKind::Interrupted, "the monitor ends"));
         }
         if self.breaks && self.has_failed.load(Ordering::Relaxed) {
-            return Some((io::ErrorKind::NotConnected, "not asked for: the log has failed to answer"));
+            return Some(io::Error::new(io::ErrorKind::NotConnected, "not asked for: the log has failed to answer"));
         }
         let time = self.time + TIME_PER_ANSWER * self.answers.load(Ordering::Relaxed);
         if (self.limits.elapsed)().saturating_sub(self.began) < time {
             return None;
         }
         self.is_cut.store(true, Ordering::Relaxed);
-        Some((io::ErrorKind::TimedOut, "not asked for: the log answers too slowly"))
+        Some(io::Error::new(io::ErrorKind::TimedOut, TooSlow))
     }
 }
 
@@ -128,8 +145,8 @@ impl Source for Part<'_> {
     }
 
     fn tile(&self, tile: TileId) -> Result<TileBytes, SourceError> {
-        if let Some((kind, why)) = self.refusal() {
-            return Err(SourceError::Io(PathBuf::from(tile.to_string()), io::Error::new(kind, why)));
+        if let Some(why) = self.refusal() {
+            return Err(SourceError::Io(PathBuf::from(tile.to_string()), why));
         }
         let answer = self.source.tile(tile);
         match &answer {

@@ -302,7 +302,7 @@ impl LogMonitor {
     pub(super) fn take_offers(&mut self, world: &World<'_>) -> io::Result<()> {
         for offer in self.desk.offers(&self.settings.origin) {
             if let Some(signed) = OneSigned::of(&offer, &self.keys) {
-                self.compare(world, signed, false)?;
+                self.compare(world, signed)?;
             }
         }
         Ok(())
