@@ -100,6 +100,21 @@ impl LogMonitor {
         Ok(())
     }
 
+    /// Whether trees that wait contradict the one that is followed, or each other, as far as copies show it. What comes of it
+    /// is told when they are settled.
+    pub(super) fn is_contradicted(&self) -> bool {
+        let Some(seen) = &self.seen else { return false };
+        let world = World { source: &Unasked, witnesses: &Unasked, promises: Vec::new(), now: self.now() };
+        let files = self.files(&world, seen);
+        let mut roots = BTreeMap::from([seen.tree()]);
+        let trees = self.ledger.memory.claims.iter().filter_map(|claim| OneSigned::parse(&claim.note).ok());
+        trees.map(|shown| shown.tree()).any(|(size, root)| {
+            let is_other = *roots.entry(size).or_insert(root) != root;
+            let prefix = || files.prefix(size).ok().flatten().map(|(prefix, _)| prefix);
+            is_other || (size < seen.tree().0 && prefix().is_some_and(|prefix| prefix != root))
+        })
+    }
+
     /// Holds a tree against the one that is followed, which is no smaller. Says whether it is done with.
     fn hold(&mut self, world: &World<'_>, claim: &Claim, shown: &OneSigned, seen: &OneSigned) -> io::Result<bool> {
         match self.files(world, seen).prefix(shown.tree().0) {

@@ -308,14 +308,15 @@ impl LogMonitor {
         Ok(())
     }
 
-    /// Cosigns the tree that was seen, if all of it was replayed and nothing was ever found.
+    /// Cosigns the tree that was seen, if all of it was replayed, nothing was ever found, and no tree that is known here
+    /// contradicts it.
     pub(super) fn cosign(&mut self) -> io::Result<()> {
         let desk = self.desk.clone();
         let (Some(cosigner), Some(seen)) = (&desk.cosigner, &self.seen) else { return Ok(()) };
-        if !self.is_replayed || self.ledger.memory.is_guilty || !self.is_fresh() {
+        if !self.is_replayed || self.ledger.memory.is_guilty || !self.is_fresh() || self.is_contradicted() {
             return Ok(());
         }
-        let Some(time) = Timestamp::new(self.ledger.now.get() / 1000) else { return Ok(()) };
+        let Some(time) = Timestamp::new(self.now().get() / 1000) else { return Ok(()) };
         if !desk.pledge(&self.settings.origin, seen.tree()) {
             return Ok(());
         }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::bounds::{Limits, is_too_slow};
 use super::charges::Files;
@@ -36,7 +37,7 @@ pub struct World<'a> {
     pub witnesses: &'a dyn Witnesses,
     /// Proofs that were handed in, each with its name.
     pub promises: Vec<(String, Vec<u8>)>,
-    /// The clock.
+    /// The clock, as the round begins; how long it lasts [`Limits::elapsed`] counts.
     pub now: UnixMillis,
 }
 
@@ -94,6 +95,8 @@ pub struct LogMonitor {
     pub(super) agreed: BTreeMap<String, (TreeSize, Hash)>,
     pub(super) desk: Arc<Desk>,
     pub(super) limits: Limits,
+    /// What both clocks said as the round began.
+    pub(super) clock: (UnixMillis, Duration),
     pub(super) allowances: Allowances,
     /// Which of the trees that wait is asked for first.
     pub(super) turn: usize,
@@ -140,6 +143,7 @@ impl LogMonitor {
             desk,
             allowances: Allowances::new(&Limits::default()),
             limits: Limits::default(),
+            clock: (UnixMillis::ZERO, Duration::ZERO),
             turn: 0,
         })
     }
@@ -266,7 +270,7 @@ impl LogMonitor {
             Err(error) => verdict.wrong = Some(format!("the checkpoint does not hold: {error}")),
             Ok(accepted) if !policy.quorum().is_none() => {
                 let as_of_ms = policy.quorum().as_of(accepted.cosigned()).map(|time| time.get().saturating_mul(1000));
-                verdict.shown_ms = as_of_ms.map(|time| time.min(now.get()));
+                verdict.shown_ms = as_of_ms.map(|time| time.min(self.ledger.now.get()));
                 let now = now.get() / 1000;
                 let oldest = now.saturating_sub(self.settings.stale_seconds);
                 let span = oldest..=now.saturating_add(MAX_AHEAD_SECONDS);
@@ -276,7 +280,8 @@ impl LogMonitor {
                     verdict.stale = Some(format!("no quorum has cosigned for {age} s; the tree has {size} entries"));
                 }
             }
-            Ok(_) => verdict.shown_ms = Some(now.get()),
+            // It was asked for after that.
+            Ok(_) => verdict.shown_ms = Some(self.ledger.now.get()),
         }
         verdict
     }

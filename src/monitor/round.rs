@@ -57,8 +57,9 @@ impl LogMonitor {
 
     /// The same, and after each step `tell` is called, which may tell the reports that there are. Its error is handed on.
     pub fn round_telling(&mut self, world: &World<'_>, tell: Tell<'_>) -> io::Result<()> {
+        self.clock = (world.now, (self.limits.elapsed)());
         let part = Part::new(world.source, &self.limits, self.allowances.take).until_it_fails();
-        self.begin(&world.of(&part))?;
+        self.begin(&self.present(world, &part))?;
         self.take_promises(world)?;
         let with_url =
             |witness: &PolicyWitness| Some((witness.clone(), str::from_utf8(witness.url()?).ok()?.to_owned()));
@@ -104,6 +105,9 @@ impl LogMonitor {
         self.replay_part(world)?;
         self.ledger.save()?;
         tell(self)?;
+        // Whoever offered it waits for seconds, and a witness that does not answer takes longer.
+        self.cosign()?;
+        self.desk.end(&self.settings.origin);
         for heard in heard {
             if let Heard::Witness(at, answer) = heard {
                 self.take_witness(world.now, &asked[at], answer, tell)?;
@@ -112,8 +116,6 @@ impl LogMonitor {
         self.settle_part(world)?;
         self.end(is_read)?;
         tell(self)?;
-        self.cosign()?;
-        self.desk.end(&self.settings.origin);
         self.keep_replay(false)
     }
 
@@ -129,14 +131,26 @@ impl LogMonitor {
     /// What the log shows, and what it offers. Says whether it answered.
     fn take_tree(&mut self, world: &World<'_>, note: Option<Result<Vec<u8>, SourceError>>) -> io::Result<bool> {
         let part = Part::new(world.source, &self.limits, self.allowances.take).until_it_fails();
-        let world = world.of(&part);
         let is_read = match note {
-            Some(note) => self.take_served(&world, note)?,
+            Some(note) => self.take_served(&self.present(world, &part), note)?,
             None => false,
         };
-        self.take_offers(&world)?;
+        self.take_offers(&self.present(world, &part))?;
         self.allowances.take.after(&part);
         Ok(is_read)
+    }
+
+    /// What there is to see now, with the log asked in another way, and nothing handed in. What the log brings while a round
+    /// lasts is as new as that: it is judged by what the clock says then.
+    fn present<'a>(&self, world: &'a World<'_>, source: &'a dyn Source) -> World<'a> {
+        World { source, witnesses: world.witnesses, promises: Vec::new(), now: self.now() }
+    }
+
+    /// What the clock says now.
+    pub(super) fn now(&self) -> UnixMillis {
+        let (began, elapsed) = self.clock;
+        let passed = (self.limits.elapsed)().saturating_sub(elapsed);
+        began.saturating_add(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX))
     }
 
     fn replay_part(&mut self, world: &World<'_>) -> io::Result<()> {
@@ -145,7 +159,7 @@ impl LogMonitor {
         }
         let part = Part::new(world.source, &self.limits, self.allowances.replay);
         match self.settings.kind {
-            LogKind::Soulchain => self.replay(&world.of(&part))?,
+            LogKind::Soulchain => self.replay(&self.present(world, &part))?,
             LogKind::Plain => self.is_replayed = false,
         }
         self.allowances.replay.after(&part);
@@ -157,7 +171,7 @@ impl LogMonitor {
             return Ok(());
         }
         let part = Part::new(world.source, &self.limits, self.allowances.settle).until_it_fails();
-        self.settle(&world.of(&part), &|| part.is_over())?;
+        self.settle(&self.present(world, &part), &|| part.is_over())?;
         self.allowances.settle.after(&part);
         Ok(())
     }
@@ -167,13 +181,6 @@ impl Allowances {
     pub(super) fn new(limits: &Limits) -> Self {
         let part = Allowance::new(limits, MAX_PART_TIME);
         Self { take: part, replay: Allowance::new(limits, MAX_REPLAY_TIME), settle: part }
-    }
-}
-
-impl World<'_> {
-    /// The same, with the log asked in another way, and nothing handed in.
-    pub(super) fn of<'b>(&'b self, source: &'b dyn Source) -> World<'b> {
-        World { source, witnesses: self.witnesses, promises: Vec::new(), now: self.now }
     }
 }
 

@@ -11,7 +11,7 @@ use soulchain::tlog::{
 use crate::log::{Files, LOG_KEY, Log, ORIGIN, root, vkey};
 use crate::{Sim, kinds, settings, two_histories};
 
-fn cosigner() -> Cosigner {
+pub(crate) fn cosigner() -> Cosigner {
     Cosigner::from_seed(KeyName::parse("monitor.example/m1").unwrap(), &[60; 32])
 }
 
@@ -305,6 +305,7 @@ fn two_steps_that_do_not_go_together() {
         let reports = sim.round(&files);
         assert_eq!(kinds(&reports), [Kind::Fork], "{reports:#?}");
         crate::check_under_log_key(&sim.evidence(&reports[0]));
+        assert_eq!(shown(&sim).unwrap().claim().size().get(), 5, "neither is cosigned");
     }
 }
 
