@@ -2,7 +2,8 @@
 //!
 //! A round asks the log in parts: offers, the replay, trees that wait. Each has a time, which grows with every answer, so that
 //! a long replay of a log that answers in good time comes to its end. When it is over nothing more is asked, and what is left
-//! waits for the next round. A part that was cut off has twice the time in the next one, up to a bound.
+//! waits for the next round. A part that was cut off has twice the time in the next one, up to a bound; it has that until it
+//! comes to its end.
 
 use std::fmt;
 use std::io;
@@ -91,10 +92,13 @@ impl Allowance {
         Self { time: limits.part_time, most: most.max(limits.part_time) }
     }
 
-    /// What the next round has.
+    /// What the next round has. Where the log failed, or the monitor ends, it is not known what would have been enough.
     pub(super) fn after(&mut self, part: &Part<'_>) {
-        let is_cut = part.is_cut.load(Ordering::Relaxed);
-        self.time = if is_cut { (self.time * 2).min(self.most) } else { part.limits.part_time };
+        if part.is_cut.load(Ordering::Relaxed) {
+            self.time = (self.time * 2).min(self.most);
+        } else if !part.has_failed.load(Ordering::Relaxed) && !part.limits.stop.is_set() {
+            self.time = part.limits.part_time;
+        }
     }
 }
 
@@ -181,5 +185,66 @@ impl Source for Unasked {
 impl Witnesses for Unasked {
     fn checkpoint(&self, _: &str, _: &Origin) -> Result<Option<Vec<u8>>, String> {
         Err("not asked".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Tiles that are there or fail, and take this long.
+    struct Slow(bool, Duration, Arc<Mutex<Duration>>);
+
+    impl Source for Slow {
+        fn checkpoint(&self) -> Result<Vec<u8>, SourceError> {
+            Ok(Vec::new())
+        }
+
+        fn tile(&self, _: TileId) -> Result<TileBytes, SourceError> {
+            *self.2.lock().unwrap() += self.1;
+            if self.0 { Ok(TileBytes::Missing) } else { Err(SourceError::Io("tile".into(), io::Error::other("gone"))) }
+        }
+
+        fn fetches_at_once(&self) -> usize {
+            1
+        }
+    }
+
+    fn clock() -> (Arc<Mutex<Duration>>, Limits) {
+        let clock = Arc::new(Mutex::new(Duration::ZERO));
+        let elapsed = clock.clone();
+        (clock, Limits { elapsed: Arc::new(move || *elapsed.lock().unwrap()), ..Limits::default() })
+    }
+
+    /// Asks until nothing more is asked, or so often; says how often.
+    fn ask(part: &Part<'_>, most: u32) -> u32 {
+        let tile = TileId::parse_path("tile/0/000").unwrap();
+        (0..most).take_while(|_| !part.is_over() && part.tile(tile).is_ok()).count() as u32
+    }
+
+    #[test]
+    fn a_failure_does_not_take_back_the_time() {
+        let (clock, limits) = clock();
+        let mut allowance = Allowance::new(&limits, MAX_REPLAY_TIME);
+        let mut round = |answers: bool, most: u32| {
+            let source = Slow(answers, PART_TIME, clock.clone());
+            let part = Part::new(&source, &limits, allowance);
+            ask(&part, most);
+            allowance.after(&part);
+            allowance.time
+        };
+        assert_eq!(round(true, 1), PART_TIME, "it came to its end");
+        assert_eq!(round(true, 9), 2 * PART_TIME);
+        assert_eq!(round(false, 1), 2 * PART_TIME, "it failed");
+        assert_eq!(round(true, 9), 4 * PART_TIME);
+        assert_eq!(round(true, 1), PART_TIME);
+        round(true, 9);
+        limits.stop.set();
+        let mut ended = Allowance { time: 2 * PART_TIME, most: MAX_REPLAY_TIME };
+        let source = Slow(true, PART_TIME, clock.clone());
+        ended.after(&Part::new(&source, &limits, ended));
+        assert_eq!(ended.time, 2 * PART_TIME, "the monitor ends");
     }
 }
