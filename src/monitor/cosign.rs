@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -27,6 +27,10 @@ use crate::verify::OneSigned;
 const MAX_REFUSED: usize = 64;
 /// The same of older ones: a log has signed many, and anybody can bring them.
 const MAX_OLDER: usize = 32;
+
+/// Between rounds that come early, where the last has not cosigned what it took up: whoever brings that again and again makes
+/// no rounds without end.
+const REST: Duration = Duration::from_secs(5);
 
 /// What is cosigned, for all logs.
 #[derive(Default)]
@@ -49,6 +53,10 @@ struct Cosigned {
     /// A step forward that waits for a round, and the one that a round has.
     waiting: Option<SignedCheckpoint>,
     at_work: Option<SignedCheckpoint>,
+    /// Whether the last round has not cosigned what it took up.
+    rests: bool,
+    /// Whether nothing of this log is cosigned any more.
+    is_closed: bool,
     /// What is not to be cosigned, and may contradict what is followed; and the same of what is older.
     refused: Vec<SignedCheckpoint>,
     older: Vec<SignedCheckpoint>,
@@ -122,11 +130,16 @@ impl Desk {
         if is_step && let Some(lines) = cosigned.and_then(|note| self.lines(note)) {
             return Answer::Cosigned(lines);
         }
+        if is_step && log.is_closed {
+            log.refuse(request.checkpoint());
+            return Answer::NotYet;
+        }
         if is_step {
-            log.step(request.checkpoint());
-            self.offered.notify_all();
-            // One that has lost its place waits no more.
-            self.changed.send_replace(());
+            if log.step(request.checkpoint()) {
+                self.offered.notify_all();
+                // One that has lost its place waits no more.
+                self.changed.send_replace(());
+            }
             return Answer::NotYet;
         }
         if cosigned.is_none() {
@@ -178,13 +191,27 @@ impl Desk {
     /// Waits for the time of the next round, or until a log offers something.
     pub fn wait(&self, origin: &Origin, timeout: Duration, is_over: impl Fn() -> bool) {
         const SLICE: Duration = Duration::from_millis(100);
-        let (hash, mut waited) = (hex_encode(&origin.hash()), Duration::ZERO);
+        let (hash, began) = (hex_encode(&origin.hash()), Instant::now());
         let mut logs = self.logs();
-        while waited < timeout && !is_over() && logs.get(&hash).is_none_or(|log| log.waiting.is_none()) {
-            let slice = SLICE.min(timeout.saturating_sub(waited));
+        loop {
+            let waited = began.elapsed();
+            if waited >= timeout || is_over() || logs.get(&hash).is_some_and(|log| log.is_due(waited)) {
+                return;
+            }
+            let slice = SLICE.min(timeout - waited);
             logs = self.offered.wait_timeout(logs, slice).unwrap_or_else(PoisonError::into_inner).0;
-            waited += slice;
         }
+    }
+
+    /// Nothing of this log is cosigned any more; what it offers is compared.
+    fn close(&self, origin: &Origin) {
+        if let Some(log) = self.logs().get_mut(&hex_encode(&origin.hash())) {
+            log.is_closed = true;
+            if let Some(step) = log.waiting.take() {
+                log.refuse(&step);
+            }
+        }
+        self.changed.send_replace(());
     }
 
     /// What an earlier monitor cosigned. If that was under another key, the tree binds this one, and the signature is not shown.
@@ -200,6 +227,8 @@ impl Desk {
             pledged: tree,
             waiting: None,
             at_work: None,
+            rests: false,
+            is_closed: false,
             refused: Vec::new(),
             older: Vec::new(),
         };
@@ -221,7 +250,8 @@ impl Desk {
     /// A round is over: what it had and has not cosigned waits no more.
     pub(super) fn end(&self, origin: &Origin) {
         if let Some(log) = self.logs().get_mut(&hex_encode(&origin.hash())) {
-            log.at_work = None;
+            let step = log.at_work.take();
+            log.rests = step.is_some_and(|step| tree_of(&step).0 > log.tree.0);
         }
         self.changed.send_replace(());
     }
@@ -252,20 +282,26 @@ impl Desk {
 }
 
 impl Cosigned {
-    /// A step forward: the largest has the place. Another may be of another history, so it is compared.
-    fn step(&mut self, checkpoint: &SignedCheckpoint) {
+    /// A step forward: the largest has the place. Another may be of another history, so it is compared. Says whether it has
+    /// the place now.
+    fn step(&mut self, checkpoint: &SignedCheckpoint) -> bool {
         let claim = checkpoint.claim();
         if [&self.waiting, &self.at_work].into_iter().flatten().any(|step| step.claim() == claim) {
-            return;
+            return false;
         }
-        match &self.waiting {
-            Some(waiting) if waiting.claim().size() >= claim.size() => self.refuse(checkpoint),
-            _ => {
-                if let Some(smaller) = self.waiting.replace(checkpoint.clone()) {
-                    self.refuse(&smaller);
-                }
-            }
+        if self.waiting.as_ref().is_some_and(|waiting| waiting.claim().size() >= claim.size()) {
+            self.refuse(checkpoint);
+            return false;
         }
+        if let Some(smaller) = self.waiting.replace(checkpoint.clone()) {
+            self.refuse(&smaller);
+        }
+        true
+    }
+
+    /// Whether the next round should come early.
+    fn is_due(&self, waited: Duration) -> bool {
+        self.waiting.is_some() && (!self.rests || waited >= REST)
     }
 
     /// Remembers what is not to be cosigned, while there is room. For what contradicts at sight there is.
@@ -312,8 +348,12 @@ impl LogMonitor {
     /// contradicts it.
     pub(super) fn cosign(&mut self) -> io::Result<()> {
         let desk = self.desk.clone();
+        if self.ledger.memory.is_guilty {
+            desk.close(&self.settings.origin);
+            return Ok(());
+        }
         let (Some(cosigner), Some(seen)) = (&desk.cosigner, &self.seen) else { return Ok(()) };
-        if !self.is_replayed || self.ledger.memory.is_guilty || !self.is_fresh() || self.is_contradicted() {
+        if !self.is_replayed || !self.is_fresh() || self.is_contradicted() {
             return Ok(());
         }
         let Some(time) = Timestamp::new(self.now().get() / 1000) else { return Ok(()) };
@@ -326,5 +366,72 @@ impl LogMonitor {
         self.ledger.save()?;
         desk.show(&self.settings.origin, note);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    use super::*;
+    use crate::tlog::{Checkpoint, Ed25519Signer, KeyName, sign_checkpoint};
+
+    fn step(size: u64) -> SignedCheckpoint {
+        let origin = Origin::parse("log.example/a").unwrap();
+        let signer = Ed25519Signer::from_seed(origin.key_name().clone(), &[1; 32]);
+        let checkpoint = Checkpoint::new(origin, TreeSize::new(size), Hash::from_bytes([1; 32])).unwrap();
+        sign_checkpoint(&checkpoint, &signer).unwrap()
+    }
+
+    fn desk() -> (Desk, Origin, String) {
+        let origin = Origin::parse("log.example/a").unwrap();
+        let desk = Desk::new(Some(Cosigner::from_seed(KeyName::parse("m.example").unwrap(), &[60; 32])));
+        desk.restore(&origin, &[], None);
+        let hash = hex_encode(&origin.hash());
+        (desk, origin, hash)
+    }
+
+    /// Whoever brings a step that is not cosigned, after each round, has no round after each.
+    #[test]
+    fn a_step_that_was_in_vain_makes_no_early_round() {
+        let (desk, origin, hash) = desk();
+        let offer = |size: u64| desk.logs().get_mut(&hash).unwrap().step(&step(size));
+        let is_due = |waited: Duration| desk.logs()[&hash].is_due(waited);
+        assert!(!is_due(REST));
+        assert!(offer(5) && !offer(5), "the same is nothing new");
+        assert!(is_due(Duration::ZERO));
+        desk.offers(&origin);
+        assert!(!is_due(REST), "a round has it");
+        desk.end(&origin);
+        assert!(offer(5));
+        assert!(!is_due(REST - Duration::from_millis(1)) && is_due(REST));
+        // It is cosigned after all, and the next one comes early.
+        desk.offers(&origin);
+        desk.show(&origin, step(5));
+        desk.end(&origin);
+        assert!(offer(6) && is_due(Duration::ZERO));
+        // A log of which nothing is cosigned has no place, and nobody waits for it.
+        desk.close(&origin);
+        assert!(!is_due(REST));
+    }
+
+    /// The time is measured, however often the round is called.
+    #[test]
+    fn calls_do_not_shorten_the_wait() {
+        const TIME: Duration = Duration::from_millis(300);
+        let (desk, origin, _) = desk();
+        let (is_over, began) = (AtomicBool::new(false), Instant::now());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::SeqCst) {
+                    desk.offered.notify_all();
+                    thread::yield_now();
+                }
+            });
+            desk.wait(&origin, TIME, || false);
+            is_over.store(true, Ordering::SeqCst);
+        });
+        assert!(began.elapsed() >= TIME);
     }
 }

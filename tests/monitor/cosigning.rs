@@ -407,3 +407,24 @@ fn those_who_wait_are_woken() {
     assert!(changes.has_changed().unwrap());
     assert_eq!(sim.outcome(&steps[0]), Some(Answer::NotYet));
 }
+
+/// Of a log that is convicted nothing waits for a round; what it signs is compared.
+#[test]
+fn a_log_that_is_convicted_has_no_step() {
+    let (one, other) = two_histories();
+    let mut sim = cosigning();
+    sim.round(&one.files());
+    let size = one.next();
+    sim.round(&other.files());
+    for restarts in [false, true] {
+        if restarts {
+            sim.restart();
+        }
+        sim.round(&one.files());
+        let mut larger = two_histories().0;
+        larger.seal_after_acts(1);
+        let body = request(&larger, size);
+        assert_eq!(sim.add_checkpoint(&body), Answer::NotYet);
+        assert_eq!(sim.outcome(&body), Some(Answer::NotYet), "it is told at once");
+    }
+}
