@@ -1,7 +1,7 @@
 //! How long a log is asked in a round: a log that answers slowly, or fails to answer, must not hold up what there is to tell.
 //!
-//! A round asks the log in parts: offers, the replay, trees that wait. Each has a time, which grows with every answer, so that
-//! a long replay of a log that answers in good time comes to its end. When it is over nothing more is asked, and what is left
+//! A round asks the log in parts: offers, the replay, trees that wait. Each has a time, which grows with every answer up to a
+//! ceiling, so that a long replay of a log that answers in good time comes to its end. When it is over nothing more is asked, and what is left
 //! waits for the next round. A part that was cut off has twice the time in the next one, up to a bound; it has that until it
 //! comes to its end.
 
@@ -25,6 +25,10 @@ pub const MAX_PART_TIME: Duration = Duration::from_mins(8);
 pub const MAX_REPLAY_TIME: Duration = Duration::from_hours(1);
 /// What each answer adds.
 pub const TIME_PER_ANSWER: Duration = Duration::from_millis(500);
+/// After this a part is over, however many answers came: with many requests at once answers could add more than they take.
+pub const PART_CEILING: Duration = Duration::from_mins(30);
+/// The same for the replay, which may be of very many entries.
+pub const REPLAY_CEILING: Duration = Duration::from_hours(12);
 
 /// Bounds of the rounds.
 #[derive(Clone)]
@@ -42,6 +46,8 @@ pub struct Limits {
 pub(super) struct Allowance {
     time: Duration,
     most: Duration,
+    /// What answers can make of it.
+    ceiling: Duration,
 }
 
 /// A log, as it is asked in one part of a round.
@@ -50,6 +56,7 @@ pub(super) struct Part<'a> {
     limits: Limits,
     began: Duration,
     time: Duration,
+    ceiling: Duration,
     /// Whether nothing more is asked after the first failure.
     breaks: bool,
     answers: AtomicU32,
@@ -88,8 +95,9 @@ impl fmt::Debug for Limits {
 }
 
 impl Allowance {
-    pub(super) fn new(limits: &Limits, most: Duration) -> Self {
-        Self { time: limits.part_time, most: most.max(limits.part_time) }
+    pub(super) fn new(limits: &Limits, most: Duration, ceiling: Duration) -> Self {
+        let most = most.max(limits.part_time);
+        Self { time: limits.part_time, most, ceiling: ceiling.max(most) }
     }
 
     /// What the next round has. Where the log failed, or the monitor ends, it is not known what would have been enough.
@@ -110,6 +118,7 @@ impl<'a> Part<'a> {
             began: (limits.elapsed)(),
             limits: limits.clone(),
             time: allowance.time,
+            ceiling: allowance.ceiling,
             breaks: false,
             answers: AtomicU32::new(0),
             has_failed: AtomicBool::new(false),
@@ -135,7 +144,7 @@ impl<'a> Part<'a> {
             return Some(io::Error::new(io::ErrorKind::NotConnected, "not asked for: the log has failed to answer"));
         }
         let time = self.time + TIME_PER_ANSWER * self.answers.load(Ordering::Relaxed);
-        if (self.limits.elapsed)().saturating_sub(self.began) < time {
+        if (self.limits.elapsed)().saturating_sub(self.began) < time.min(self.ceiling) {
             return None;
         }
         self.is_cut.store(true, Ordering::Relaxed);
@@ -227,7 +236,7 @@ mod tests {
     #[test]
     fn a_failure_does_not_take_back_the_time() {
         let (clock, limits) = clock();
-        let mut allowance = Allowance::new(&limits, MAX_REPLAY_TIME);
+        let mut allowance = Allowance::new(&limits, MAX_REPLAY_TIME, REPLAY_CEILING);
         let mut round = |answers: bool, most: u32| {
             let source = Slow(answers, PART_TIME, clock.clone());
             let part = Part::new(&source, &limits, allowance);
@@ -242,9 +251,23 @@ mod tests {
         assert_eq!(round(true, 1), PART_TIME);
         round(true, 9);
         limits.stop.set();
-        let mut ended = Allowance { time: 2 * PART_TIME, most: MAX_REPLAY_TIME };
+        let mut ended = Allowance { time: 2 * PART_TIME, ..Allowance::new(&limits, MAX_REPLAY_TIME, REPLAY_CEILING) };
         let source = Slow(true, PART_TIME, clock.clone());
         ended.after(&Part::new(&source, &limits, ended));
         assert_eq!(ended.time, 2 * PART_TIME, "the monitor ends");
+    }
+
+    /// With many requests at once a log that takes its time for each earns more than it takes. There is an end all the same.
+    #[test]
+    fn a_part_has_an_end() {
+        for (most, ceiling) in [(MAX_PART_TIME, PART_CEILING), (MAX_REPLAY_TIME, REPLAY_CEILING)] {
+            let (clock, limits) = clock();
+            let source = Slow(true, TIME_PER_ANSWER / 2, clock.clone());
+            let part = Part::new(&source, &limits, Allowance::new(&limits, most, ceiling));
+            let asked = ask(&part, u32::MAX);
+            assert_eq!(TIME_PER_ANSWER / 2 * asked, ceiling);
+            let refused = part.tile(TileId::parse_path("tile/0/000").unwrap()).unwrap_err();
+            assert!(is_too_slow(&refused), "{refused}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, Scope};
 
-use super::bounds::{Allowance, Limits, MAX_PART_TIME, MAX_REPLAY_TIME, Part};
+use super::bounds::{Allowance, Limits, MAX_PART_TIME, MAX_REPLAY_TIME, PART_CEILING, Part, REPLAY_CEILING};
 use super::log::{LogMonitor, World};
 use super::settings::LogKind;
 use super::witnesses::{Asked, MAX_ASKED, Witnesses};
@@ -179,8 +179,8 @@ impl LogMonitor {
 
 impl Allowances {
     pub(super) fn new(limits: &Limits) -> Self {
-        let part = Allowance::new(limits, MAX_PART_TIME);
-        Self { take: part, replay: Allowance::new(limits, MAX_REPLAY_TIME), settle: part }
+        let part = Allowance::new(limits, MAX_PART_TIME, PART_CEILING);
+        Self { take: part, replay: Allowance::new(limits, MAX_REPLAY_TIME, REPLAY_CEILING), settle: part }
     }
 }
 
