@@ -162,7 +162,9 @@ impl LogMonitor {
     /// Trees that are larger than the one that is followed need no tiles where they are of one size.
     fn contradict(&mut self, world: &World<'_>, larger: &[(Claim, OneSigned)]) -> io::Result<()> {
         let mut first: BTreeMap<_, &OneSigned> = BTreeMap::new();
-        for (claim, shown) in larger {
+        // Promises after the others, with which witnesses are compared at once: a fork is one fact, and not one more by them.
+        let (promises, others): (Vec<_>, Vec<_>) = larger.iter().partition(|(claim, _)| claim.by == By::Promise);
+        for (claim, shown) in others.into_iter().chain(promises) {
             let (size, root) = shown.tree();
             let other = *first.entry(size).or_insert(shown);
             if other.tree().1 != root {

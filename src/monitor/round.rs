@@ -207,7 +207,43 @@ impl Ask<'_> {
         while !self.limits.stop.is_set() {
             let at = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(url) = self.urls.get(at) else { break };
-            let _ = heard.send(Heard::Witness(at, self.witnesses.checkpoint(url, &self.origin)));
+            // Nobody hears it any more where the round has ended with an error.
+            if heard.send(Heard::Witness(at, self.witnesses.checkpoint(url, &self.origin))).is_err() {
+                break;
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bounds::Unasked;
+    use super::*;
+
+    struct Counting(AtomicUsize);
+
+    impl Witnesses for Counting {
+        fn checkpoint(&self, _: &str, _: &Origin) -> Result<Option<Vec<u8>>, String> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(None)
+        }
+    }
+
+    /// A round that has ended with an error asks no more witnesses.
+    #[test]
+    fn nobody_is_asked_whom_nobody_hears() {
+        let witnesses = Counting(AtomicUsize::new(0));
+        let ask = Ask {
+            source: &Unasked,
+            witnesses: &witnesses,
+            urls: vec!["http://w.example".into(); 9],
+            origin: Origin::parse("log.example").unwrap(),
+            limits: Limits::default(),
+            next: AtomicUsize::new(0),
+        };
+        let (sender, heard) = mpsc::channel();
+        drop(heard);
+        ask.ask_witnesses(&sender);
+        assert_eq!(witnesses.0.load(Ordering::SeqCst), 1);
     }
 }

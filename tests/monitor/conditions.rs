@@ -8,13 +8,13 @@ use crate::forks::Gone;
 use crate::log::{Files, LOG_KEY, Log, ORIGIN, vkey};
 use crate::{Picky, Sim, check_evidence, kinds, only, settings, two_histories};
 
-const PREFIX: &str = "http://w.example";
+pub(crate) const PREFIX: &str = "http://w.example";
 
 fn witness() -> Cosigner {
     Cosigner::from_seed(KeyName::parse("w.example").unwrap(), &[50; 32])
 }
 
-fn policy_text() -> String {
+pub(crate) fn policy_text() -> String {
     format!("log {}\nwitness w {} {PREFIX}\nquorum w\n", vkey(LOG_KEY), witness().vkey())
 }
 

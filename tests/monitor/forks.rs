@@ -1,11 +1,13 @@
 //! Trees that do not go together.
 
 use soulchain::audit::{Source as _, SourceError, TileBytes};
+use soulchain::hash::Hash;
 use soulchain::monitor::Kind;
 use soulchain::tlog::TileId;
 
+use crate::conditions::{PREFIX, cosign, policy_text, with_witness};
 use crate::log::{LOG_KEY, Log, ORIGIN};
-use crate::{Picky, Sim, check_under_log_key, kinds, only, settings, two_histories};
+use crate::{Picky, Sim, check_evidence, check_under_log_key, kinds, only, settings, two_histories};
 
 #[test]
 fn a_log_that_grows_is_nothing_to_tell() {
@@ -181,6 +183,33 @@ fn a_larger_checkpoint_that_was_shown_once() {
     let reports = sim.round(&honest.files());
     assert_eq!(kinds(&reports), [Kind::Resolved, Kind::Fork, Kind::Resolved], "{reports:#?}");
     check_under_log_key(&sim.evidence(&reports[1]));
+}
+
+/// Above the tree that is followed a fork is one fact, also where a promise contradicts both, and a witness is compared at once.
+#[test]
+fn two_larger_trees_and_a_promise() {
+    let log = Log::with_agents().0;
+    let mut sim = with_witness();
+    let now = sim.now / 1000;
+    let mut shown = log.files();
+    let note = cosign(&mut shown, now);
+    sim.witnesses.0.insert(PREFIX.into(), note);
+    let root = |byte: u8| Hash::from_bytes([byte; 32]);
+    let sign = |byte: u8| {
+        let mut files = log.files();
+        files.sign(ORIGIN, LOG_KEY, 100, root(byte));
+        cosign(&mut files, now);
+        files
+    };
+    let promise = crate::slow::handed(&log, 100, root(1));
+    assert_eq!(kinds(&sim.round_with(&shown, vec![promise])), []);
+    let told = [sim.round(&sign(2)), sim.round(&sign(3))].concat();
+    let forks: Vec<_> = told.iter().filter(|report| report.kind == Kind::Fork).collect();
+    assert_eq!(forks.len(), 1, "{told:#?}");
+    check_evidence(&sim.evidence(forks[0]), &sim.settings.policy, &policy_text());
+    sim.witnesses.0.insert(PREFIX.into(), sign(2).0["checkpoint"].clone());
+    let told = kinds(&sim.round(&shown));
+    assert!(!told.contains(&Kind::Fork) && !told.contains(&Kind::PromiseBroken), "{told:?}");
 }
 
 /// The tiles of the larger tree fail while it is shown: the step back is one, and what was signed is withheld if that lasts.

@@ -85,7 +85,7 @@ fn plain() -> (Sim, Log) {
     (sim, log)
 }
 
-fn handed(log: &Log, size: u64, root: Hash) -> (String, Vec<u8>) {
+pub(crate) fn handed(log: &Log, size: u64, root: Hash) -> (String, Vec<u8>) {
     let mut files = log.files();
     files.sign(ORIGIN, LOG_KEY, size, root);
     let note = SignedCheckpoint::parse(&files.0["checkpoint"]).unwrap();
