@@ -5,6 +5,7 @@
 //! waits for the next round. A part that was cut off has twice the time in the next one, up to a bound; it has that until it
 //! comes to its end.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -70,7 +71,7 @@ struct TooSlow;
 
 /// Whether the monitor did not ask, since the time was over: the log has not failed to answer.
 pub(super) fn is_too_slow(error: &SourceError) -> bool {
-    matches!(error, SourceError::Io(_, error) if error.get_ref().is_some_and(|error| error.is::<TooSlow>()))
+    matches!(error, SourceError::Io(_, error) if error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<TooSlow>))
 }
 
 impl fmt::Display for TooSlow {
@@ -79,7 +80,7 @@ impl fmt::Display for TooSlow {
     }
 }
 
-impl std::error::Error for TooSlow {}
+impl Error for TooSlow {}
 
 impl Default for Limits {
     fn default() -> Self {

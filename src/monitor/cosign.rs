@@ -198,7 +198,7 @@ impl Desk {
             if waited >= timeout || is_over() || logs.get(&hash).is_some_and(|log| log.is_due(waited)) {
                 return;
             }
-            let slice = SLICE.min(timeout - waited);
+            let slice = SLICE.min(timeout.saturating_sub(waited));
             logs = self.offered.wait_timeout(logs, slice).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -405,7 +405,7 @@ mod tests {
         assert!(!is_due(REST), "a round has it");
         desk.end(&origin);
         assert!(offer(5));
-        assert!(!is_due(REST - Duration::from_millis(1)) && is_due(REST));
+        assert!(!is_due(REST.saturating_sub(Duration::from_millis(1))) && is_due(REST));
         // It is cosigned after all, and the next one comes early.
         desk.offers(&origin);
         desk.show(&origin, step(5));
