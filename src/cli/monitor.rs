@@ -1,5 +1,6 @@
 //! `soulchain monitor`: follows logs, and reports what is wrong with them.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -110,8 +111,7 @@ pub(super) fn run(args: &MonitorArgs, out: &Output) -> CliResult<ExitCode> {
     let board = Arc::new(Board::default());
     let webhook = settings.webhook.as_deref().map(Webhook::start).transpose();
     let webhook = webhook.map_err(|error| CliError::usage(format!("--webhook: {error}")))?.map(Arc::new);
-    let logs: Vec<Followed> =
-        settings.log.iter().map(|table| followed(table, &settings, &store, &desk)).collect::<CliResult<_>>()?;
+    let logs = all_followed(&settings, &store, &desk)?;
     let stop = Stop::default();
     let server = settings.listen.map(|listen| {
         let dropped = webhook.clone().map(|webhook| move || webhook.dropped());
@@ -203,6 +203,25 @@ fn settings(args: &MonitorArgs) -> CliResult<MonitorSettings> {
     settings.key = args.key.clone().or(settings.key);
     settings.threads = args.threads.or(settings.threads);
     Ok(settings)
+}
+
+/// Each log once: two that follow one would forget what the other saw, and cosign without knowing of the other.
+fn all_followed(settings: &MonitorSettings, store: &DirStore, desk: &Arc<Desk>) -> CliResult<Vec<Followed>> {
+    let mut urls = BTreeMap::new();
+    let mut logs = Vec::new();
+    for table in &settings.log {
+        let log = followed(table, settings, store, desk)?;
+        let origin = log.monitor.origin().as_str().to_owned();
+        if let Some(other) = urls.insert(origin.clone(), &table.url) {
+            let text = format!("{other} and {} are the same log, {origin}: it is followed once", table.url);
+            return Err(CliError::usage(text).hint(
+                "name it in one [[log]] table; for another of its addresses run another \
+                                                   monitor, with a state directory of its own",
+            ));
+        }
+        logs.push(log);
+    }
+    Ok(logs)
 }
 
 fn followed(table: &LogTable, settings: &MonitorSettings, store: &DirStore, desk: &Arc<Desk>) -> CliResult<Followed> {

@@ -1,6 +1,7 @@
 //! What a monitor serves: how it is, and what it has cosigned.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,17 +14,18 @@ use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::error::{CliError, CliResult};
 use crate::http::{ServerLimits, serve};
 use crate::monitor::{Answer, Board, Desk};
-use crate::tlog::{MAX_WITNESS_REQUEST_LEN, SIZE_CONTENT_TYPE, size_body};
+use crate::tlog::{AddCheckpointRequest, MAX_WITNESS_REQUEST_LEN, SIZE_CONTENT_TYPE, size_body};
 
 /// How long a request to cosign waits for the replay.
 const PATIENCE: Duration = Duration::from_secs(5);
-const PAUSE: Duration = Duration::from_millis(50);
-/// Connections at once.
+/// Connections at once, and of these at most from one address.
 const CONNECTIONS: usize = 1024;
+const CONNECTIONS_PER_ADDRESS: NonZeroUsize = NonZeroUsize::new(CONNECTIONS / 8).expect("an eighth is some");
 
 /// A server; it stops when it is dropped.
 pub(super) struct Server {
@@ -57,8 +59,7 @@ impl Server {
             .route("/add-checkpoint", post(add_checkpoint))
             .route("/{origin_hash}/checkpoint", get(checkpoint))
             .with_state(Arc::new(Shared { board, desk, dropped }));
-        let limits = ServerLimits { connections: CONNECTIONS, ..ServerLimits::default() };
-        runtime.spawn(serve(listener, routes, limits, stopping));
+        runtime.spawn(serve(listener, routes, limits(), stopping));
         Ok(Self { address, stop, runtime: Some(runtime) })
     }
 
@@ -74,6 +75,11 @@ impl Drop for Server {
             runtime.shutdown_timeout(Duration::from_secs(1));
         }
     }
+}
+
+fn limits() -> ServerLimits {
+    let connections_per_address = Some(CONNECTIONS_PER_ADDRESS);
+    ServerLimits { connections: CONNECTIONS, connections_per_address, ..ServerLimits::default() }
 }
 
 async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
@@ -98,16 +104,29 @@ async fn add_checkpoint(State(shared): State<Arc<Shared>>, body: Body) -> Respon
     let Ok(body) = to_bytes(body, MAX_WITNESS_REQUEST_LEN).await else {
         return (StatusCode::BAD_REQUEST, "the request is too long\n").into_response();
     };
-    let mut answer = shared.desk.add_checkpoint(&body);
-    let until = tokio::time::Instant::now() + PATIENCE;
-    while answer == Answer::NotYet && tokio::time::Instant::now() < until {
-        match shared.desk.outcome(&body) {
-            Some(Answer::NotYet) => break,
-            Some(outcome) => answer = outcome,
-            None => tokio::time::sleep(PAUSE).await,
+    let request = match shared.desk.read(&body) {
+        Ok(request) => request,
+        Err(answer) => return respond(answer),
+    };
+    // From before it is taken up: no change is missed.
+    let changes = shared.desk.changes();
+    let answer = match shared.desk.add_checkpoint(&request) {
+        Answer::NotYet => timeout(PATIENCE, outcome(&shared.desk, &request, changes)).await.unwrap_or(Answer::NotYet),
+        answer => answer,
+    };
+    respond(answer)
+}
+
+/// What has become of it, once that is known.
+async fn outcome(desk: &Desk, request: &AddCheckpointRequest, mut changes: watch::Receiver<()>) -> Answer {
+    loop {
+        if let Some(outcome) = desk.outcome(request) {
+            return outcome;
+        }
+        if changes.changed().await.is_err() {
+            return Answer::NotYet;
         }
     }
-    respond(answer)
 }
 
 fn respond(answer: Answer) -> Response {
@@ -130,4 +149,17 @@ fn respond(answer: Answer) -> Response {
 
 const fn text() -> [(header::HeaderName, &'static str); 1] {
     [(header::CONTENT_TYPE, "text/plain; charset=utf-8")]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One address leaves seven eighths to the others.
+    #[test]
+    fn one_address_does_not_have_all_connections() {
+        let limits = limits();
+        let of_one = limits.connections_per_address.unwrap().get();
+        assert!(of_one * 8 <= limits.connections, "{of_one} of {}", limits.connections);
+    }
 }

@@ -26,15 +26,17 @@ impl LogMonitor {
     /// copies alone, and are the first in the next round.
     pub(super) fn settle(&mut self, world: &World<'_>, is_over: &dyn Fn() -> bool) -> io::Result<()> {
         let Some(seen) = self.seen.clone() else { return Ok(()) };
-        let (mut larger, mut ahead, mut due) = (Vec::new(), BTreeMap::new(), Vec::new());
+        let (mut larger, mut ahead, mut withheld, mut due) = (Vec::new(), BTreeMap::new(), None, Vec::new());
         let claims = core::mem::take(&mut self.ledger.memory.claims);
         let mut is_kept = vec![true; claims.len()];
         for (at, claim) in claims.iter().enumerate() {
             match OneSigned::parse(&claim.note) {
                 Err(_) => is_kept[at] = false,
                 Ok(shown) if shown.tree().0 > seen.tree().0 => {
-                    if let Some(text) = self.wait_for(claim, &shown, &seen)? {
-                        ahead.entry(claim.name.clone()).or_insert(text);
+                    match (claim.by, self.wait_for(claim, &shown)?) {
+                        (By::Witness, Some(text)) => _ = ahead.entry(claim.name.clone()).or_insert(text),
+                        (By::Log, Some(text)) => withheld = withheld.or(Some(text)),
+                        _ => {}
                     }
                     larger.push((claim.clone(), shown));
                 }
@@ -60,10 +62,14 @@ impl LogMonitor {
         let witnesses: Vec<_> = self.settings.policy.witnesses().iter().map(|of| of.name().to_string()).collect();
         for name in witnesses {
             let text = ahead.remove(&name);
-            self.ledger.condition(Kind::WitnessAhead, &name, text);
+            let waits = larger.iter().any(|(claim, _)| claim.by == By::Witness && claim.name == name);
+            // Of a log that was not read it is not known what it shows.
+            if self.shown_size.is_some() || !waits {
+                self.ledger.condition(Kind::WitnessAhead, &name, text);
+            }
         }
-        if !larger.iter().any(|(claim, _)| claim.by == By::Log) {
-            self.ledger.condition(Kind::Withheld, "tree", None);
+        if withheld.is_some() || !larger.iter().any(|(claim, _)| claim.by == By::Log) {
+            self.ledger.condition(Kind::Withheld, "tree", withheld);
         }
         Ok(())
     }
@@ -92,6 +98,21 @@ impl LogMonitor {
         }
         self.unread = unread;
         Ok(())
+    }
+
+    /// Whether trees that wait contradict the one that is followed, or each other, as far as copies show it. What comes of it
+    /// is told when they are settled.
+    pub(super) fn is_contradicted(&self) -> bool {
+        let Some(seen) = &self.seen else { return false };
+        let world = World { source: &Unasked, witnesses: &Unasked, promises: Vec::new(), now: self.now() };
+        let files = self.files(&world, seen);
+        let mut roots = BTreeMap::from([seen.tree()]);
+        let trees = self.ledger.memory.claims.iter().filter_map(|claim| OneSigned::parse(&claim.note).ok());
+        trees.map(|shown| shown.tree()).any(|(size, root)| {
+            let is_other = *roots.entry(size).or_insert(root) != root;
+            let prefix = || files.prefix(size).ok().flatten().map(|(prefix, _)| prefix);
+            is_other || (size < seen.tree().0 && prefix().is_some_and(|prefix| prefix != root))
+        })
     }
 
     /// Holds a tree against the one that is followed, which is no smaller. Says whether it is done with.
@@ -141,7 +162,9 @@ impl LogMonitor {
     /// Trees that are larger than the one that is followed need no tiles where they are of one size.
     fn contradict(&mut self, world: &World<'_>, larger: &[(Claim, OneSigned)]) -> io::Result<()> {
         let mut first: BTreeMap<_, &OneSigned> = BTreeMap::new();
-        for (claim, shown) in larger {
+        // Promises after the others, with which witnesses are compared at once: a fork is one fact, and not one more by them.
+        let (promises, others): (Vec<_>, Vec<_>) = larger.iter().partition(|(claim, _)| claim.by == By::Promise);
+        for (claim, shown) in others.into_iter().chain(promises) {
             let (size, root) = shown.tree();
             let other = *first.entry(size).or_insert(shown);
             if other.tree().1 != root {
@@ -151,13 +174,14 @@ impl LogMonitor {
         Ok(())
     }
 
-    /// A tree that is larger than what the log shows; what to say of a witness that has waited for it too long.
-    fn wait_for(&mut self, claim: &Claim, shown: &OneSigned, seen: &OneSigned) -> io::Result<Option<String>> {
+    /// A tree that is larger than the one that is followed; what to say if the log was read in this round, showed less, and
+    /// has done so for too long.
+    fn wait_for(&mut self, claim: &Claim, shown: &OneSigned) -> io::Result<Option<String>> {
+        let (size, root) = shown.tree();
         let waited = self.ledger.now.get().saturating_sub(claim.since_ms) / 1000;
-        if waited < self.settings.patience_seconds {
+        let Some(now) = self.shown_size.filter(|now| *now < size && waited >= self.settings.patience_seconds) else {
             return Ok(None);
-        }
-        let ((size, root), now) = (shown.tree(), seen.tree().0);
+        };
         match claim.by {
             By::Witness => Ok(Some(format!(
                 "witness {} has cosigned a tree of size {size} for {waited} s, and the log shows {now}: it withholds, or is \
@@ -173,7 +197,9 @@ impl LogMonitor {
                 self.ledger.tell(Kind::PromiseUnkept, &format!("{size} {root}"), text, None)?;
                 Ok(None)
             }
-            By::Log => Ok(None),
+            By::Log => Ok(Some(format!(
+                "the log signed a tree of size {size}, and for {waited} s shows {now} and not how that grows to it"
+            ))),
         }
     }
 

@@ -9,13 +9,15 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 use super::log::{LogMonitor, World};
 use crate::encoding::hex_encode;
 use crate::hash::Hash;
-use crate::merkle::TreeSize;
+use crate::merkle::{EMPTY_ROOT, TreeSize};
 use crate::tlog::{
     AddCheckpointRequest, Cosigner, NoteVerifier, Origin, SignedCheckpoint, Timestamp, TlogError, signature_lines,
 };
@@ -26,22 +28,35 @@ const MAX_REFUSED: usize = 64;
 /// The same of older ones: a log has signed many, and anybody can bring them.
 const MAX_OLDER: usize = 32;
 
+/// Between rounds that come early, where the last has not cosigned what it took up: whoever brings that again and again makes
+/// no rounds without end.
+const REST: Duration = Duration::from_secs(5);
+
 /// What is cosigned, for all logs.
 #[derive(Default)]
 pub struct Desk {
     cosigner: Option<Cosigner>,
     logs: Mutex<BTreeMap<String, Cosigned>>,
     offered: Condvar,
+    /// Those who wait for a round look again.
+    changed: watch::Sender<()>,
 }
 
-#[derive(Default)]
 struct Cosigned {
-    keys: Vec<NoteVerifier>,
-    /// With the log's signature and ours.
+    keys: Arc<[NoteVerifier]>,
+    /// The tree that was cosigned last, under whichever key.
+    tree: (TreeSize, Hash),
+    /// The same, with the log's signature and ours; none where it was cosigned under another key.
     note: Option<SignedCheckpoint>,
+    /// The largest tree for which a cosignature was allowed.
+    pledged: (TreeSize, Hash),
     /// A step forward that waits for a round, and the one that a round has.
     waiting: Option<SignedCheckpoint>,
     at_work: Option<SignedCheckpoint>,
+    /// Whether the last round has not cosigned what it took up.
+    rests: bool,
+    /// Whether nothing of this log is cosigned any more.
+    is_closed: bool,
     /// What is not to be cosigned, and may contradict what is followed; and the same of what is older.
     refused: Vec<SignedCheckpoint>,
     older: Vec<SignedCheckpoint>,
@@ -71,59 +86,81 @@ impl Desk {
         self.logs().get(origin_hash)?.note.as_ref().map(ToString::to_string)
     }
 
-    /// Judges an `add-checkpoint`; what the log signed is taken up for the next round, to be cosigned or to be compared.
-    pub fn add_checkpoint(&self, body: &[u8]) -> Answer {
+    /// Reads the body of an `add-checkpoint`; or says what it is answered with.
+    pub fn read(&self, body: &[u8]) -> Result<AddCheckpointRequest, Answer> {
         if self.cosigner.is_none() {
-            return Answer::Refused(404, "this monitor cosigns nothing");
+            return Err(Answer::Refused(404, "this monitor cosigns nothing"));
         }
-        let request = match AddCheckpointRequest::parse(body) {
-            Ok(request) => request,
-            Err(TlogError::EmptyRoot) => return Answer::Refused(422, "not the root of the empty tree"),
-            Err(_) => return Answer::Refused(400, "not a request"),
-        };
+        AddCheckpointRequest::parse(body).map_err(|error| match error {
+            TlogError::EmptyRoot => Answer::Refused(422, "not the root of the empty tree"),
+            _ => Answer::Refused(400, "not a request"),
+        })
+    }
+
+    /// Judges an `add-checkpoint`; what the log signed is taken up for the next round, to be cosigned or to be compared.
+    ///
+    /// Signatures and proofs are verified while the desk is free for others; if the tree has changed meanwhile, the proof
+    /// is looked at again.
+    pub fn add_checkpoint(&self, request: &AddCheckpointRequest) -> Answer {
         let claim = request.checkpoint().claim();
-        let mut logs = self.logs();
-        let Some(log) = logs.get_mut(&hex_encode(&claim.origin().hash())) else {
+        let hash = hex_encode(&claim.origin().hash());
+        let Some((keys, mut tree)) = self.logs().get(&hash).map(|log| (Arc::clone(&log.keys), log.tree)) else {
             return Answer::Refused(404, "this log is not followed");
         };
-        if request.checkpoint().verify(&log.keys).is_err() {
+        if request.checkpoint().verify(&keys).is_err() {
             return Answer::Refused(403, "not signed by a key of the log");
         }
         if request.old_size() > claim.size() {
             return Answer::Refused(400, "the old size is greater than that of the checkpoint");
         }
-        let (size, root) = log.tree();
-        let is_cosigned = log.note.as_ref().is_some_and(|note| note.claim() == claim);
-        let is_step = request.old_size() == size && request.verify_consistency(&root).is_ok();
-        if is_cosigned && is_step {
-            drop(logs);
-            return self.cosigned(body).map_or(Answer::NotYet, Answer::Cosigned);
+        loop {
+            let is_step = request.old_size() == tree.0 && request.verify_consistency(&tree.1).is_ok();
+            let mut logs = self.logs();
+            let Some(log) = logs.get_mut(&hash) else { return Answer::Refused(404, "this log is not followed") };
+            if log.tree == tree {
+                return self.take(log, request, is_step);
+            }
+            tree = log.tree;
         }
-        if is_step {
-            log.step(request.checkpoint());
-            self.offered.notify_all();
+    }
+
+    fn take(&self, log: &mut Cosigned, request: &AddCheckpointRequest, is_step: bool) -> Answer {
+        let claim = request.checkpoint().claim();
+        let cosigned = log.note.as_ref().filter(|note| note.claim() == claim);
+        if is_step && let Some(lines) = cosigned.and_then(|note| self.lines(note)) {
+            return Answer::Cosigned(lines);
+        }
+        if is_step && log.is_closed {
+            log.refuse(request.checkpoint());
             return Answer::NotYet;
         }
-        if !is_cosigned {
+        if is_step {
+            if log.step(request.checkpoint()) {
+                self.offered.notify_all();
+                // One that has lost its place waits no more.
+                self.changed.send_replace(());
+            }
+            return Answer::NotYet;
+        }
+        if cosigned.is_none() {
             log.refuse(request.checkpoint());
         }
-        if request.old_size() == size {
+        if request.old_size() == log.tree.0 {
             Answer::Refused(422, "the proof does not hold")
         } else {
-            Answer::Conflict(size)
+            Answer::Conflict(log.tree.0)
         }
     }
 
     /// What has become of a request that was to wait; `None` while it waits, or a round has it.
-    pub fn outcome(&self, body: &[u8]) -> Option<Answer> {
-        if let Some(lines) = self.cosigned(body) {
+    pub fn outcome(&self, request: &AddCheckpointRequest) -> Option<Answer> {
+        if let Some(lines) = self.cosigned(request) {
             return Some(Answer::Cosigned(lines));
         }
-        let Ok(request) = AddCheckpointRequest::parse(body) else { return Some(Answer::Refused(400, "not a request")) };
         let claim = request.checkpoint().claim();
         let logs = self.logs();
         let Some(log) = logs.get(&hex_encode(&claim.origin().hash())) else { return Some(Answer::NotYet) };
-        let (size, _) = log.tree();
+        let (size, _) = log.tree;
         if request.old_size() != size {
             return Some(Answer::Conflict(size));
         }
@@ -131,34 +168,71 @@ impl Desk {
         (!is_there).then_some(Answer::NotYet)
     }
 
-    /// The cosignature on the checkpoint of a request, once it was made.
-    pub fn cosigned(&self, body: &[u8]) -> Option<String> {
-        let (request, cosigner) = (AddCheckpointRequest::parse(body).ok()?, self.cosigner.as_ref()?);
+    /// Changes whenever an [`outcome`](Self::outcome) may have.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// The cosignature on the checkpoint of a request, once it was made, by the key that cosigns now.
+    pub fn cosigned(&self, request: &AddCheckpointRequest) -> Option<String> {
         let claim = request.checkpoint().claim();
         let logs = self.logs();
         let note = logs.get(&hex_encode(&claim.origin().hash()))?.note.as_ref().filter(|note| note.claim() == claim)?;
-        let ours = note.note().signatures().iter().filter(|line| line.key_id() == cosigner.vkey().id());
-        Some(signature_lines(&ours.cloned().collect::<Vec<_>>()))
+        self.lines(note)
+    }
+
+    /// Our signature lines; `None` where there is none.
+    fn lines(&self, note: &SignedCheckpoint) -> Option<String> {
+        let key_id = self.cosigner.as_ref()?.vkey().id();
+        let ours: Vec<_> = note.note().signatures().iter().filter(|line| line.key_id() == key_id).cloned().collect();
+        (!ours.is_empty()).then(|| signature_lines(&ours))
     }
 
     /// Waits for the time of the next round, or until a log offers something.
     pub fn wait(&self, origin: &Origin, timeout: Duration, is_over: impl Fn() -> bool) {
         const SLICE: Duration = Duration::from_millis(100);
-        let (hash, mut waited) = (hex_encode(&origin.hash()), Duration::ZERO);
+        let (hash, began) = (hex_encode(&origin.hash()), Instant::now());
         let mut logs = self.logs();
-        while waited < timeout && !is_over() && logs.get(&hash).is_none_or(|log| log.waiting.is_none()) {
+        loop {
+            let waited = began.elapsed();
+            if waited >= timeout || is_over() || logs.get(&hash).is_some_and(|log| log.is_due(waited)) {
+                return;
+            }
             let slice = SLICE.min(timeout.saturating_sub(waited));
             logs = self.offered.wait_timeout(logs, slice).unwrap_or_else(PoisonError::into_inner).0;
-            waited += slice;
         }
     }
 
-    pub(super) fn restore(&self, origin: &Origin, keys: &[NoteVerifier], note: Option<&str>) {
-        let note = note.and_then(|note| SignedCheckpoint::parse(note.as_bytes()).ok());
-        let log = Cosigned { keys: keys.to_vec(), note, ..Cosigned::default() };
-        if self.cosigner.is_some() {
-            self.logs().insert(hex_encode(&origin.hash()), log);
+    /// Nothing of this log is cosigned any more; what it offers is compared.
+    fn close(&self, origin: &Origin) {
+        if let Some(log) = self.logs().get_mut(&hex_encode(&origin.hash())) {
+            log.is_closed = true;
+            if let Some(step) = log.waiting.take() {
+                log.refuse(&step);
+            }
         }
+        self.changed.send_replace(());
+    }
+
+    /// What an earlier monitor cosigned. If that was under another key, the tree binds this one, and the signature is not shown.
+    pub(super) fn restore(&self, origin: &Origin, keys: &[NoteVerifier], note: Option<&str>) {
+        let Some(cosigner) = &self.cosigner else { return };
+        let note = note.and_then(|note| SignedCheckpoint::parse(note.as_bytes()).ok());
+        let tree = note.as_ref().map_or((TreeSize::ZERO, EMPTY_ROOT), tree_of);
+        let note = note.filter(|note| is_signed_by(note, cosigner));
+        let log = Cosigned {
+            keys: keys.into(),
+            tree,
+            note,
+            pledged: tree,
+            waiting: None,
+            at_work: None,
+            rests: false,
+            is_closed: false,
+            refused: Vec::new(),
+            older: Vec::new(),
+        };
+        self.logs().insert(hex_encode(&origin.hash()), log);
     }
 
     /// What a round takes up: what is to be cosigned, then the others, the largest first.
@@ -176,14 +250,30 @@ impl Desk {
     /// A round is over: what it had and has not cosigned waits no more.
     pub(super) fn end(&self, origin: &Origin) {
         if let Some(log) = self.logs().get_mut(&hex_encode(&origin.hash())) {
-            log.at_work = None;
+            let step = log.at_work.take();
+            log.rests = step.is_some_and(|step| tree_of(&step).0 > log.tree.0);
         }
+        self.changed.send_replace(());
+    }
+
+    /// Whether a tree may be cosigned: it is larger than all before, or the same as the last. Whoever follows the log, the
+    /// key that all share signs no two trees of one size.
+    fn pledge(&self, origin: &Origin, tree: (TreeSize, Hash)) -> bool {
+        let mut logs = self.logs();
+        let Some(log) = logs.get_mut(&hex_encode(&origin.hash())) else { return false };
+        let is_allowed = tree.0 > log.pledged.0 || tree == log.pledged;
+        if is_allowed {
+            log.pledged = tree;
+        }
+        is_allowed
     }
 
     fn show(&self, origin: &Origin, note: SignedCheckpoint) {
         if let Some(log) = self.logs().get_mut(&hex_encode(&origin.hash())) {
+            log.tree = tree_of(&note);
             log.note = Some(note);
         }
+        self.changed.send_replace(());
     }
 
     fn logs(&self) -> MutexGuard<'_, BTreeMap<String, Cosigned>> {
@@ -192,31 +282,34 @@ impl Desk {
 }
 
 impl Cosigned {
-    /// A step forward: the largest has the place. Another may be of another history, so it is compared.
-    fn step(&mut self, checkpoint: &SignedCheckpoint) {
+    /// A step forward: the largest has the place. Another may be of another history, so it is compared. Says whether it has
+    /// the place now.
+    fn step(&mut self, checkpoint: &SignedCheckpoint) -> bool {
         let claim = checkpoint.claim();
         if [&self.waiting, &self.at_work].into_iter().flatten().any(|step| step.claim() == claim) {
-            return;
+            return false;
         }
-        match &self.waiting {
-            Some(waiting) if waiting.claim().size() >= claim.size() => self.refuse(checkpoint),
-            _ => {
-                if let Some(smaller) = self.waiting.replace(checkpoint.clone()) {
-                    self.refuse(&smaller);
-                }
-            }
+        if self.waiting.as_ref().is_some_and(|waiting| waiting.claim().size() >= claim.size()) {
+            self.refuse(checkpoint);
+            return false;
         }
+        if let Some(smaller) = self.waiting.replace(checkpoint.clone()) {
+            self.refuse(&smaller);
+        }
+        true
+    }
+
+    /// Whether the next round should come early.
+    fn is_due(&self, waited: Duration) -> bool {
+        self.waiting.is_some() && (!self.rests || waited >= REST)
     }
 
     /// Remembers what is not to be cosigned, while there is room. For what contradicts at sight there is.
     fn refuse(&mut self, checkpoint: &SignedCheckpoint) {
         let claim = checkpoint.claim();
-        let known = [&self.note, &self.waiting, &self.at_work].into_iter().flatten().chain(&self.refused);
-        let contradicts = known.into_iter().any(|other| {
-            let other = other.claim();
-            other.size() == claim.size() && other.root() != claim.root()
-        });
-        let is_older = claim.size() < self.tree().0;
+        let known = [&self.waiting, &self.at_work].into_iter().flatten().chain(&self.refused).map(tree_of);
+        let contradicts = known.chain([self.tree]).any(|(size, root)| size == claim.size() && root != claim.root());
+        let is_older = claim.size() < self.tree.0;
         let (others, most) = if is_older { (&mut self.older, MAX_OLDER) } else { (&mut self.refused, MAX_REFUSED) };
         if others.iter().any(|other| other.claim() == claim) {
             return;
@@ -228,11 +321,16 @@ impl Cosigned {
             others.push(checkpoint.clone());
         }
     }
+}
 
-    fn tree(&self) -> (TreeSize, Hash) {
-        let none = (TreeSize::ZERO, crate::merkle::EMPTY_ROOT);
-        self.note.as_ref().map_or(none, |note| (note.claim().size(), note.claim().root()))
-    }
+fn tree_of(note: &SignedCheckpoint) -> (TreeSize, Hash) {
+    (note.claim().size(), note.claim().root())
+}
+
+fn is_signed_by(note: &SignedCheckpoint, cosigner: &Cosigner) -> bool {
+    let Ok(key) = NoteVerifier::new(cosigner.vkey().clone()) else { return false };
+    let text = note.note().text();
+    note.note().signatures().iter().any(|line| key.verify(text, line).is_some())
 }
 
 impl LogMonitor {
@@ -240,26 +338,100 @@ impl LogMonitor {
     pub(super) fn take_offers(&mut self, world: &World<'_>) -> io::Result<()> {
         for offer in self.desk.offers(&self.settings.origin) {
             if let Some(signed) = OneSigned::of(&offer, &self.keys) {
-                self.compare(world, signed, false)?;
+                self.compare(world, signed)?;
             }
         }
         Ok(())
     }
 
-    /// Cosigns the tree that was seen, if all of it was replayed and nothing was ever found.
+    /// Cosigns the tree that was seen, if all of it was replayed, nothing was ever found, and no tree that is known here
+    /// contradicts it.
     pub(super) fn cosign(&mut self) -> io::Result<()> {
         let desk = self.desk.clone();
-        let (Some(cosigner), Some(seen)) = (&desk.cosigner, &self.seen) else { return Ok(()) };
-        let is_innocent = self.strays.is_done() && !self.ledger.memory.is_guilty;
-        if !self.is_replayed || !is_innocent || !self.is_fresh() {
+        if self.ledger.memory.is_guilty {
+            desk.close(&self.settings.origin);
             return Ok(());
         }
-        let Some(time) = Timestamp::new(self.ledger.now.get() / 1000) else { return Ok(()) };
+        let (Some(cosigner), Some(seen)) = (&desk.cosigner, &self.seen) else { return Ok(()) };
+        if !self.strays.is_done() || !self.is_replayed || !self.is_fresh() || self.is_contradicted() {
+            return Ok(());
+        }
+        let Some(time) = Timestamp::new(self.now().get() / 1000) else { return Ok(()) };
+        if !desk.pledge(&self.settings.origin, seen.tree()) {
+            return Ok(());
+        }
         let mut note = seen.get().clone();
         note.add_signature(cosigner.cosign(note.claim(), time)).map_err(io::Error::other)?;
         self.ledger.memory.cosigned = Some(note.to_string());
         self.ledger.save()?;
         desk.show(&self.settings.origin, note);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    use super::*;
+    use crate::tlog::{Checkpoint, Ed25519Signer, KeyName, sign_checkpoint};
+
+    fn step(size: u64) -> SignedCheckpoint {
+        let origin = Origin::parse("log.example/a").unwrap();
+        let signer = Ed25519Signer::from_seed(origin.key_name().clone(), &[1; 32]);
+        let checkpoint = Checkpoint::new(origin, TreeSize::new(size), Hash::from_bytes([1; 32])).unwrap();
+        sign_checkpoint(&checkpoint, &signer).unwrap()
+    }
+
+    fn desk() -> (Desk, Origin, String) {
+        let origin = Origin::parse("log.example/a").unwrap();
+        let desk = Desk::new(Some(Cosigner::from_seed(KeyName::parse("m.example").unwrap(), &[60; 32])));
+        desk.restore(&origin, &[], None);
+        let hash = hex_encode(&origin.hash());
+        (desk, origin, hash)
+    }
+
+    /// Whoever brings a step that is not cosigned, after each round, has no round after each.
+    #[test]
+    fn a_step_that_was_in_vain_makes_no_early_round() {
+        let (desk, origin, hash) = desk();
+        let offer = |size: u64| desk.logs().get_mut(&hash).unwrap().step(&step(size));
+        let is_due = |waited: Duration| desk.logs()[&hash].is_due(waited);
+        assert!(!is_due(REST));
+        assert!(offer(5) && !offer(5), "the same is nothing new");
+        assert!(is_due(Duration::ZERO));
+        desk.offers(&origin);
+        assert!(!is_due(REST), "a round has it");
+        desk.end(&origin);
+        assert!(offer(5));
+        assert!(!is_due(REST.saturating_sub(Duration::from_millis(1))) && is_due(REST));
+        // It is cosigned after all, and the next one comes early.
+        desk.offers(&origin);
+        desk.show(&origin, step(5));
+        desk.end(&origin);
+        assert!(offer(6) && is_due(Duration::ZERO));
+        // A log of which nothing is cosigned has no place, and nobody waits for it.
+        desk.close(&origin);
+        assert!(!is_due(REST));
+    }
+
+    /// The time is measured, however often the round is called.
+    #[test]
+    fn calls_do_not_shorten_the_wait() {
+        const TIME: Duration = Duration::from_millis(300);
+        let (desk, origin, _) = desk();
+        let (is_over, began) = (AtomicBool::new(false), Instant::now());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::SeqCst) {
+                    desk.offered.notify_all();
+                    thread::yield_now();
+                }
+            });
+            desk.wait(&origin, TIME, || false);
+            is_over.store(true, Ordering::SeqCst);
+        });
+        assert!(began.elapsed() >= TIME);
     }
 }

@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::bounds::Limits;
+use super::bounds::{Limits, is_too_slow};
 use super::charges::Files;
 use super::cosign::Desk;
 use super::memory::{By, Counted, KnownFault, Ledger, MAX_FAULTS};
@@ -26,6 +27,9 @@ use crate::soul::LogId;
 use crate::tlog::{NoteVerifier, Origin, Policy, PolicyWitness, SignedCheckpoint, Timestamp, TlogProof, VerifyError};
 use crate::verify::{MAX_AHEAD_SECONDS, OneSigned, log_keys, policy_of_keys};
 
+/// Most that counts of a time in which the log was not read, where it is to be said for how long it withholds something.
+const MAX_UNREAD_MS: u64 = 60_000;
+
 /// What there is to see in a round.
 pub struct World<'a> {
     /// The log's files.
@@ -34,7 +38,7 @@ pub struct World<'a> {
     pub witnesses: &'a dyn Witnesses,
     /// Proofs that were handed in, each with its name.
     pub promises: Vec<(String, Vec<u8>)>,
-    /// The clock.
+    /// The clock, as the round begins; how long it lasts [`Limits::elapsed`] counts.
     pub now: UnixMillis,
 }
 
@@ -46,6 +50,13 @@ struct Verdict {
     stale: Option<String>,
     /// As of when the log shows it, at the latest; none where that is not known.
     shown_ms: Option<u64>,
+}
+
+/// What could not be read.
+pub(super) struct Unread {
+    text: String,
+    /// Whether the log answered what it was asked, and there was no time to ask for more.
+    is_slow: bool,
 }
 
 /// A log that is followed.
@@ -75,14 +86,20 @@ pub struct LogMonitor {
     is_fresh: bool,
     /// As of when the log is known to show what this round read.
     shown_ms: Option<u64>,
+    /// Size of the tree that the log has shown in this round; none where it showed none.
+    pub(super) shown_size: Option<TreeSize>,
+    /// Whether the round before this one read the log.
+    was_read: bool,
     /// What could not be read in this round.
-    pub(super) unread: Option<String>,
+    pub(super) unread: Option<Unread>,
     /// The tree that the last replay came to, if it ends with a trailer.
     pub(super) sealed: Option<(TreeSize, Hash)>,
     /// Trees of witnesses that were found to go with the log's.
     pub(super) agreed: BTreeMap<String, (TreeSize, Hash)>,
     pub(super) desk: Arc<Desk>,
     pub(super) limits: Limits,
+    /// What both clocks said as the round began.
+    pub(super) clock: (UnixMillis, Duration),
     pub(super) allowances: Allowances,
     /// Which of the trees that wait is asked for first.
     pub(super) turn: usize,
@@ -122,12 +139,15 @@ impl LogMonitor {
             strays: Strays::default(),
             is_fresh: false,
             shown_ms: None,
+            shown_size: None,
+            was_read: false,
             unread: None,
             sealed: None,
             agreed: BTreeMap::new(),
             desk,
             allowances: Allowances::new(&Limits::default()),
             limits: Limits::default(),
+            clock: (UnixMillis::ZERO, Duration::ZERO),
             turn: 0,
         })
     }
@@ -139,7 +159,7 @@ impl LogMonitor {
             self.start(world)?;
             self.has_started = true;
         }
-        self.is_fresh = false;
+        (self.is_fresh, self.shown_size) = (false, None);
         Ok(())
     }
 
@@ -148,6 +168,7 @@ impl LogMonitor {
         // A round that was told to end has not asked for all.
         if !self.limits.stop.is_set() {
             self.tell_unreadable(is_read);
+            self.was_read = is_read;
             if is_read {
                 self.ledger.memory.read_ms = self.ledger.now.get();
             }
@@ -223,8 +244,13 @@ impl LogMonitor {
             Err(error) => Some(error.clone()),
         };
         self.ledger.condition(Kind::BadCheckpoint, "", wrong);
+        if !self.was_read {
+            self.skip_unread();
+        }
         if let Ok((_, signed)) = served {
-            self.compare(world, signed, true)?;
+            // Before anything else is asked for: whether the tiles come says nothing of what was shown.
+            self.note_served(signed.tree().0);
+            self.compare(world, signed)?;
         }
         Ok(true)
     }
@@ -248,7 +274,7 @@ impl LogMonitor {
             Err(error) => verdict.wrong = Some(format!("the checkpoint does not hold: {error}")),
             Ok(accepted) if !policy.quorum().is_none() => {
                 let as_of_ms = policy.quorum().as_of(accepted.cosigned()).map(|time| time.get().saturating_mul(1000));
-                verdict.shown_ms = as_of_ms.map(|time| time.min(now.get()));
+                verdict.shown_ms = as_of_ms.map(|time| time.min(self.ledger.now.get()));
                 let now = now.get() / 1000;
                 let oldest = now.saturating_sub(self.settings.stale_seconds);
                 let span = oldest..=now.saturating_add(MAX_AHEAD_SECONDS);
@@ -258,34 +284,33 @@ impl LogMonitor {
                     verdict.stale = Some(format!("no quorum has cosigned for {age} s; the tree has {size} entries"));
                 }
             }
-            Ok(_) => verdict.shown_ms = Some(now.get()),
+            // It was asked for after that.
+            Ok(_) => verdict.shown_ms = Some(self.ledger.now.get()),
         }
         verdict
     }
 
     /// Takes a tree that the log signed: it takes the place of the one that is followed, or contradicts it, or is remembered
     /// until that is known.
-    pub(super) fn compare(&mut self, world: &World<'_>, new: OneSigned, is_served: bool) -> io::Result<()> {
+    pub(super) fn compare(&mut self, world: &World<'_>, new: OneSigned) -> io::Result<()> {
         let size = new.tree().0;
         if let Some(seen) = &self.seen
             && new.tree() == seen.tree()
         {
             self.is_fresh = true;
-            self.note_served(size, is_served);
             return Ok(());
         }
         self.ledger.claim(By::Log, "", &new)?;
         let Some(seen) = self.seen.clone() else {
-            self.advance(new, is_served);
+            self.advance(new);
             return Ok(());
         };
         if size <= seen.tree().0 {
-            self.note_served(size, is_served);
             return Ok(());
         }
         let files = self.files(world, &new);
         match files.prefix(seen.tree().0) {
-            Ok(Some((root, _))) if root == seen.tree().1 => self.advance(new, is_served),
+            Ok(Some((root, _))) if root == seen.tree().1 => self.advance(new),
             Ok(Some(prefix)) => {
                 if self.convict(world, Kind::Fork, "", &seen, &new, prefix)? {
                     self.ledger.unclaim(&new);
@@ -301,10 +326,8 @@ impl LogMonitor {
     }
 
     /// A log that shows less than it did: maybe a copy that is behind, maybe another view.
-    fn note_served(&mut self, size: TreeSize, is_served: bool) {
-        if !is_served {
-            return;
-        }
+    fn note_served(&mut self, size: TreeSize) {
+        self.shown_size = Some(size);
         let shown = self.ledger.memory.published;
         let back =
             (size.get() < shown).then(|| format!("the log showed a tree of size {shown} before, and now {size}"));
@@ -312,8 +335,7 @@ impl LogMonitor {
         self.ledger.memory.published = shown.max(size.get());
     }
 
-    fn advance(&mut self, new: OneSigned, is_served: bool) {
-        self.note_served(new.tree().0, is_served);
+    fn advance(&mut self, new: OneSigned) {
         self.ledger.memory.before_ms = if self.seen.is_some() { self.ledger.read_before(&new) } else { 0 };
         self.ledger.memory.seen = Some(new.to_string());
         self.seen = Some(new);
@@ -433,23 +455,42 @@ impl LogMonitor {
         if self.limits.stop.is_set() {
             return;
         }
-        self.unread.get_or_insert_with(|| format!("the log cannot be read: {error}"));
+        let is_slow = is_too_slow(error);
+        // That the log failed says more than that there was no time.
+        if self.unread.as_ref().is_none_or(|unread| unread.is_slow && !is_slow) {
+            self.unread = Some(Unread { text: format!("the log cannot be read: {error}"), is_slow });
+        }
+    }
+
+    /// Time in which the log was not read, since this monitor did not run or the log was away: of it [`MAX_UNREAD_MS`] counts
+    /// as time in which the log withheld something.
+    fn skip_unread(&mut self) {
+        let (now, memory) = (self.ledger.now.get(), &mut self.ledger.memory);
+        let since = memory.claims.iter_mut().map(|claim| &mut claim.since_ms).chain(&mut memory.partly_since_ms);
+        for since in since {
+            *since += now.saturating_sub(memory.read_ms.max(*since)).saturating_sub(MAX_UNREAD_MS);
+        }
     }
 
     /// What of the log could not be read in this round, once all was asked for. A log that shows its checkpoint and fails to
-    /// answer for the tiles withholds them, if that lasts.
+    /// answer for the tiles withholds them, if that lasts; one that answers slowly does not.
     fn tell_unreadable(&mut self, is_read: bool) {
         let (unread, now) = (self.unread.take(), self.ledger.now.get());
-        if is_read {
-            let since = unread.as_ref().map(|_| self.ledger.memory.partly_since_ms.unwrap_or(now));
-            self.ledger.memory.partly_since_ms = since;
+        let memory = &mut self.ledger.memory;
+        if unread.as_ref().is_some_and(|unread| unread.is_slow) {
+            // Nor does this time count.
+            let read_ms = memory.read_ms;
+            memory.partly_since_ms = memory.partly_since_ms.map(|since| since + now.saturating_sub(read_ms.max(since)));
+        } else if is_read {
+            let since = unread.as_ref().map(|_| memory.partly_since_ms.unwrap_or(now));
+            memory.partly_since_ms = since;
             let waited = since.map_or(0, |since| now.saturating_sub(since) / 1000);
             let withheld = unread.as_ref().filter(|_| waited >= self.settings.patience_seconds);
             let text = withheld.map(|unread| {
-                format!("the log shows a checkpoint, and for {waited} s not all the tiles of it: {unread}")
+                format!("the log shows a checkpoint, and for {waited} s not all the tiles of it: {}", unread.text)
             });
             self.ledger.condition(Kind::Withheld, "answers", text);
         }
-        self.ledger.condition(Kind::Unreachable, "", unread);
+        self.ledger.condition(Kind::Unreachable, "", unread.map(|unread| unread.text));
     }
 }

@@ -35,7 +35,7 @@ mod witnesses;
 mod run;
 mod webhook;
 
-pub use bounds::{Limits, MAX_PART_TIME, MAX_REPLAY_TIME, PART_TIME, TIME_PER_ANSWER};
+pub use bounds::{Limits, MAX_PART_TIME, MAX_REPLAY_TIME, PART_CEILING, PART_TIME, REPLAY_CEILING, TIME_PER_ANSWER};
 pub use claims::MAX_CLAIMS;
 pub use confirm::{Unconfirmed, confirm};
 pub use cosign::{Answer, Desk};

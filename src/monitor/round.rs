@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, Scope};
 
-use super::bounds::{Allowance, Limits, MAX_PART_TIME, MAX_REPLAY_TIME, Part};
+use super::bounds::{Allowance, Limits, MAX_PART_TIME, MAX_REPLAY_TIME, PART_CEILING, Part, REPLAY_CEILING};
 use super::log::{LogMonitor, World};
 use super::settings::LogKind;
 use super::witnesses::{Asked, MAX_ASKED, Witnesses};
@@ -58,8 +58,9 @@ impl LogMonitor {
 
     /// The same, and after each step `tell` is called, which may tell the reports that there are. Its error is handed on.
     pub fn round_telling(&mut self, world: &World<'_>, tell: Tell<'_>) -> io::Result<()> {
+        self.clock = (world.now, (self.limits.elapsed)());
         let part = Part::new(world.source, &self.limits, self.allowances.take).until_it_fails();
-        self.begin(&world.of(&part))?;
+        self.begin(&self.present(world, &part))?;
         self.take_promises(world)?;
         let with_url =
             |witness: &PolicyWitness| Some((witness.clone(), str::from_utf8(witness.url()?).ok()?.to_owned()));
@@ -108,6 +109,9 @@ impl LogMonitor {
         self.replay_part(world)?;
         self.ledger.save()?;
         tell(self)?;
+        // Whoever offered it waits for seconds, and a witness that does not answer takes longer.
+        self.cosign()?;
+        self.desk.end(&self.settings.origin);
         for heard in heard {
             if let Heard::Witness(at, answer) = heard {
                 self.take_witness(world.now, &asked[at], answer, tell)?;
@@ -116,8 +120,6 @@ impl LogMonitor {
         self.settle_part(world)?;
         self.end(is_read)?;
         tell(self)?;
-        self.cosign()?;
-        self.desk.end(&self.settings.origin);
         self.keep_replay(false)
     }
 
@@ -133,14 +135,26 @@ impl LogMonitor {
     /// What the log shows, and what it offers. Says whether it answered.
     fn take_tree(&mut self, world: &World<'_>, note: Option<Result<Vec<u8>, SourceError>>) -> io::Result<bool> {
         let part = Part::new(world.source, &self.limits, self.allowances.take).until_it_fails();
-        let world = world.of(&part);
         let is_read = match note {
-            Some(note) => self.take_served(&world, note)?,
+            Some(note) => self.take_served(&self.present(world, &part), note)?,
             None => false,
         };
-        self.take_offers(&world)?;
+        self.take_offers(&self.present(world, &part))?;
         self.allowances.take.after(&part);
         Ok(is_read)
+    }
+
+    /// What there is to see now, with the log asked in another way, and nothing handed in. What the log brings while a round
+    /// lasts is as new as that: it is judged by what the clock says then.
+    fn present<'a>(&self, world: &'a World<'_>, source: &'a dyn Source) -> World<'a> {
+        World { source, witnesses: world.witnesses, promises: Vec::new(), now: self.now() }
+    }
+
+    /// What the clock says now.
+    pub(super) fn now(&self) -> UnixMillis {
+        let (began, elapsed) = self.clock;
+        let passed = (self.limits.elapsed)().saturating_sub(elapsed);
+        began.saturating_add(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX))
     }
 
     fn replay_part(&mut self, world: &World<'_>) -> io::Result<()> {
@@ -149,14 +163,14 @@ impl LogMonitor {
         }
         let part = Part::new(world.source, &self.limits, self.allowances.replay);
         match self.settings.kind {
-            LogKind::Soulchain => self.replay(&world.of(&part))?,
+            LogKind::Soulchain => self.replay(&self.present(world, &part))?,
             LogKind::Plain => self.is_replayed = false,
         }
         self.allowances.replay.after(&part);
         if self.settings.kind == LogKind::Soulchain {
             // They have a time of their own: a replay that was cut off would leave them none.
             let part = Part::new(world.source, &self.limits, self.allowances.faults);
-            self.tell_faults(&world.of(&part), &|| part.is_over())?;
+            self.tell_faults(&self.present(world, &part), &|| part.is_over())?;
             self.allowances.faults.after(&part);
         }
         Ok(())
@@ -167,7 +181,7 @@ impl LogMonitor {
             return Ok(());
         }
         let part = Part::new(world.source, &self.limits, self.allowances.settle).until_it_fails();
-        self.settle(&world.of(&part), &|| part.is_over())?;
+        self.settle(&self.present(world, &part), &|| part.is_over())?;
         self.allowances.settle.after(&part);
         Ok(())
     }
@@ -175,15 +189,9 @@ impl LogMonitor {
 
 impl Allowances {
     pub(super) fn new(limits: &Limits) -> Self {
-        let part = Allowance::new(limits, MAX_PART_TIME);
-        Self { take: part, replay: Allowance::new(limits, MAX_REPLAY_TIME), faults: part, settle: part }
-    }
-}
-
-impl World<'_> {
-    /// The same, with the log asked in another way, and nothing handed in.
-    pub(super) fn of<'b>(&'b self, source: &'b dyn Source) -> World<'b> {
-        World { source, witnesses: self.witnesses, promises: Vec::new(), now: self.now }
+        let part = Allowance::new(limits, MAX_PART_TIME, PART_CEILING);
+        let replay = Allowance::new(limits, MAX_REPLAY_TIME, REPLAY_CEILING);
+        Self { take: part, replay, faults: part, settle: part }
     }
 }
 
@@ -210,7 +218,43 @@ impl Ask<'_> {
         while !self.limits.stop.is_set() {
             let at = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(url) = self.urls.get(at) else { break };
-            let _ = heard.send(Heard::Witness(at, self.witnesses.checkpoint(url, &self.origin)));
+            // Nobody hears it any more where the round has ended with an error.
+            if heard.send(Heard::Witness(at, self.witnesses.checkpoint(url, &self.origin))).is_err() {
+                break;
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bounds::Unasked;
+    use super::*;
+
+    struct Counting(AtomicUsize);
+
+    impl Witnesses for Counting {
+        fn checkpoint(&self, _: &str, _: &Origin) -> Result<Option<Vec<u8>>, String> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(None)
+        }
+    }
+
+    /// A round that has ended with an error asks no more witnesses.
+    #[test]
+    fn nobody_is_asked_whom_nobody_hears() {
+        let witnesses = Counting(AtomicUsize::new(0));
+        let ask = Ask {
+            source: &Unasked,
+            witnesses: &witnesses,
+            urls: vec!["http://w.example".into(); 9],
+            origin: Origin::parse("log.example").unwrap(),
+            limits: Limits::default(),
+            next: AtomicUsize::new(0),
+        };
+        let (sender, heard) = mpsc::channel();
+        drop(heard);
+        ask.ask_witnesses(&sender);
+        assert_eq!(witnesses.0.load(Ordering::SeqCst), 1);
     }
 }

@@ -248,7 +248,7 @@ impl LogMonitor {
              of watched identities is not told again, unless the log shows another history now; trees that it saw since are forgotten, but the one that was replayed"
         );
         self.ledger.tell(Kind::Restored, &format!("replay {size} {root}"), text, None)?;
-        self.compare(world, kept, false)
+        self.compare(world, kept)
     }
 }
 

@@ -8,13 +8,13 @@ use crate::forks::Gone;
 use crate::log::{Files, LOG_KEY, Log, ORIGIN, vkey};
 use crate::{Picky, Sim, check_evidence, kinds, only, settings, two_histories};
 
-const PREFIX: &str = "http://w.example";
+pub(crate) const PREFIX: &str = "http://w.example";
 
 fn witness() -> Cosigner {
     Cosigner::from_seed(KeyName::parse("w.example").unwrap(), &[50; 32])
 }
 
-fn policy_text() -> String {
+pub(crate) fn policy_text() -> String {
     format!("log {}\nwitness w {} {PREFIX}\nquorum w\n", vkey(LOG_KEY), witness().vkey())
 }
 
@@ -69,6 +69,8 @@ fn a_log_that_answers_in_part() {
         }
         sim.restart();
         sim.now += 700_000;
+        assert_eq!(kinds(&sim.round_of(&files)), [], "this monitor did not ask");
+        sim.now += 600_000;
         assert_eq!(kinds(&sim.round_of(&files)), [Kind::Withheld]);
         assert_eq!(kinds(&sim.round_of(&files)), []);
         assert_eq!(kinds(&sim.round(&log.files())), [Kind::Resolved, Kind::Resolved]);
@@ -378,6 +380,33 @@ fn a_witness_that_is_ahead_for_too_long() {
     assert_eq!(report.evidence, None);
     assert_eq!(kinds(&sim.round(&old)), []);
     assert_eq!(kinds(&sim.round(&new)), [Kind::Resolved]);
+}
+
+/// Of a log that cannot be read it is not known what it shows, nor of a tree that it shows and whose tiles do not come.
+#[test]
+fn a_log_that_was_not_read_is_not_behind() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    let mut sim = with_witness();
+    let old = cosigned(&sim, &log);
+    log.time += 650_000;
+    log.act(&mut alpha);
+    log.seal();
+    let new = cosigned(&sim, &log);
+    sim.witnesses.0.insert(PREFIX.into(), new.0["checkpoint"].clone());
+    assert_eq!(kinds(&sim.round(&old)), []);
+    sim.now += 700_000;
+    assert_eq!(kinds(&sim.round_of(&Gone)), [Kind::Unreachable]);
+    sim.now += 700_000;
+    assert_eq!(kinds(&sim.round(&old)), [Kind::Resolved], "it may have been away");
+    let mut half = Picky::of(&log, |path, _| !path.starts_with("tile/0"), |_, _| true);
+    half.files = new;
+    sim.now += 300_000;
+    assert_eq!(kinds(&sim.round_of(&half)), [Kind::Unreachable]);
+    sim.now += 300_000;
+    assert_eq!(kinds(&sim.round_of(&half)), [], "it shows it");
+    sim.now += 1_000;
+    let told = kinds(&sim.round(&old));
+    assert_eq!(told, [Kind::RolledBack, Kind::WitnessAhead, Kind::Resolved], "now it shows less, and has for long");
 }
 
 /// A witness looks at no entry: what it was shown is judged here.

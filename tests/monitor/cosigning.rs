@@ -11,12 +11,27 @@ use soulchain::tlog::{
 use crate::log::{Files, LOG_KEY, Log, ORIGIN, root, vkey};
 use crate::{Sim, kinds, settings, two_histories};
 
-fn cosigner() -> Cosigner {
+pub(crate) fn cosigner() -> Cosigner {
     Cosigner::from_seed(KeyName::parse("monitor.example/m1").unwrap(), &[60; 32])
 }
 
 fn cosigning() -> Sim {
     Sim::of(settings(), Desk::new(Some(cosigner())))
+}
+
+/// The desk, as those who post see it.
+impl Sim {
+    fn add_checkpoint(&self, body: &[u8]) -> Answer {
+        self.desk.read(body).map_or_else(|answer| answer, |request| self.desk.add_checkpoint(&request))
+    }
+
+    fn outcome(&self, body: &[u8]) -> Option<Answer> {
+        self.desk.outcome(&self.desk.read(body).unwrap())
+    }
+
+    fn cosigned(&self, body: &[u8]) -> Option<String> {
+        self.desk.cosigned(&self.desk.read(body).unwrap())
+    }
 }
 
 fn shown(sim: &Sim) -> Option<SignedCheckpoint> {
@@ -143,21 +158,21 @@ fn add_checkpoint() {
     log.act(&mut alpha);
     log.seal();
     let body = request(&log, 5);
-    assert_eq!(sim.desk.add_checkpoint(&body), Answer::NotYet);
-    assert_eq!(sim.desk.cosigned(&body), None);
+    assert_eq!(sim.add_checkpoint(&body), Answer::NotYet);
+    assert_eq!(sim.cosigned(&body), None);
     let mut files = log.files();
     files.0.insert("checkpoint".into(), old.0["checkpoint"].clone());
     assert_eq!(kinds(&sim.round(&files)), [], "the log shows the older one, which is no step back");
-    let lines = sim.desk.cosigned(&body).unwrap();
+    let lines = sim.cosigned(&body).unwrap();
     let lines = parse_signature_lines(lines.as_bytes()).unwrap();
     let mut note = checkpoint(&log.files());
     for line in lines {
         note.add_signature(line).unwrap();
     }
     assert!(is_cosigned(&note));
-    assert_eq!(sim.desk.add_checkpoint(&body), Answer::Conflict(TreeSize::new(7)));
+    assert_eq!(sim.add_checkpoint(&body), Answer::Conflict(TreeSize::new(7)));
     let again = request(&log, 7);
-    assert!(matches!(sim.desk.add_checkpoint(&again), Answer::Cosigned(_)));
+    assert!(matches!(sim.add_checkpoint(&again), Answer::Cosigned(_)));
 }
 
 #[test]
@@ -165,7 +180,7 @@ fn requests_that_are_refused() {
     let (mut log, mut alpha, _) = Log::with_agents();
     let mut sim = cosigning();
     sim.round(&log.files());
-    let status = |body: &[u8]| match sim.desk.add_checkpoint(body) {
+    let status = |body: &[u8]| match sim.add_checkpoint(body) {
         Answer::Refused(status, _) => status,
         Answer::Conflict(_) => 409,
         other => panic!("{other:?}"),
@@ -190,7 +205,7 @@ fn requests_that_are_refused() {
     let empty = Note::sign(&format!("{ORIGIN}\n0\n{root}\n"), &signer).unwrap();
     assert_eq!(status(format!("old 0\n\n{}", empty.as_str()).as_bytes()), 422);
     assert_eq!(status(text.replace("old 5", "old 500").as_bytes()), 400);
-    assert!(matches!(Desk::new(None).add_checkpoint(&good), Answer::Refused(404, _)));
+    assert!(matches!(Desk::new(None).read(&good), Err(Answer::Refused(404, _))));
     assert!(NoteVerifier::new(cosigner().vkey().clone()).is_ok());
 }
 
@@ -204,7 +219,7 @@ fn an_offer_that_is_refused_is_remembered() {
     {
         let mut sim = cosigning();
         assert_eq!(kinds(&sim.round(&one.files())), []);
-        assert_eq!(sim.desk.add_checkpoint(&request(&other, old)), refusal);
+        assert_eq!(sim.add_checkpoint(&request(&other, old)), refusal);
         assert_eq!(kinds(&sim.round(&one.files())), [Kind::Withheld]);
         sim.restart();
         let mut later = two_histories().0;
@@ -240,18 +255,18 @@ fn old_checkpoints_have_no_place() {
     let size = log.next();
     for at in sizes {
         let body = signed(&log, 0, at, root(&log.leaves()[..at as usize]));
-        assert_eq!(sim.desk.add_checkpoint(&body), Answer::Conflict(TreeSize::new(size)));
-        assert_eq!(sim.desk.outcome(&body), Some(Answer::Conflict(TreeSize::new(size))), "nobody waits");
+        assert_eq!(sim.add_checkpoint(&body), Answer::Conflict(TreeSize::new(size)));
+        assert_eq!(sim.outcome(&body), Some(Answer::Conflict(TreeSize::new(size))), "nobody waits");
     }
     log.act(&mut alpha);
     log.seal();
     let body = request(&log, size);
-    assert_eq!(sim.desk.add_checkpoint(&body), Answer::NotYet);
-    assert_eq!(sim.desk.outcome(&body), None, "it waits for a round");
+    assert_eq!(sim.add_checkpoint(&body), Answer::NotYet);
+    assert_eq!(sim.outcome(&body), None, "it waits for a round");
     let mut files = log.files();
     files.0.insert("checkpoint".into(), old.0["checkpoint"].clone());
     sim.round(&files);
-    assert!(sim.desk.cosigned(&body).is_some());
+    assert!(sim.cosigned(&body).is_some());
 }
 
 /// Of the steps forward the largest has the place; who brought another need not wait.
@@ -271,15 +286,15 @@ fn the_largest_step_has_the_place() {
         let [small, large] = <[_; 2]>::try_from(steps).unwrap();
         let offered = if is_first { [&small, &large] } else { [&large, &small] };
         for body in offered {
-            assert_eq!(sim.desk.add_checkpoint(body), Answer::NotYet);
+            assert_eq!(sim.add_checkpoint(body), Answer::NotYet);
         }
-        assert_eq!(sim.desk.outcome(&large), None);
-        assert_eq!(sim.desk.outcome(&small), Some(Answer::NotYet), "it is told at once to come back");
+        assert_eq!(sim.outcome(&large), None);
+        assert_eq!(sim.outcome(&small), Some(Answer::NotYet), "it is told at once to come back");
         let mut files = log.files();
         files.0.insert("checkpoint".into(), old.0["checkpoint"].clone());
         assert_eq!(kinds(&sim.round(&files)), []);
-        assert!(matches!(sim.desk.outcome(&large), Some(Answer::Cosigned(_))));
-        assert_eq!(sim.desk.outcome(&small), Some(Answer::Conflict(TreeSize::new(9))));
+        assert!(matches!(sim.outcome(&large), Some(Answer::Cosigned(_))));
+        assert_eq!(sim.outcome(&small), Some(Answer::Conflict(TreeSize::new(9))));
     }
 }
 
@@ -293,13 +308,13 @@ fn a_step_that_is_not_cosigned_can_be_offered_again() {
     log.act(&mut alpha);
     log.seal();
     let body = request(&log, 5);
-    assert_eq!(sim.desk.add_checkpoint(&body), Answer::NotYet);
+    assert_eq!(sim.add_checkpoint(&body), Answer::NotYet);
     sim.round(&old);
-    assert_eq!(sim.desk.outcome(&body), Some(Answer::NotYet));
-    assert_eq!(sim.desk.add_checkpoint(&body), Answer::NotYet);
-    assert_eq!(sim.desk.outcome(&body), None);
+    assert_eq!(sim.outcome(&body), Some(Answer::NotYet));
+    assert_eq!(sim.add_checkpoint(&body), Answer::NotYet);
+    assert_eq!(sim.outcome(&body), None);
     sim.round(&log.files());
-    assert!(sim.desk.cosigned(&body).is_some());
+    assert!(sim.cosigned(&body).is_some());
 }
 
 /// A smaller step that has lost its place is still what the log signed.
@@ -313,13 +328,14 @@ fn two_steps_that_do_not_go_together() {
         let steps =
             if is_first { [request(&one, 5), request(&other, 5)] } else { [request(&other, 5), request(&one, 5)] };
         for body in &steps {
-            assert_eq!(sim.desk.add_checkpoint(body), Answer::NotYet);
+            assert_eq!(sim.add_checkpoint(body), Answer::NotYet);
         }
         let mut files = other.files();
         files.0.insert("checkpoint".into(), log.files().0["checkpoint"].clone());
         let reports = sim.round(&files);
         assert_eq!(kinds(&reports), [Kind::Fork], "{reports:#?}");
         crate::check_under_log_key(&sim.evidence(&reports[0]));
+        assert_eq!(shown(&sim).unwrap().claim().size().get(), 5, "neither is cosigned");
     }
 }
 
@@ -331,9 +347,114 @@ fn a_contradiction_finds_room() {
     sim.round(&log.files());
     for at in 0..100 {
         let body = signed(&log, 0, 1000 + at, root(&log.leaves()));
-        assert_eq!(sim.desk.add_checkpoint(&body), Answer::Conflict(TreeSize::new(5)));
+        assert_eq!(sim.add_checkpoint(&body), Answer::Conflict(TreeSize::new(5)));
     }
     let body = signed(&log, 5, 5, root(&log.leaves()[..3]));
-    assert_eq!(sim.desk.add_checkpoint(&body), Answer::Refused(422, "the proof does not hold"));
+    assert_eq!(sim.add_checkpoint(&body), Answer::Refused(422, "the proof does not hold"));
     assert!(kinds(&sim.round(&log.files())).contains(&Kind::Fork));
+}
+
+/// Whoever follows a log twice with one key has no two trees of one size cosigned, and none that is smaller than the last.
+#[test]
+fn two_that_follow_one_log_sign_one_history() {
+    let (mut one, mut alpha, _) = Log::with_agents();
+    one.act(&mut alpha);
+    one.seal();
+    let (mut other, _, mut beta) = Log::with_agents();
+    other.act(&mut beta);
+    other.seal();
+    let mut sim = cosigning();
+    let mut second = Sim { desk: sim.desk.clone(), ..Sim::new() };
+    second.restart();
+    sim.round(&one.files());
+    let before = shown(&sim).unwrap();
+    assert_eq!(before.claim().size().get(), 7);
+    second.round(&Log::with_agents().0.files());
+    assert_eq!(shown(&sim).unwrap(), before, "the smaller one");
+    let reports = second.round(&other.files());
+    assert_eq!((kinds(&reports), second.monitor.sizes().1.get()), (vec![], other.next()), "by itself it is well");
+    assert!(other.next() == one.next() && other.root() != one.root());
+    assert_eq!(shown(&sim).unwrap().claim(), before.claim(), "the other history");
+}
+
+/// The same log and memory under another key: the tree binds, the signature is not this one's.
+#[test]
+fn a_new_key_does_not_answer_with_the_signature_of_the_old() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    let mut sim = cosigning();
+    sim.round(&log.files());
+    let again = request(&log, 5);
+    assert!(matches!(sim.add_checkpoint(&again), Answer::Cosigned(_)));
+    let new = Cosigner::from_seed(KeyName::parse("monitor.example/m2").unwrap(), &[61; 32]);
+    sim.desk = std::sync::Arc::new(Desk::new(Some(new)));
+    sim.restart();
+    assert_eq!(shown(&sim), None);
+    assert_eq!(sim.cosigned(&again), None);
+    assert_eq!(sim.add_checkpoint(&again), Answer::NotYet);
+    assert_eq!(sim.outcome(&again), None, "it waits for a round");
+    let older = signed(&log, 0, 2, root(&log.leaves()[..2]));
+    assert_eq!(sim.add_checkpoint(&older), Answer::Conflict(TreeSize::new(5)), "the tree is not forgotten");
+    sim.round(&log.files());
+    let Some(Answer::Cosigned(lines)) = sim.outcome(&again) else { panic!("it is not cosigned") };
+    assert!(lines.contains("monitor.example/m2"), "{lines}");
+    log.act(&mut alpha);
+    log.seal();
+    assert_eq!(sim.add_checkpoint(&request(&log, 5)), Answer::NotYet);
+}
+
+/// Who waits need not ask again and again: it is told when something has changed.
+#[test]
+fn those_who_wait_are_woken() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    let old = log.files();
+    let mut sim = cosigning();
+    sim.round(&old);
+    log.act(&mut alpha);
+    log.seal();
+    let body = request(&log, 5);
+    let mut changes = sim.desk.changes();
+    assert_eq!(sim.add_checkpoint(&body), Answer::NotYet);
+    changes.borrow_and_update();
+    // A round that does not cosign it, and one that does.
+    sim.round(&old);
+    assert!(changes.has_changed().unwrap());
+    assert_eq!(sim.outcome(&body), Some(Answer::NotYet));
+    assert_eq!(sim.add_checkpoint(&body), Answer::NotYet);
+    changes.borrow_and_update();
+    sim.round(&log.files());
+    assert!(changes.has_changed().unwrap());
+    assert!(matches!(sim.outcome(&body), Some(Answer::Cosigned(_))));
+    // One that loses its place need not wait for the round.
+    let size = log.next();
+    let steps = [1, 2].map(|_| {
+        log.act(&mut alpha);
+        log.seal();
+        request(&log, size)
+    });
+    assert_eq!(sim.add_checkpoint(&steps[0]), Answer::NotYet);
+    changes.borrow_and_update();
+    assert_eq!(sim.add_checkpoint(&steps[1]), Answer::NotYet);
+    assert!(changes.has_changed().unwrap());
+    assert_eq!(sim.outcome(&steps[0]), Some(Answer::NotYet));
+}
+
+/// Of a log that is convicted nothing waits for a round; what it signs is compared.
+#[test]
+fn a_log_that_is_convicted_has_no_step() {
+    let (one, other) = two_histories();
+    let mut sim = cosigning();
+    sim.round(&one.files());
+    let size = one.next();
+    sim.round(&other.files());
+    for restarts in [false, true] {
+        if restarts {
+            sim.restart();
+        }
+        sim.round(&one.files());
+        let mut larger = two_histories().0;
+        larger.seal_after_acts(1);
+        let body = request(&larger, size);
+        assert_eq!(sim.add_checkpoint(&body), Answer::NotYet);
+        assert_eq!(sim.outcome(&body), Some(Answer::NotYet), "it is told at once");
+    }
 }

@@ -1,11 +1,13 @@
 //! Trees that do not go together.
 
 use soulchain::audit::{Source as _, SourceError, TileBytes};
+use soulchain::hash::Hash;
 use soulchain::monitor::Kind;
 use soulchain::tlog::TileId;
 
+use crate::conditions::{PREFIX, cosign, policy_text, with_witness};
 use crate::log::{LOG_KEY, Log, ORIGIN};
-use crate::{Sim, check_under_log_key, kinds, only, settings, two_histories};
+use crate::{Picky, Sim, check_evidence, check_under_log_key, kinds, only, settings, two_histories};
 
 #[test]
 fn a_log_that_grows_is_nothing_to_tell() {
@@ -33,7 +35,7 @@ fn a_split_view() {
     assert_eq!(kinds(&sim.round(&other.files())), []);
     sim.restart();
     assert_eq!(kinds(&sim.round(&other.files())), []);
-    assert_eq!(kinds(&sim.round(&one.files())), []);
+    assert_eq!(kinds(&sim.round(&one.files())), [Kind::RolledBack]);
 }
 
 #[test]
@@ -170,16 +172,63 @@ fn a_larger_checkpoint_that_was_shown_once() {
     files.0.insert("checkpoint".into(), other.files().checkpoint().unwrap());
     assert_eq!(kinds(&sim.round(&files)), [Kind::Withheld]);
     sim.restart();
-    for _ in 0..3 {
-        assert_eq!(kinds(&sim.round(&honest.files())), [], "it withholds still");
+    assert_eq!(kinds(&sim.round(&honest.files())), [Kind::RolledBack]);
+    for _ in 0..2 {
         honest.seal_after_acts(1);
+        assert_eq!(kinds(&sim.round(&honest.files())), [], "it withholds still");
     }
     while honest.next() < other.next() {
         honest.seal_after_acts(1);
     }
     let reports = sim.round(&honest.files());
-    assert_eq!(kinds(&reports), [Kind::Fork, Kind::Resolved], "{reports:#?}");
-    check_under_log_key(&sim.evidence(&reports[0]));
+    assert_eq!(kinds(&reports), [Kind::Resolved, Kind::Fork, Kind::Resolved], "{reports:#?}");
+    check_under_log_key(&sim.evidence(&reports[1]));
+}
+
+/// Above the tree that is followed a fork is one fact, also where a promise contradicts both, and a witness is compared at once.
+#[test]
+fn two_larger_trees_and_a_promise() {
+    let log = Log::with_agents().0;
+    let mut sim = with_witness();
+    let now = sim.now / 1000;
+    let mut shown = log.files();
+    let note = cosign(&mut shown, now);
+    sim.witnesses.0.insert(PREFIX.into(), note);
+    let root = |byte: u8| Hash::from_bytes([byte; 32]);
+    let sign = |byte: u8| {
+        let mut files = log.files();
+        files.sign(ORIGIN, LOG_KEY, 100, root(byte));
+        cosign(&mut files, now);
+        files
+    };
+    let promise = crate::slow::handed(&log, 100, root(1));
+    assert_eq!(kinds(&sim.round_with(&shown, vec![promise])), []);
+    let told = [sim.round(&sign(2)), sim.round(&sign(3))].concat();
+    let forks: Vec<_> = told.iter().filter(|report| report.kind == Kind::Fork).collect();
+    assert_eq!(forks.len(), 1, "{told:#?}");
+    check_evidence(&sim.evidence(forks[0]), &sim.settings.policy, &policy_text());
+    sim.witnesses.0.insert(PREFIX.into(), sign(2).0["checkpoint"].clone());
+    let told = kinds(&sim.round(&shown));
+    assert!(!told.contains(&Kind::Fork) && !told.contains(&Kind::PromiseBroken), "{told:?}");
+}
+
+/// The tiles of the larger tree fail while it is shown: the step back is one, and what was signed is withheld if that lasts.
+#[test]
+fn a_step_back_from_a_tree_whose_tiles_fail() {
+    let (one, mut other) = two_histories();
+    other.seal_after_acts(3);
+    let mut sim = Sim::new();
+    assert_eq!(kinds(&sim.round(&one.files())), []);
+    let failing = Picky::of(&other, |path, _| !path.starts_with("tile/"), |_, _| true);
+    assert_eq!(kinds(&sim.round_of(&failing)), [Kind::Unreachable]);
+    assert_eq!(kinds(&sim.round(&one.files())), [Kind::RolledBack, Kind::Resolved]);
+    sim.now += 3_600_000;
+    sim.restart();
+    assert_eq!(kinds(&sim.round(&one.files())), [], "of that time nothing is known");
+    sim.now += 600_000;
+    let report = only(sim.round(&one.files()), Kind::Withheld);
+    assert!(report.text.contains(&format!("a tree of size {}", other.next())), "{}", report.text);
+    assert_eq!(kinds(&sim.round(&one.files())), []);
 }
 
 /// Two larger ones of the same size need no tiles at all.

@@ -412,6 +412,21 @@ fn several_logs() {
     assert_eq!(done.status.code(), Some(1));
 }
 
+/// One log in two tables: neither would know what the other saw.
+#[test]
+fn one_log_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = |url: &str| format!("[[log]]\nurl = {url:?}\nvkey = {:?}\n", vkey(LOG_KEY));
+    let state = format!("state = {:?}\n", dir.path().join("state"));
+    let config = dir.path().join("monitor.toml");
+    std::fs::write(&config, state + &table("http://127.0.0.1:1") + &table("http://127.0.0.1:2")).unwrap();
+    let done = Command::new(BINARY).args(["monitor", "--once", "--config"]).arg(&config).output().unwrap();
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert!(said.contains("http://127.0.0.1:1 and http://127.0.0.1:2 are the same log"), "{said}");
+    assert!(said.contains("one [[log]] table"), "{said}");
+    assert_eq!((done.status.code(), done.stdout), (Some(2), Vec::new()));
+}
+
 /// One log's state cannot be kept any more: the others are followed on, and the end is an error.
 #[test]
 fn a_log_that_cannot_be_followed_stops_no_other() {

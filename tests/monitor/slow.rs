@@ -85,7 +85,7 @@ fn plain() -> (Sim, Log) {
     (sim, log)
 }
 
-fn handed(log: &Log, size: u64, root: Hash) -> (String, Vec<u8>) {
+pub(crate) fn handed(log: &Log, size: u64, root: Hash) -> (String, Vec<u8>) {
     let mut files = log.files();
     files.sign(ORIGIN, LOG_KEY, size, root);
     let note = SignedCheckpoint::parse(&files.0["checkpoint"]).unwrap();
@@ -160,7 +160,7 @@ fn a_replay_that_is_cut_off_comes_to_its_end() {
     let time = Counted::default();
     sim.monitor.limit(time.limits());
     let files = Asked::of(&log, move |_| {
-        time.pass(Duration::from_mins(3));
+        time.pass(Duration::from_mins(5));
         Ok(())
     });
     let report = only(sim.round_of(&files), Kind::Unreachable);
@@ -168,10 +168,13 @@ fn a_replay_that_is_cut_off_comes_to_its_end() {
     assert_eq!(sim.monitor.sizes().1.get(), 0);
     let mut rounds = 0;
     while sim.monitor.sizes().1.get() == 0 {
-        sim.round_of(&files);
+        sim.now += 700_000;
+        let told = kinds(&sim.round_of(&files));
+        assert!(!told.contains(&Kind::Withheld), "it answers all that it is asked: {told:?}");
         rounds += 1;
         assert!(rounds < 10);
     }
+    assert!(rounds > 1, "it was cut off again");
     assert_eq!(sim.monitor.sizes().1.get(), 5);
 }
 
@@ -335,4 +338,60 @@ fn a_request_has_a_time() {
     for error in [source.checkpoint().unwrap_err(), source.tile(tile).unwrap_err()] {
         assert!(matches!(&error, SourceError::Io(_, why) if why.kind() == io::ErrorKind::TimedOut), "{error}");
     }
+}
+
+/// Answers once something has changed at the desk.
+struct AfterTheDesk(Mutex<tokio::sync::watch::Receiver<()>>);
+
+impl Witnesses for AfterTheDesk {
+    fn checkpoint(&self, _: &str, _: &Origin) -> Result<Option<Vec<u8>>, String> {
+        let mut changes = self.0.lock().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        // It does not come to the limit but where the test fails.
+        let changed = async { tokio::time::timeout(Duration::from_mins(1), changes.changed()).await.is_ok() };
+        Err(if runtime.block_on(changed) { "it is away" } else { "nothing was cosigned meanwhile" }.into())
+    }
+}
+
+/// A witness that does not answer does not hold up the cosignature.
+#[test]
+fn what_is_replayed_is_cosigned_before_all_witnesses_have_answered() {
+    let (log, _, _) = Log::with_agents();
+    let mut files = log.files();
+    let settings = with_witness().settings;
+    let sim = Sim::of(settings, Desk::new(Some(crate::cosigning::cosigner())));
+    cosign(&mut files, sim.now / 1000);
+    let (desk, now) = (sim.desk.clone(), sim.now);
+    let witnesses = AfterTheDesk(Mutex::new(desk.changes()));
+    let source = Asked { files, ..Asked::of(&log, |_| Ok(())) };
+    let reports = once(followed(sim, source, Box::new(witnesses)), &Stop::default(), now, |_| {});
+    let down = only(reports, Kind::WitnessDown);
+    assert!(down.text.contains("it is away"), "{}", down.text);
+    let hash = soulchain::encoding::hex_encode(&Origin::parse(ORIGIN).unwrap().hash());
+    assert!(desk.checkpoint(&hash).is_some());
+}
+
+/// A round that lasts: what is offered and signed meanwhile has the time that the clock shows then.
+#[test]
+fn what_is_new_is_not_ahead_of_the_clock() {
+    const LASTS: Duration = Duration::from_mins(20);
+    let (mut log, mut alpha, _) = Log::with_agents();
+    let mut sim = Sim::of(settings(), Desk::new(Some(crate::cosigning::cosigner())));
+    sim.round(&log.files());
+    let time = Counted::default();
+    sim.monitor.limit(time.limits());
+    log.time = sim.now + 1000 * (LASTS.as_secs() - 60);
+    log.act(&mut alpha);
+    log.seal();
+    let files = Asked::of(&log, move |path| {
+        time.pass(if path == "checkpoint" { LASTS } else { Duration::ZERO });
+        Ok(())
+    });
+    assert_eq!(kinds(&sim.round_of(&files)), []);
+    let hash = soulchain::encoding::hex_encode(&Origin::parse(ORIGIN).unwrap().hash());
+    let shown = SignedCheckpoint::parse(sim.desk.checkpoint(&hash).unwrap().as_bytes()).unwrap();
+    let key = soulchain::tlog::NoteVerifier::new(crate::cosigning::cosigner().vkey().clone()).unwrap();
+    let note = shown.note();
+    let signed = note.signatures().iter().find_map(|line| key.verify(note.text(), line)).unwrap();
+    assert_eq!(signed.time().unwrap().get(), sim.now / 1000 + LASTS.as_secs());
 }
