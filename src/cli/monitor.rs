@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -158,7 +159,10 @@ fn rounds(
         let spawn = |log: Followed| {
             scope.spawn(move || {
                 let origin = log.monitor.origin().clone();
-                let done = follow(log, &|report| sink(report), board, stop, is_once, &now);
+                let sink = |report: &Report| sink(report);
+                let follows = AssertUnwindSafe(|| follow(log, &sink, board, stop, is_once, &now));
+                // Nobody else would say that this log is not followed any more, while others are.
+                let done = catch_unwind(follows).unwrap_or_else(|_| Err(io::Error::other("a round has panicked")));
                 done.inspect_err(|error| {
                     out.warn(format_args!("{origin} is not followed any more: {error}"));
                     board.fail(&origin);
@@ -166,7 +170,8 @@ fn rounds(
             })
         };
         let threads: Vec<_> = logs.into_iter().map(spawn).collect();
-        let done: Vec<_> = threads.into_iter().map(|thread| thread.join().expect("a round does not panic")).collect();
+        let done: Vec<_> =
+            threads.into_iter().map(|thread| thread.join().expect("what could panic is caught")).collect();
         done.into_iter().collect()
     })
 }

@@ -54,7 +54,11 @@ impl LogMonitor {
                 next = Some(*at);
             }
             is_kept[*at] = !self.hold(world, &claims[*at], shown, &seen)?;
+            if is_kept[*at] && next.is_none() {
+                withheld = withheld.or(self.unshown(&claims[*at], shown));
+            }
         }
+        let is_undecided = due.iter().any(|(at, _)| is_kept[*at]);
         self.turn = next.map_or(0, |next| due.iter().filter(|(at, _)| *at < next && is_kept[*at]).count());
         let kept = claims.into_iter().zip(is_kept).filter(|(_, is_kept)| *is_kept);
         self.ledger.memory.claims = kept.map(|(claim, _)| claim).collect();
@@ -68,7 +72,8 @@ impl LogMonitor {
                 self.ledger.condition(Kind::WitnessAhead, &name, text);
             }
         }
-        if withheld.is_some() || !larger.iter().any(|(claim, _)| claim.by == By::Log) {
+        let waits = is_undecided || larger.iter().any(|(claim, _)| claim.by == By::Log);
+        if withheld.is_some() || !waits {
             self.ledger.condition(Kind::Withheld, "tree", withheld);
         }
         Ok(())
@@ -100,18 +105,26 @@ impl LogMonitor {
         Ok(())
     }
 
-    /// Whether trees that wait contradict the one that is followed, or each other, as far as copies show it. What comes of it
-    /// is told when they are settled.
-    pub(super) fn is_contradicted(&self) -> bool {
+    /// Whether trees wait that the one that is followed should have in it: they may not be, or may not end as they should.
+    pub(super) fn is_undecided(&self) -> bool {
         let Some(seen) = &self.seen else { return false };
-        let world = World { source: &Unasked, witnesses: &Unasked, promises: Vec::new(), now: self.now() };
-        let files = self.files(&world, seen);
-        let mut roots = BTreeMap::from([seen.tree()]);
         let trees = self.ledger.memory.claims.iter().filter_map(|claim| OneSigned::parse(&claim.note).ok());
-        trees.map(|shown| shown.tree()).any(|(size, root)| {
-            let is_other = *roots.entry(size).or_insert(root) != root;
-            let prefix = || files.prefix(size).ok().flatten().map(|(prefix, _)| prefix);
-            is_other || (size < seen.tree().0 && prefix().is_some_and(|prefix| prefix != root))
+        trees.into_iter().any(|shown| shown.tree().0 <= seen.tree().0)
+    }
+
+    /// A tree that is no larger than the one that is followed, of which the log was asked and did not serve what shows whether it
+    /// is in it, or how it ends; what to say if that lasts.
+    fn unshown(&self, claim: &Claim, shown: &OneSigned) -> Option<String> {
+        let waited = self.ledger.now.get().saturating_sub(claim.since_ms) / 1000;
+        // Before it is replayed, what keeps it from that is told.
+        let is_due = self.shown_size.is_some() && self.replayed >= shown.tree().0;
+        let is_long = is_due && waited >= self.settings.patience_seconds;
+        is_long.then(|| {
+            format!(
+                "the log signed a tree of size {}, and for {waited} s it has not served what shows whether that is in the one \
+                 that it shows now, and ends as it has to",
+                shown.tree().0
+            )
         })
     }
 

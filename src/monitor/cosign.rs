@@ -344,8 +344,8 @@ impl LogMonitor {
         Ok(())
     }
 
-    /// Cosigns the tree that was seen, if all of it was replayed, nothing was ever found, and no tree that is known here
-    /// contradicts it.
+    /// Cosigns the tree that was seen, if all of it was replayed, nothing was ever found, and every smaller tree that is known
+    /// here is shown to be in it.
     pub(super) fn cosign(&mut self) -> io::Result<()> {
         let desk = self.desk.clone();
         if self.ledger.memory.is_guilty {
@@ -353,7 +353,7 @@ impl LogMonitor {
             return Ok(());
         }
         let (Some(cosigner), Some(seen)) = (&desk.cosigner, &self.seen) else { return Ok(()) };
-        if !self.strays.is_done() || !self.is_replayed || !self.is_fresh() || self.is_contradicted() {
+        if !self.strays.is_done() || !self.is_replayed || !self.is_fresh() || self.is_undecided() {
             return Ok(());
         }
         let Some(time) = Timestamp::new(self.now().get() / 1000) else { return Ok(()) };

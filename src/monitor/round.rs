@@ -109,15 +109,22 @@ impl LogMonitor {
         self.replay_part(world)?;
         self.ledger.save()?;
         tell(self)?;
+        self.settle_part(world)?;
+        self.ledger.save()?;
+        tell(self)?;
         // Whoever offered it waits for seconds, and a witness that does not answer takes longer.
         self.cosign()?;
         self.desk.end(&self.settings.origin);
+        let mut is_late = false;
         for heard in heard {
             if let Heard::Witness(at, answer) = heard {
                 self.take_witness(world.now, &asked[at], answer, tell)?;
+                is_late = true;
             }
         }
-        self.settle_part(world)?;
+        if is_late {
+            self.settle_part(world)?;
+        }
         self.end(is_read)?;
         tell(self)?;
         self.keep_replay(false)

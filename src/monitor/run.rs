@@ -111,6 +111,7 @@ fn rounds(
 ) -> io::Result<()> {
     log.monitor.limit(Limits { stop: stop.clone(), ..log.limits.clone() });
     tell(&mut log.monitor)?;
+    let mut strays = usize::MAX;
     loop {
         let (promises, taken) = log.spool.read();
         let world = World { source: &*log.source, witnesses: &*log.witnesses, promises, now: clock() };
@@ -119,7 +120,10 @@ fn rounds(
             // One that stays is taken again, and known then.
             let _ = fs::rename(&path, path.with_extension("taken"));
         }
-        if is_once && !log.spool.files.is_empty() && !stop.is_set() {
+        // Files that cannot be read stay, and are no reason to go on.
+        let strays_before = std::mem::replace(&mut strays, log.monitor.strays_left());
+        let has_more = !log.spool.files.is_empty() || (1..strays_before).contains(&strays);
+        if is_once && has_more && !stop.is_set() {
             continue;
         }
         if is_once || stop.is_set() {

@@ -102,6 +102,11 @@ impl LogMonitor {
         Ok(())
     }
 
+    /// How many files of evidence wait to be taken over.
+    pub(super) fn strays_left(&self) -> usize {
+        self.strays.left.as_ref().map_or(0, VecDeque::len)
+    }
+
     fn list_strays(&mut self) -> io::Result<()> {
         if self.strays.left.is_none() {
             let files = self.ledger.evidence_files()?;

@@ -4,6 +4,7 @@ use soulchain::encoding::UnixMillis;
 use soulchain::monitor::{Desk, Kind, Store as _, World};
 use soulchain::tlog::{Cosigner, KeyName, Origin, Policy, SignedCheckpoint, Timestamp};
 
+use crate::cosigning::{cosigner, shown};
 use crate::forks::Gone;
 use crate::log::{Files, LOG_KEY, Log, ORIGIN, vkey};
 use crate::{Picky, Sim, check_evidence, kinds, only, settings, two_histories};
@@ -424,6 +425,33 @@ fn a_witness_that_shows_a_tree_without_a_trailer() {
     let report = only(sim.round(&files), Kind::Unsealed);
     check_evidence(&sim.evidence(&report), &sim.settings.policy.clone(), &policy_text());
     assert_eq!(kinds(&sim.round(&files)), []);
+}
+
+/// A log that serves each bundle once: what shows how the tree ends that a witness has is served to the replay, and to nobody
+/// who asks for it. That is told, and nothing is cosigned meanwhile.
+#[test]
+fn a_tree_of_which_the_end_is_not_served_again() {
+    let (mut log, mut alpha, _) = Log::with_agents();
+    log.act(&mut alpha);
+    let settings = soulchain::monitor::LogSettings { policy: with_witness().settings.policy, ..settings() };
+    let mut sim = Sim::of(settings, Desk::new(Some(cosigner())));
+    let mut unsealed = log.files();
+    let note = cosign(&mut unsealed, sim.now / 1000);
+    log.act(&mut alpha);
+    log.seal();
+    sim.witnesses.0.insert(PREFIX.into(), note);
+    let once = |path: &str, count| !path.starts_with("tile/entries") || count == 0;
+    let mut files = Picky { files: cosigned(&sim, &log), ..Picky::of(&log, |_, _| true, once) };
+    assert_eq!(kinds(&sim.round_of(&files)), []);
+    assert_eq!(sim.monitor.sizes().1.get(), 8, "it is replayed");
+    assert_eq!(shown(&sim), None);
+    sim.now += 700_000;
+    files.files = cosigned(&sim, &log);
+    assert_eq!(kinds(&sim.round_of(&files)), [Kind::Withheld]);
+    assert_eq!(kinds(&sim.round_of(&files)), []);
+    assert_eq!(shown(&sim), None);
+    assert_eq!(kinds(&sim.round(&files.files)), [Kind::Unsealed, Kind::Resolved]);
+    assert_eq!(shown(&sim), None);
 }
 
 /// Witnesses that answer once all of them were asked.

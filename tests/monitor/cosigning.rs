@@ -34,7 +34,7 @@ impl Sim {
     }
 }
 
-fn shown(sim: &Sim) -> Option<SignedCheckpoint> {
+pub(crate) fn shown(sim: &Sim) -> Option<SignedCheckpoint> {
     let hash = hex_encode(&Origin::parse(ORIGIN).unwrap().hash());
     sim.desk.checkpoint(&hash).map(|note| SignedCheckpoint::parse(note.as_bytes()).unwrap())
 }

@@ -11,6 +11,7 @@ use soulchain::audit::{HttpSource, Source, SourceError, TileBytes};
 use soulchain::encoding::UnixMillis;
 use soulchain::hash::Hash;
 use soulchain::merkle::LeafIndex;
+use soulchain::monitor::Store as _;
 use soulchain::monitor::{
     Board, Desk, Followed, Kind, Limits, LogKind, LogMonitor, LogSettings, MAX_PART_TIME, MAX_REPLAY_TIME, MemoryStore,
     Report, Spool, Stop, Witnesses, run,
@@ -227,6 +228,21 @@ fn once(log: Followed, stop: &Stop, now: u64, told: impl Fn(&Report)) -> Vec<Rep
     };
     run(log, &sink, &Board::default(), stop, true, &|| UnixMillis::new(now)).unwrap();
     reports.into_inner().unwrap()
+}
+
+/// A monitor that makes one round makes as many as it takes to look at all evidence that it finds.
+#[test]
+fn all_evidence_is_looked_at_also_once() {
+    let (log, _, _) = Log::with_agents();
+    let sim = Sim::new();
+    for at in 0..300 {
+        sim.store.write(&format!("evidence/bad_entry-{at:016x}.evidence"), &[b"nothing"]).unwrap();
+    }
+    let now = sim.now;
+    let log = followed(sim, Asked::of(&log, |_| Ok(())), Box::new(crate::Shown::default()));
+    let reports = once(log, &Stop::default(), now, |_| ());
+    let report = only(reports, Kind::Restored);
+    assert!(report.text.starts_with("300 files"), "{}", report.text);
 }
 
 /// Waits until something was told. It does not come to the limit but where the test fails.
