@@ -257,10 +257,14 @@ impl Judge {
         self.shown.iter().find(is_forgotten).copied()
     }
 
-    /// Whether the monitor has heard of trees that do not go together.
+    /// Whether the monitor has heard of trees that do not go together, and that can be shown of them. What a log was made to
+    /// forget nobody serves: of a tree that is larger than what it has again only another of its size shows anything.
     pub(crate) fn could_know(&self) -> bool {
         let heard: Vec<_> = self.heard.iter().collect();
-        heard.iter().enumerate().any(|(at, a)| heard[..at].iter().any(|b| !self.go_together(**a, **b)))
+        let has = self.shown.last().map_or(0, |last| last.0);
+        let is_served = |a: Tree, b: Tree| !self.is_forgetful || a.0 == b.0 || a.0.max(b.0) <= has;
+        let is_fork = |a: Tree, b: Tree| !self.go_together(a, b) && is_served(a, b);
+        heard.iter().enumerate().any(|(at, a)| heard[..at].iter().any(|b| is_fork(**a, **b)))
     }
 
     pub(crate) const fn is_convicted(&self) -> bool {
