@@ -305,6 +305,41 @@ mod tests {
     use crate::monitor::{Kind, MemoryStore};
     use crate::tlog::{Ed25519Signer, Origin, Policy, TileId};
 
+    /// A log whose reading panics.
+    struct Panics;
+
+    impl Source for Panics {
+        fn checkpoint(&self) -> Result<Vec<u8>, SourceError> {
+            panic!("as a test wants it")
+        }
+
+        fn tile(&self, _: TileId) -> Result<TileBytes, SourceError> {
+            Ok(TileBytes::Missing)
+        }
+
+        fn fetches_at_once(&self) -> usize {
+            1
+        }
+    }
+
+    /// The others are followed on, and it is told.
+    #[test]
+    fn a_panic_ends_one_log_and_is_told() {
+        let mut panics = unread("log.example/panics", None);
+        panics.source = Box::new(Panics);
+        let logs = vec![panics, unread("log.example/other", None)];
+        let reports = Mutex::new(Vec::new());
+        let sink = |report: &Report| {
+            reports.lock().unwrap().push(report.log.clone());
+            Ok(())
+        };
+        let (board, stop) = (Board::default(), Stop::default());
+        let done = rounds(logs, &sink, &board, &stop, true, &Output::new(false));
+        assert_eq!(done.unwrap_err().to_string(), "a round has panicked");
+        assert_eq!(*reports.lock().unwrap(), ["log.example/other"]);
+        assert!(!board.is_well(), "health shows it");
+    }
+
     /// A log that cannot be read; one of them says so when it was told of the other.
     struct Unread(Option<Mutex<mpsc::Receiver<()>>>);
 

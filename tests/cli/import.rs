@@ -120,4 +120,14 @@ fn a_log_that_has_not_what_was_imported_is_refused() {
     assert!(told.contains("10 actions of `a-0` were imported, and the log has 0 links of it"), "{told}");
     assert!(told.contains("--state"), "{told}");
     assert!(!anew.shell("soulchain agent show a-0").status.success(), "nothing was registered");
+    // One that was restored from a copy in which the last action was not yet.
+    let older = Node::start();
+    older.write("t.jsonl", &numbered(0..18));
+    import(&older);
+    older.write("t.jsonl", &numbered(0..20));
+    older.write("state/journal.jsonl", &node.read("state/journal.jsonl"));
+    let refused = older.shell("soulchain import t.jsonl --unencrypted --state state");
+    assert_eq!(refused.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(told.contains("10 actions of `a-0` were imported, and the log has 10 links of it"), "{told}");
 }
